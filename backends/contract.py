@@ -1,0 +1,71 @@
+"""The contract of a backend.
+
+A backend is a module with
+
+* `MODES`: its ways of executing, the default first;
+* `DIALECT`: where its own idiom computes something else than `tasks.spec` says (see `DIALECTS`), else `{}`;
+* `prepare(task, weights, device, mode, precision) -> Model`.
+
+What a backend cannot do, it says by `raise Unsupported("why")`. The backend does; the harness judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+Batch = Any  # one batch on the device, in the framework's own types: (x, y)
+
+# Word -> (what the spec says, what else a framework may declare).
+DIALECTS: dict[str, tuple[str | float, ...]] = {
+    # Adam adds epsilon to the root of the second moment after or before its bias is corrected. "before" is the
+    # "epsilon hat" of Kingma and Ba 2015, section 2.
+    "adam_epsilon": ("after_correction", "before_correction"),
+    "adagrad_epsilon": ("outside_root", "inside_root"),
+    "rmsprop_epsilon": ("outside_root", "inside_root"),
+    # w - rate v with v = momentum v + g, or w - v with v = momentum v + rate g: equal while the rate is constant.
+    "momentum_rate": ("outside_velocity", "inside_velocity"),
+    # A small number that is added to the norm before clip_norm is divided by it.
+    "clip_epsilon": (0.0, 1e-6, 1e-8),
+}
+
+
+class Unsupported(Exception):
+    """The backend cannot do what was asked; the message says why."""
+
+
+class Model(Protocol):
+    """One network, being trained, on one device. Arrays cross this border in the layouts of `tasks.spec`."""
+
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
+        """One batch on the device: x (batch, *input_shape) float32; y (batch,) int64 labels or (batch, *output)."""
+
+    def train(self, batches: Sequence[Batch]) -> None:
+        """One update for each batch, in order; may return before the device is done."""
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """x (batch, *input_shape) -> (batch, *output_shape), logits where the loss takes them."""
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Every parameter of `task.parameters()`, copied to the host."""
+
+    def sync(self) -> None:
+        """Return once the device has finished all that was asked."""
+
+    def save(self, path: Path) -> None:
+        """Weights and optimizer state into the folder `path`, in the framework's own checkpoint format."""
+
+    def load(self, path: Path) -> None:
+        """What `save` wrote, exactly."""
+
+    def export_onnx(self, path: Path, opset: int) -> None:
+        """The network as one ONNX file, batch axis free, by the framework's own exporter."""
+
+    def placement(self) -> str:
+        """Where the parameters really are, read back from one of them: `cpu`, `cuda:0`."""
+
+    def device_peak_bytes(self) -> int | None:
+        """The peak of the device's allocator; None where it cannot tell."""

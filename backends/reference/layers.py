@@ -1,0 +1,155 @@
+"""Layers in NumPy: forward returns (output, what backward needs); backward returns (input gradient, parameter gradients).
+
+x and y carry the batch axis first. Parameters come and go by their short names (`w`, `b`, `w_x`, `w_h`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tasks import spec
+from tasks.spec import Arrays
+
+Kept = Any
+Forward = Callable[[Any, Arrays, np.ndarray], tuple[np.ndarray, Kept]]
+Backward = Callable[[Any, Arrays, Kept, np.ndarray], tuple[np.ndarray, Arrays]]
+
+
+def dense(layer: spec.Dense, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+    return x @ p["w"] + p["b"], x
+
+
+def dense_backward(layer: spec.Dense, p: Arrays, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    return dy @ p["w"].T, {"w": x.T @ dy, "b": dy.sum(axis=0)}
+
+
+def windows(layer: spec.Conv2D, x: np.ndarray) -> np.ndarray:
+    """(batch, in, h, w) -> (batch, h', w', in * size * size): the patch that each output position sees."""
+    around = layer.padding
+    x = np.pad(x, ((0, 0), (0, 0), (around, around), (around, around)))
+    seen = np.lib.stride_tricks.sliding_window_view(x, (layer.size, layer.size), axis=(2, 3))
+    seen = seen.transpose(0, 2, 3, 1, 4, 5)
+    return seen.reshape(*seen.shape[:3], -1)
+
+
+def conv(layer: spec.Conv2D, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+    seen = windows(layer, x)
+    y = seen @ p["w"].reshape(layer.filters, -1).T + p["b"]
+    return y.transpose(0, 3, 1, 2), (x.shape, seen)
+
+
+def conv_backward(layer: spec.Conv2D, p: Arrays, kept: Kept, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    shape, seen = kept
+    dy = dy.transpose(0, 2, 3, 1)  # (batch, h', w', filters)
+    flat = dy.reshape(-1, layer.filters)
+    dw = (flat.T @ seen.reshape(len(flat), -1)).reshape(p["w"].shape)
+    dseen = (dy @ p["w"].reshape(layer.filters, -1)).reshape(*dy.shape[:3], *p["w"].shape[1:])
+    batch, channels, height, width = shape
+    around = layer.padding
+    dx = np.zeros((batch, channels, height + 2 * around, width + 2 * around), dy.dtype)
+    for row in range(layer.size):
+        for column in range(layer.size):
+            patch = dseen[..., row, column].transpose(0, 3, 1, 2)
+            dx[:, :, row : row + patch.shape[2], column : column + patch.shape[3]] += patch
+    return dx[:, :, around : around + height, around : around + width], {"w": dw, "b": flat.sum(axis=0)}
+
+
+def pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+    batch, channels, height, width = x.shape
+    size = layer.size
+    tiles = x.reshape(batch, channels, height // size, size, width // size, size).transpose(0, 1, 2, 4, 3, 5)
+    tiles = tiles.reshape(*tiles.shape[:4], size * size)
+    # Where a tile's maximum is met twice, the gradient goes to the first: so do torch, TensorFlow and oneDNN.
+    first = tiles.argmax(axis=-1)[..., None]
+    return np.take_along_axis(tiles, first, axis=-1)[..., 0], (x.shape, first)
+
+
+def pool_backward(layer: spec.MaxPool2D, p: Arrays, kept: Kept, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    shape, first = kept
+    size = layer.size
+    tiles = np.zeros((*dy.shape, size * size), dy.dtype)
+    np.put_along_axis(tiles, first, dy[..., None], axis=-1)
+    tiles = tiles.reshape(*dy.shape, size, size).transpose(0, 1, 2, 4, 3, 5)
+    return tiles.reshape(shape), {}
+
+
+def relu(layer: spec.ReLU, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+    return np.maximum(x, 0), x > 0
+
+
+def relu_backward(layer: spec.ReLU, p: Arrays, positive: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    return dy * positive, {}
+
+
+def flatten(layer: spec.Flatten, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+    return x.reshape(len(x), -1), x.shape
+
+
+def flatten_backward(layer: spec.Flatten, p: Arrays, shape: Kept, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    return dy.reshape(shape), {}
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    # By tanh, since exp(-x) overflows for x far below zero.
+    return (1 + np.tanh(x / 2)) / 2
+
+
+def lstm(layer: spec.LSTM, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+    batch, steps, _ = x.shape
+    h = c = np.zeros((batch, layer.units), x.dtype)
+    hidden, kept = [], []
+    for t in range(steps):
+        i, f, g, o = np.split(x[:, t] @ p["w_x"] + h @ p["w_h"] + p["b"], 4, axis=1)
+        i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+        c_before, c = c, f * c + i * g
+        kept.append((i, f, g, o, h, c_before, c))
+        h = o * np.tanh(c)
+        hidden.append(h)
+    return np.stack(hidden, axis=1), (x, kept)
+
+
+def lstm_backward(layer: spec.LSTM, p: Arrays, kept: Kept, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    x, states = kept
+    dx = np.zeros_like(x)
+    grads = {name: np.zeros_like(p[name]) for name in ("w_x", "w_h", "b")}
+    dh_next = dc_next = np.zeros_like(dy[:, 0])
+    for t in reversed(range(len(states))):
+        i, f, g, o, h_before, c_before, c = states[t]
+        dh = dy[:, t] + dh_next
+        dc = dc_next + dh * o * (1 - np.tanh(c) ** 2)
+        # Through each gate's own function: sigmoid' = s (1 - s), tanh' = 1 - t^2.
+        di = dc * g * i * (1 - i)
+        df = dc * c_before * f * (1 - f)
+        dg = dc * i * (1 - g**2)
+        do = dh * np.tanh(c) * o * (1 - o)
+        gates = np.concatenate([di, df, dg, do], axis=1)
+        grads["w_x"] += x[:, t].T @ gates
+        grads["w_h"] += h_before.T @ gates
+        grads["b"] += gates.sum(axis=0)
+        dx[:, t] = gates @ p["w_x"].T
+        dh_next, dc_next = gates @ p["w_h"].T, dc * f
+    return dx, grads
+
+
+def last(layer: spec.LastStep, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+    return x[:, -1], x.shape
+
+
+def last_backward(layer: spec.LastStep, p: Arrays, shape: Kept, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    dx = np.zeros(shape, dy.dtype)
+    dx[:, -1] = dy
+    return dx, {}
+
+
+LAYERS: dict[type, tuple[Forward, Backward]] = {
+    spec.Dense: (dense, dense_backward),
+    spec.Conv2D: (conv, conv_backward),
+    spec.MaxPool2D: (pool, pool_backward),
+    spec.ReLU: (relu, relu_backward),
+    spec.Flatten: (flatten, flatten_backward),
+    spec.LSTM: (lstm, lstm_backward),
+    spec.LastStep: (last, last_backward),
+}

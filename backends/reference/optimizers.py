@@ -1,0 +1,69 @@
+"""Optimizers in NumPy: (settings, rate, gradient, state of this parameter, update number from 1, dialect) -> the step.
+
+The weight becomes `w - step`. `state` is a dictionary that the rule fills at its first update. `dialect` holds the
+words of `backends.contract.DIALECTS` in which a framework departs from the formula of the spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tasks import spec
+from tasks.spec import Arrays
+
+Rule = Callable[[Any, float, np.ndarray, Arrays, int, Mapping[str, Any]], np.ndarray]
+
+
+def sgd(s: spec.SGD, rate: float, g: np.ndarray, state: Arrays, k: int, dialect: Mapping[str, Any]) -> np.ndarray:
+    if dialect.get("momentum_rate") == "inside_velocity":
+        state["velocity"] = s.momentum * state.get("velocity", np.zeros_like(g)) + rate * g
+        return state["velocity"]
+    state["velocity"] = s.momentum * state.get("velocity", np.zeros_like(g)) + g
+    return rate * state["velocity"]
+
+
+def adam(s: spec.Adam, rate: float, g: np.ndarray, state: Arrays, k: int, dialect: Mapping[str, Any]) -> np.ndarray:
+    state["m"] = s.beta1 * state.get("m", np.zeros_like(g)) + (1 - s.beta1) * g
+    state["v"] = s.beta2 * state.get("v", np.zeros_like(g)) + (1 - s.beta2) * g**2
+    m = state["m"] / (1 - s.beta1**k)
+    correction = np.sqrt(1 - s.beta2**k).astype(g.dtype)
+    if dialect.get("adam_epsilon") == "before_correction":
+        return rate * m * correction / (np.sqrt(state["v"]) + s.epsilon)
+    return rate * m / (np.sqrt(state["v"]) / correction + s.epsilon)
+
+
+def root(square: np.ndarray, epsilon: float, where: str) -> np.ndarray:
+    return np.sqrt(square + epsilon) if where == "inside_root" else np.sqrt(square) + epsilon
+
+
+def adagrad(
+    s: spec.AdaGrad, rate: float, g: np.ndarray, state: Arrays, k: int, dialect: Mapping[str, Any]
+) -> np.ndarray:
+    state["sum"] = state.get("sum", np.zeros_like(g)) + g**2
+    return rate * g / root(state["sum"], s.epsilon, dialect.get("adagrad_epsilon", "outside_root"))
+
+
+def rmsprop(
+    s: spec.RMSProp, rate: float, g: np.ndarray, state: Arrays, k: int, dialect: Mapping[str, Any]
+) -> np.ndarray:
+    state["mean"] = s.decay * state.get("mean", np.zeros_like(g)) + (1 - s.decay) * g**2
+    return rate * g / root(state["mean"], s.epsilon, dialect.get("rmsprop_epsilon", "outside_root"))
+
+
+OPTIMIZERS: dict[type, Rule] = {spec.SGD: sgd, spec.Adam: adam, spec.AdaGrad: adagrad, spec.RMSProp: rmsprop}
+
+
+def scheduled_rate(task: spec.Task, update: int) -> float:
+    """The learning rate of update `update`, counted from 0."""
+    schedule = task.schedule
+    return task.optimizer.rate * (schedule.gamma ** (update // schedule.every) if schedule else 1.0)
+
+
+def clip(gradients: Arrays, limit: float, epsilon: float) -> Arrays:
+    """Scale all gradients so that their L2 norm, taken together, is at most `limit`. Pascanu et al. 2013, section 3.2."""
+    norm = float(np.sqrt(sum(float((g**2).sum()) for g in gradients.values())))
+    scale = min(1.0, limit / (norm + epsilon)) if norm > 0 else 1.0
+    return {name: (g * scale).astype(g.dtype) for name, g in gradients.items()}

@@ -1,0 +1,81 @@
+"""The spec's layers and losses in PyTorch, and the way of each parameter there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tasks import spec
+from tasks.spec import Shape
+
+
+class Recurrent(nn.LSTM):
+    """(batch, steps, in) -> (batch, steps, units): nn.LSTM without the state it returns beside.
+
+    torch adds two biases and would train both with the same gradient, so their sum would move twice as fast as the
+    one bias of the spec: the second is frozen at zero.
+    """
+
+    def __init__(self, features: int, units: int):
+        super().__init__(features, units, batch_first=True)
+        self.bias_hh_l0.requires_grad_(False).zero_()
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x)[0]
+
+
+class LastStep(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, -1]
+
+
+# Layer -> its module, for an input of the given shape.
+LAYERS: dict[type, Callable[[Any, Shape], nn.Module]] = {
+    spec.Dense: lambda layer, shape: nn.Linear(shape[0], layer.units),
+    spec.Conv2D: lambda layer, shape: nn.Conv2d(shape[0], layer.filters, layer.size, padding=layer.padding),
+    spec.MaxPool2D: lambda layer, shape: nn.MaxPool2d(layer.size),
+    spec.ReLU: lambda layer, shape: nn.ReLU(),
+    spec.Flatten: lambda layer, shape: nn.Flatten(),
+    spec.LSTM: lambda layer, shape: Recurrent(shape[1], layer.units),
+    spec.LastStep: lambda layer, shape: LastStep(),
+}
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "binary_cross_entropy": lambda z, y: F.binary_cross_entropy_with_logits(z[:, 0], y.to(z.dtype)),
+    "softmax_cross_entropy": F.cross_entropy,
+    "mean_squared_error": F.mse_loss,
+}
+
+# (kind, parameter) -> (torch's name, ours to torch's; each of these is its own inverse).
+PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    ("dense", "w"): ("weight", np.transpose),
+    ("dense", "b"): ("bias", np.asarray),
+    ("conv", "w"): ("weight", np.asarray),
+    ("conv", "b"): ("bias", np.asarray),
+    ("lstm", "w_x"): ("weight_ih_l0", np.transpose),
+    ("lstm", "w_h"): ("weight_hh_l0", np.transpose),
+    ("lstm", "b"): ("bias_ih_l0", np.asarray),
+}
+
+
+def build(task: spec.Task) -> nn.Sequential:
+    """The network, its modules named as the spec names its layers, parameters not yet set."""
+    network = nn.Sequential()
+    for name, layer, shape in task.walk():
+        network.add_module(name, LAYERS[type(layer)](layer, shape))
+    return network
+
+
+def addresses(task: spec.Task) -> dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+    """The spec's parameter name -> (its key in torch's state_dict, the conversion)."""
+    found = {}
+    for layer_name, layer, shape in task.walk():
+        for short in layer.parameters(shape):
+            theirs, convert = PARAMETERS[layer.kind, short]
+            found[f"{layer_name}.{short}"] = (f"{layer_name}.{theirs}", convert)
+    return found

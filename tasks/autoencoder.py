@@ -1,0 +1,35 @@
+"""A digit through a bottleneck of 32 numbers and back: a measure of dense layers."""
+
+from dataclasses import replace
+
+from tasks.spec import Adam, Dense, ReLU, Task
+
+STANDARD = Task(
+    name="autoencoder",
+    data="digits",
+    input_shape=(784,),
+    layers=(
+        Dense(400),
+        ReLU(),
+        Dense(200),
+        ReLU(),
+        Dense(32),
+        Dense(200),
+        ReLU(),
+        Dense(400),
+        ReLU(),
+        Dense(784),
+    ),
+    loss="mean_squared_error",
+    optimizer=Adam(0.001),
+    epochs=50,
+    target=0.005,
+    scaling="unit",
+    baseline="pca",
+)
+
+PRESETS = {
+    "standard": STANDARD,
+    "quick": replace(STANDARD, epochs=5, target=0.03),
+    "original": STANDARD,
+}

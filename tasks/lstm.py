@@ -1,0 +1,22 @@
+"""Which digit is it, read row by row? Two LSTM layers over 28 steps of 100: a measure of recurrence."""
+
+from dataclasses import replace
+
+from tasks.spec import LSTM, Adam, Dense, LastStep, Task
+
+STANDARD = Task(
+    name="lstm",
+    data="digits",
+    input_shape=(28, 100),
+    layers=(LSTM(256), LSTM(256), LastStep(), Dense(10)),
+    loss="softmax_cross_entropy",
+    optimizer=Adam(0.001),
+    epochs=5,
+    target=0.9,
+)
+
+PRESETS = {
+    "standard": STANDARD,
+    "quick": replace(STANDARD, epochs=1, target=0.5),
+    "original": STANDARD,
+}
