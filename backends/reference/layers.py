@@ -1,4 +1,4 @@
-"""Layers in NumPy: forward returns (output, what backward needs); backward returns (input gradient, parameter gradients).
+"""Layers in NumPy: forward -> (output, what backward needs); backward -> (input gradient, parameter gradients).
 
 x and y carry the batch axis first. Parameters come and go by their short names (`w`, `b`, `w_x`, `w_h`).
 """

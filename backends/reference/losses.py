@@ -8,7 +8,7 @@ import numpy as np
 
 
 def binary_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """logits (batch, 1), y (batch,) of 0 and 1."""
+    """Logits (batch, 1), y (batch,) of 0 and 1."""
     z, y = logits[:, 0], y.astype(logits.dtype)
     # log(1 + e^z) - y z, written so that nothing overflows.
     loss = np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))
@@ -17,7 +17,7 @@ def binary_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.n
 
 
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """logits (batch, classes), y (batch,) of class numbers."""
+    """Logits (batch, classes), y (batch,) of class numbers."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probability = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     rows = np.arange(len(y))
@@ -27,7 +27,7 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.
 
 
 def mean_squared_error(outputs: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """outputs and y (batch, features); the mean is over both axes, with no half."""
+    """Outputs and y (batch, features); the mean is over both axes, with no half."""
     difference = outputs - y
     return float((difference**2).mean()), 2 * difference / difference.size
 

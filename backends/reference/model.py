@@ -105,8 +105,8 @@ class Model:
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         state = {f"{name}/{slot}": value for name, slots in self.state.items() for slot, value in slots.items()}
-        np.savez(path / "weights.npz", **self.parameters)
-        np.savez(path / "optimizer.npz", updates=np.array(self.updates), **state)
+        np.savez(path / "weights.npz", **self.parameters)  # type: ignore[arg-type]
+        np.savez(path / "optimizer.npz", updates=np.array(self.updates), **state)  # type: ignore[arg-type]
 
     def load(self, path: Path) -> None:
         with np.load(path / "weights.npz", allow_pickle=False) as saved:

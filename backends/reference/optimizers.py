@@ -63,7 +63,7 @@ def scheduled_rate(task: spec.Task, update: int) -> float:
 
 
 def clip(gradients: Arrays, limit: float, epsilon: float) -> Arrays:
-    """Scale all gradients so that their L2 norm, taken together, is at most `limit`. Pascanu et al. 2013, section 3.2."""
+    """Scale all gradients so that their common L2 norm is at most `limit`. Pascanu et al. 2013, section 3.2."""
     norm = float(np.sqrt(sum(float((g**2).sum()) for g in gradients.values())))
     scale = min(1.0, limit / (norm + epsilon)) if norm > 0 else 1.0
     return {name: (g * scale).astype(g.dtype) for name, g in gradients.items()}

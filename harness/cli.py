@@ -1,0 +1,246 @@
+"""The command line. stdout is data, stderr is messages.
+
+Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing, nothing written; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness.messages import say
+
+DONE, CELL_FAILED, USAGE, MISSING = 0, 1, 2, 3
+RESULTS = Path("results")
+
+
+def words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def positives(text: str) -> list[int]:
+    return [positive(word) for word in words(text)]
+
+
+def interpreter(text: str) -> tuple[str, str]:
+    backend, separator, path = text.partition("=")
+    if not separator or not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is not BACKEND=PATH with the path of a Python interpreter")
+    return backend, path
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """What to run, shared by `plan` and `run`. Lists take commas, or the option again."""
+    many: dict[str, Any] = {"action": "extend", "type": words, "default": []}
+    parser.add_argument("--task", **many, metavar="NAME", help="default: all")
+    parser.add_argument("--backend", **many, metavar="NAME", help="default: all but reference")
+    parser.add_argument(
+        "--mode", **many, metavar="NAME", help="ways of executing, or all; default: each backend's first"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--precision", **many, metavar="NAME", help="float32, float64 (default: float32)")
+    parser.add_argument(
+        "--batch-size", action="extend", type=positives, default=[], metavar="N", help="default: the task's"
+    )
+    parser.add_argument("--preset", default="standard", help="quick, standard or original (default: standard)")
+    parser.add_argument("--repeats", type=positive, default=1, metavar="N", help="processes a cell (default: 1)")
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="default: every processor that this process may use"
+    )
+    parser.add_argument(
+        "--timeout", type=positive, default=900, metavar="S", help="seconds a job may take (default: 900)"
+    )
+    parser.add_argument("--data", metavar="NAME", help="digits, mnist or cifar10, for the tasks that learn from images")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the data's files lie, instead of fetching them")
+    parser.add_argument(
+        "--python",
+        action="append",
+        type=interpreter,
+        default=[],
+        metavar="BACKEND=PATH",
+        help="an interpreter to use as it is",
+    )
+
+
+def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The selection as plain data, as `run.json` keeps it."""
+    affinity = sorted(os.sched_getaffinity(0))
+    threads = arguments.threads or len(affinity)
+    if threads > len(affinity):
+        raise argparse.ArgumentTypeError(f"--threads {threads}: this process may use {len(affinity)} processors")
+    kept = (
+        "task",
+        "backend",
+        "mode",
+        "device",
+        "precision",
+        "batch_size",
+        "preset",
+        "repeats",
+        "timeout",
+        "data",
+        "data_dir",
+    )
+    options = {name: getattr(arguments, name) for name in kept}
+    return options | {"cpus": affinity[:threads], "python": dict(arguments.python)}
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    from harness import estimate
+    from harness.plan import make_plan
+
+    made = make_plan(options_of(arguments))
+    told = estimate.estimate(made, RESULTS)
+    print(json.dumps(told, indent=1) if arguments.json else estimate.as_text(told))
+    return DONE
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from harness import page, records, report
+    from harness import run as running
+    from harness.plan import make_plan
+
+    if arguments.resume:
+        folder = Path(arguments.resume)
+        told = records.read_run(folder)
+        made = running.resumed(told)
+        done = {record["job"] for record in records.read_with_warnings(folder)}
+        say(f"{len(done & {job.name for job in made.jobs})} of {len(made.jobs)} jobs are done already")
+    else:
+        made = make_plan(options_of(arguments))
+        folder, done = new_folder(arguments.out, arguments.preset), set()
+        try:
+            running.start(made, folder)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+    say(f"{len(made.jobs)} jobs on {made.device} into {folder}")
+    code = running.interruptible(made, folder, done)
+    if code != running.INTERRUPTED:
+        print(report.as_table(report.document(folder)), end="")
+    say(f"report: {page.write(folder)}\nas table, json, csv or md: crossframe report {folder} --format json")
+    return code
+
+
+def new_folder(asked: str | None, preset: str) -> Path:
+    """The folder of a new run, empty. Usage where the one asked for holds something."""
+    from harness.plan import Usage
+
+    folder = Path(asked) if asked else RESULTS / f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Usage(f"{folder} is there and not empty; to go on with that run: crossframe run --resume {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def report_run(arguments: argparse.Namespace) -> int:
+    from harness import page, report
+
+    folder = Path(arguments.run)
+    told = report.document(folder)
+    for warning in told["warnings"]:
+        say(f"warning: {warning}")
+    if arguments.format == "html":
+        print(page.write(folder))
+    else:
+        print(report.FORMATS[arguments.format](told), end="")
+    return DONE
+
+
+def env(arguments: argparse.Namespace) -> int:
+    from backends import discover
+    from harness import environments
+    from harness.host import resolve_device
+    from harness.plan import chosen
+
+    found = discover()
+    names = chosen("backend", arguments.backend or list(found), list(found))
+    if arguments.action == "list":
+        rows = environments.listing({name: found[name] for name in names})
+        for row in rows:
+            size = f"{row['bytes'] / 1e6:8,.0f} MB" if row["bytes"] else " " * 11
+            print(f"{row['backend']:<12} {row['device']:<5} {row['state']:<7} {size}  {row['folder']}")
+        return DONE
+    if arguments.action == "remove":
+        for name in names:
+            say(f"{name}: {environments.remove(found[name])} removed")
+        return DONE
+    kind = resolve_device(arguments.device).partition(":")[0]
+    wanted = [found[name] for name in names if found[name].requirements(kind)]
+    _, failed = environments.make_all(wanted, kind, {})
+    return MISSING if failed else DONE
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    from harness import doctor as examiner
+
+    told = examiner.examine()
+    print(json.dumps(told, indent=1) if arguments.json else examiner.as_text(told), end="")
+    return DONE
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="crossframe",
+        description="The same networks in every framework: proven equal, then measured.",
+        epilog="exit: 0 done, 1 a cell failed, 2 usage, 3 something needed is missing, 130 interrupted",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, do: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
+        made.set_defaults(do=do)
+        return made
+
+    made = command("run", run, "train, measure and export; ends in a table and a page")
+    add_selection(made)
+    made.add_argument("--out", metavar="DIR", help="a new folder for the run (default: one under results/)")
+    made.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
+    made = command("plan", plan, "show what `run` would do, and about how long it takes; runs nothing")
+    add_selection(made)
+    made.add_argument("--json", action="store_true")
+    made = command("report", report_run, "print a run again, from its records")
+    made.add_argument("run", metavar="RUN", help="the folder of a run")
+    made.add_argument("--format", choices=("table", "json", "csv", "md", "html"), default="table")
+    made = command("env", env, "make, list or remove the backends' environments")
+    made.add_argument("action", choices=("sync", "list", "remove"))
+    made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")
+    made.add_argument("--device", default="auto", help="auto, cpu or cuda: which build to make (default: auto)")
+    made = command("doctor", doctor, "what this machine has and lacks")
+    made.add_argument("--json", action="store_true")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parsed = parser().parse_args(arguments)
+    from harness.host import DeviceMissing
+    from harness.plan import Usage
+    from harness.records import NoRun
+    from tasks.data import DataError
+
+    try:
+        return parsed.do(parsed)
+    except (Usage, NoRun, argparse.ArgumentTypeError) as error:
+        say(f"crossframe: {error}")
+        return USAGE
+    except (DeviceMissing, DataError) as error:
+        say(f"crossframe: {error}")
+        return MISSING
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""`crossframe doctor`: what this machine has and lacks, and what mends it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from backends import discover
+from harness import environments, host
+
+NEEDED_BYTES = 8e9  # all four CPU environments and uv's own cache of them, with room: 3.5 GB measured
+
+
+def examine() -> dict[str, Any]:
+    """{host, tools, disk, environments, findings}; a finding is {id, text, remedy}."""
+    environments.cache().mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(environments.cache()).free
+    told = {
+        "host": host.fingerprint(),
+        "tools": {name: shutil.which(name) for name in ("gcc", "git", "nvidia-smi")},
+        "pip": environments.pip_settings(),
+        "cache": str(environments.cache()),
+        "free_bytes": free,
+        "environments": environments.listing(discover()),
+    }
+    return {**told, "findings": findings(told)}
+
+
+def findings(told: dict[str, Any]) -> list[dict[str, str]]:
+    """What is worth a person's attention, each with the command or the step that mends it."""
+    found = []
+    if not told["host"]["gpus"]:
+        text = "the driver shows no NVIDIA GPU: runs go to the CPU, and --device cuda exits 3"
+        found.append({"id": "no-gpu", "text": text, "remedy": "install the NVIDIA driver, if there is a card"})
+    if told["tools"]["gcc"] is None:
+        text = "there is no gcc: modes that compile with it will fail"
+        found.append({"id": "no-compiler", "text": text, "remedy": "install gcc"})
+    if told["free_bytes"] < NEEDED_BYTES and any(row["state"] == "absent" for row in told["environments"]):
+        text = f"{told['free_bytes'] / 1e9:.1f} GB are free where the environments go"
+        found.append({"id": "little-disk", "text": text, "remedy": "set CROSSFRAME_CACHE to a folder with room"})
+    absent = [row["backend"] for row in told["environments"] if row["state"] == "absent" and row["device"] == "cpu"]
+    if absent:
+        text = f"not made yet: the environment of {', '.join(absent)}"
+        found.append({"id": "no-environment", "text": text, "remedy": "crossframe env sync (or run: it makes them)"})
+    if told["host"]["governor"] not in (None, "performance"):
+        text = f"the processor's governor is {told['host']['governor']}: its clock follows the load"
+        found.append({"id": "governor", "text": text, "remedy": "cpupower frequency-set -g performance"})
+    return found
+
+
+def as_text(told: dict[str, Any]) -> str:
+    machine = told["host"]
+    memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB" if machine["memory_bytes"] else "unknown"
+    lines = [
+        f"processor     {machine['cpu']}, {len(machine['affinity'])} of {machine['processors']} usable",
+        f"memory        {memory}",
+        f"system        {machine['system']}, kernel {machine['kernel']}, Python {machine['python']}",
+        *(f"GPU           {gpu['name']}, driver {gpu['driver']}" for gpu in machine["gpus"]),
+        f"cache         {told['cache']}, {told['free_bytes'] / 1e9:.0f} GB free",
+    ]
+    for row in told["environments"]:
+        size = f", {row['bytes'] / 1e6:,.0f} MB" if row["bytes"] else ""
+        lines.append(f"environment   {row['backend']} ({row['device']}): {row['state']}{size}")
+    for finding in told["findings"]:
+        lines.append(f"[{finding['id']}] {finding['text']}; {finding['remedy']}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,70 @@
+"""`crossframe plan`: about how long a run will take and how much disk, from earlier runs where there are any."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from harness import environments, records
+from harness.plan import Plan, task_of
+
+UNKNOWN_JOB_S = 20.0  # for a job that no earlier run has measured: the median of a first `standard` run on two cores
+UNKNOWN_ENVIRONMENT_BYTES = 1.2e9
+
+
+def earlier(results: Path) -> dict[tuple[str, ...], list[float]]:
+    """(task, backend, mode, preset) -> wall seconds of the jobs of earlier runs that ended well."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for run in sorted(results.glob("*/run.json")):
+        try:
+            preset = records.read_run(run.parent)["options"]["preset"]
+            for record in records.read(run.parent)[0]:
+                if record["state"] == "ok":
+                    key = (*(record["cell"][name] for name in ("task", "backend", "mode")), preset)
+                    found.setdefault(key, []).append(record["wall_s"])
+        except records.NoRun:
+            continue
+    return found
+
+
+def estimate(plan: Plan, results: Path) -> dict[str, Any]:
+    """{jobs, seconds, known, disk_bytes, to_make}: `known` is the share of jobs with an earlier measurement."""
+    before = earlier(results)
+    preset = plan.options["preset"]
+    rows, known = [], 0
+    for job in plan.jobs:
+        taken = before.get((job.cell.task, job.cell.backend, job.cell.mode, preset))
+        known += taken is not None
+        rows.append({"job": job.name, "seconds": median(taken) if taken else UNKNOWN_JOB_S})
+    kind = plan.device.partition(":")[0]
+    to_make = [
+        backend.name
+        for backend in plan.backends.values()
+        if backend.name not in plan.options["python"]
+        and backend.requirements(kind)
+        and not environments.made(environments.location(backend, kind))
+    ]
+    # Weights of the first epoch, a checkpoint with the optimizer's two moments, the ONNX file: five times the weights.
+    sizes = [sum(math.prod(shape) for shape in task_of(plan, job.cell).parameters().values()) * 4 for job in plan.jobs]
+    return {
+        "device": plan.device,
+        "jobs": rows,
+        "seconds": sum(row["seconds"] for row in rows),
+        "known": known / len(rows) if rows else 1.0,
+        "disk_bytes": int(5 * sum(sizes) + UNKNOWN_ENVIRONMENT_BYTES * len(to_make)),
+        "to_make": to_make,
+    }
+
+
+def as_text(told: dict[str, Any]) -> str:
+    lines = [row["job"] for row in told["jobs"]]
+    minutes, seconds = divmod(round(told["seconds"]), 60)
+    lines.append(
+        f"{len(told['jobs'])} jobs on {told['device']}: about {minutes} min {seconds:02d} s "
+        f"({told['known']:.0%} of the jobs were timed in earlier runs), {told['disk_bytes'] / 1e6:,.0f} MB of disk"
+    )
+    if told["to_make"]:
+        lines.append(f"environments to be made first: {', '.join(told['to_make'])}")
+    return "\n".join(lines)

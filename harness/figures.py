@@ -1,0 +1,162 @@
+"""From raw records to one figure a cell, with an interval over processes, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.records import CELL_KEYS
+from tasks.spec import QUALITY
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: where it stands in a record, what says why it is missing, and which side is better."""
+
+    read: Callable[[Record], float | None]
+    absent: str  # the reason where `read` gives None for a job that is ok
+    better: str = "less"
+
+
+def measured(name: str) -> Callable[[Record], float | None]:
+    return lambda record: record["measures"].get(name)
+
+
+def judged(part: str, name: str) -> Callable[[Record], float | None]:
+    return lambda record: (record["verdict"] or {}).get(part, {}).get(name)
+
+
+def percentile(name: str, share: float) -> Callable[[Record], float | None]:
+    def read(record: Record) -> float | None:
+        samples = record["measures"].get(name)
+        return float(np.percentile(samples, share)) if samples else None
+
+    return read
+
+
+def train_samples_per_s(record: Record) -> float | None:
+    """Samples a second of whole epochs, pipelined; from the third epoch on, since the first two compile."""
+    epochs = record["measures"].get("epochs", [])[2:]
+    if not epochs:
+        return None
+    return record["cell"]["batch_size"] * sum(e["steps"] for e in epochs) / sum(e["train_s"] for e in epochs)
+
+
+def infer_samples_per_s(record: Record) -> float | None:
+    taken = record["measures"].get("infer_many_samples_s")
+    return record["measures"]["infer_many"] / float(np.median(taken)) if taken else None
+
+
+NOT_THIS_LOSS = "not a measure of this task's loss"
+FIGURES: dict[str, Figure] = {
+    "import_s": Figure(measured("import_s"), "not measured"),
+    "prepare_s": Figure(measured("prepare_s"), "not measured"),
+    "first_step_s": Figure(measured("first_step_s"), "not measured"),
+    "step_s": Figure(percentile("step_samples_s", 50), "not measured"),
+    "step_p95_s": Figure(percentile("step_samples_s", 95), "not measured"),
+    "train_samples_per_s": Figure(train_samples_per_s, "fewer than three epochs: no steady state", "more"),
+    "time_to_target_s": Figure(measured("time_to_target_s"), "the target was not reached"),
+    "accuracy": Figure(judged("quality", "accuracy"), NOT_THIS_LOSS, "more"),
+    "precision": Figure(judged("quality", "precision"), NOT_THIS_LOSS, "more"),
+    "recall": Figure(judged("quality", "recall"), NOT_THIS_LOSS, "more"),
+    "f1": Figure(judged("quality", "f1"), NOT_THIS_LOSS, "more"),
+    "mse": Figure(judged("quality", "mse"), NOT_THIS_LOSS),
+    "first_epoch_gap": Figure(lambda r: (r["verdict"] or {}).get("first_epoch_gap"), "not judged"),
+    "infer_latency_s": Figure(percentile("infer_samples_s", 50), "not measured"),
+    "infer_p95_s": Figure(percentile("infer_samples_s", 95), "not measured"),
+    "infer_samples_per_s": Figure(infer_samples_per_s, "not measured", "more"),
+    "host_baseline_bytes": Figure(measured("host_baseline_bytes"), "this system has no /proc/self/status"),
+    "host_peak_bytes": Figure(measured("host_peak_bytes"), "this system has no /proc/self/status"),
+    "device_peak_bytes": Figure(measured("device_peak_bytes"), "no allocator to ask on this device"),
+    "checkpoint_bytes": Figure(measured("checkpoint_bytes"), "not measured"),
+    "onnx_bytes": Figure(judged("onnx", "onnx_bytes"), "not exported"),
+    "export_s": Figure(judged("onnx", "export_s"), "not exported"),
+    "environment_bytes": Figure(lambda r: r["environment"]["bytes"], "the environment was not made by Crossframe"),
+    "environment_install_s": Figure(lambda r: r["environment"]["install_s"], "not made by Crossframe"),
+    "energy_j": Figure(lambda r: None, "no energy counter is read yet"),
+}
+
+
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """{value, low, high, n}: the median over processes and its 95 % bootstrap interval, which one can't give."""
+    n = len(values)
+    if n < 2:
+        return {"value": values[0], "low": None, "high": None, "n": n}
+    drawn = np.random.default_rng(0).choice(np.asarray(values, float), (2000, n))
+    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
+    return {"value": float(np.median(values)), "low": float(low), "high": float(high), "n": n}
+
+
+def missing(reason: str) -> dict[str, Any]:
+    return {"value": None, "low": None, "high": None, "n": 0, "reason": reason}
+
+
+def cell_of(records: list[Record]) -> dict[str, Any]:
+    """One cell from the records of its repeats. Its state is `ok` only if every repeat is."""
+    bad = [record for record in records if record["state"] != "ok"]
+    state, reason = (bad[0]["state"], bad[0]["reason"]) if bad else ("ok", None)
+    if bad and len(records) > 1:
+        reason = f"{len(bad)} of {len(records)} repeats: {reason}"
+    good = [record for record in records if record["state"] == "ok"]
+    metrics = {}
+    for name, figure in FIGURES.items():
+        values = [value for record in good if (value := figure.read(record)) is not None]
+        why = figure.absent if good else f"the cell is {state}"
+        metrics[name] = interval(values) if values else missing(why)
+    first = good[0] if good else records[0]
+    return {
+        **records[0]["cell"],
+        "state": state,
+        "reason": reason,
+        "parity": None,
+        "onnx": {key: first["verdict"]["onnx"][key] for key in ("state", "reason")} if first["verdict"] else None,
+        "versions": first["measures"].get("versions", {}),
+        "dialect": first["measures"].get("dialect", {}),
+        "metrics": metrics,
+    }
+
+
+def break_even(cells: list[dict[str, Any]], baseline_modes: dict[str, str]) -> None:
+    """Fill `break_even_steps`: after how many steps a compiled mode has paid back what it took to start.
+
+    Against the backend's uncompiled mode, if this run has it: (start - start') / (step' - step), ' for uncompiled.
+    """
+    place = {tuple(cell[key] for key in CELL_KEYS): cell for cell in cells}
+    for cell in cells:
+        plain = baseline_modes.get(cell["backend"])
+        other = place.get(tuple(plain if key == "mode" else cell[key] for key in CELL_KEYS))
+        if plain is None or cell["mode"] == plain:
+            cell["metrics"]["break_even_steps"] = missing("this mode compiles nothing")
+        elif other is None or other["state"] != "ok" or cell["state"] != "ok":
+            cell["metrics"]["break_even_steps"] = missing(f"this run has no {plain} cell to compare with")
+        else:
+            cell["metrics"]["break_even_steps"] = paid_back(cell["metrics"], other["metrics"])
+
+
+def paid_back(compiled: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    start = [sum(side[name]["value"] for name in ("prepare_s", "first_step_s")) for side in (compiled, plain)]
+    gain = plain["step_s"]["value"] - compiled["step_s"]["value"]
+    if gain <= 0:
+        return missing("its steps are no faster than uncompiled ones: never")
+    return {"value": max(0.0, (start[0] - start[1]) / gain), "low": None, "high": None, "n": compiled["step_s"]["n"]}
+
+
+def cells(records: list[Record], baseline_modes: dict[str, str]) -> list[dict[str, Any]]:
+    """Every cell of a run, by task, then by backend and mode."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault(tuple(record["cell"][key] for key in CELL_KEYS), []).append(record)
+    found = [cell_of(groups[key]) for key in sorted(groups)]
+    break_even(found, baseline_modes)
+    return found
+
+
+def quality_name(cell: dict[str, Any]) -> str | None:
+    """`accuracy` or `mse`: which measure of quality a cell has."""
+    names = dict.fromkeys(name for name, _ in QUALITY.values())
+    return next((name for name in names if cell["metrics"][name]["value"] is not None), None)

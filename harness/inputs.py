@@ -1,0 +1,39 @@
+"""What every job of a task reads: data, initial weights and the order of batches, drawn once and stored as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tasks.data import load
+from tasks.spec import Task, initial_weights
+
+
+def draw_order(samples: int, batch_size: int, epochs: int, seed: int) -> np.ndarray:
+    """(epochs, steps, batch) rows of the training data: a new shuffle an epoch.
+
+    A short last batch is left out, since it would make a compiled mode compile twice; the shuffle sees to it that
+    other samples are left out each time.
+    """
+    generator = np.random.default_rng(seed)
+    batch = min(batch_size, samples)
+    steps = samples // batch
+    order = np.stack([generator.permutation(samples)[: steps * batch] for _ in range(epochs)])
+    return order.reshape(epochs, steps, batch)
+
+
+def write_inputs(path: Path, task: Task, source: str | None, data_dir: Path | None, seed: int = 0) -> None:
+    """Draw and store; loads with `allow_pickle=False`. `source` and `data_dir` as in `tasks.data.load`."""
+    split = load(task, source, data_dir)
+    weights = {f"weights/{name}": value for name, value in initial_weights(task, seed).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        path,
+        x_train=split.x_train,
+        y_train=split.y_train,
+        x_test=split.x_test,
+        y_test=split.y_test,
+        order=draw_order(len(split.x_train), task.batch_size, task.epochs, seed),
+        **weights,  # type: ignore[arg-type]
+    )

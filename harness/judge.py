@@ -1,0 +1,110 @@
+"""From a worker's arrays to numbers: quality, agreement with the oracle, agreement of the exported file.
+
+One side only judges, and it is this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import backends.reference.model as reference
+from harness import quality
+from harness.environments import cache
+from tasks.spec import Arrays, Task
+
+ONNX_BATCHES = (1, 3, 64)  # none of them the exporter's example
+ONNX_TOLERANCE = 1e-4  # largest difference, by the largest output; measured: at most 2e-6 where the file is right
+
+
+def first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any]) -> Arrays:
+    """The weights that the float64 oracle has after the first epoch; kept, since it is slow and never changes."""
+    code = b"".join(file.read_bytes() for file in sorted(Path(reference.__file__).parent.glob("*.py")))
+    parts = (inputs.read_bytes(), code, repr(task).encode(), repr(sorted(dialect.items())).encode())
+    key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+    kept = cache() / "oracle" / f"{task.name}-{key}.npz"
+    if not kept.exists():
+        with np.load(inputs, allow_pickle=False) as data:
+            weights = {name: data[f"weights/{name}"] for name in task.parameters()}
+            oracle = reference.prepare(task, weights, "cpu", dialect=dialect)
+            x, y = data["x_train"], data["y_train"]
+            oracle.train([oracle.put(x[rows], y[rows]) for rows in data["order"][0]])
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        aside = kept.with_suffix(".part.npz")
+        np.savez(aside, **oracle.weights())  # type: ignore[arg-type]
+        aside.replace(kept)
+    with np.load(kept, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def first_epoch_gap(task: Task, inputs: Path, outputs: Mapping[str, np.ndarray], dialect: Mapping[str, Any]) -> float:
+    """The largest difference of any weight from the oracle's, after the first epoch."""
+    oracle = first_epoch(task, inputs, dialect)
+    return max(float(np.abs(outputs[f"after_first_epoch/{name}"] - want).max()) for name, want in oracle.items())
+
+
+def run_onnx(path: str, x: np.ndarray) -> list[np.ndarray]:
+    """onnx.checker's full check, then onnxruntime on the CPU at several batch sizes; runs in a process of its own."""
+    import onnx
+    import onnxruntime
+
+    onnx.checker.check_model(path, full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0]
+    x = x.astype(np.float64 if "double" in entry.type else np.float32)
+    return [session.run(None, {entry.name: x[:batch]})[0] for batch in ONNX_BATCHES]
+
+
+class OnnxJudge:
+    """Runs exported files in another process, which is started again if a file brings it down."""
+
+    def __init__(self) -> None:
+        self.pool: ProcessPoolExecutor | None = None
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+            self.pool = None
+
+    def agreement(self, path: Path, x: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """{state, reason, max_error}: `ok` if it is valid, runs at any batch, and says what the framework said."""
+        self.pool = self.pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        try:
+            answers = self.pool.submit(run_onnx, str(path), x[: max(ONNX_BATCHES)]).result(timeout=120)
+        except BrokenProcessPool:
+            self.close()
+            return {"state": "failed", "reason": "onnxruntime crashed on the file", "max_error": None}
+        except Exception as error:
+            self.close()
+            return {"state": "failed", "reason": " ".join(str(error).split())[:300], "max_error": None}
+        gaps = [float(np.abs(answer - outputs[: len(answer)]).max()) for answer in answers]
+        worst, largest = max(gaps), float(np.abs(outputs).max())
+        if worst > ONNX_TOLERANCE * max(largest, 1.0):
+            reason = f"onnxruntime's outputs differ from the framework's by up to {worst:.2g}"
+            return {"state": "failed", "reason": reason, "max_error": worst}
+        return {"state": "ok", "reason": None, "max_error": worst}
+
+
+def judge(task: Task, inputs: Path, folder: Path, measures: dict[str, Any], onnx: OnnxJudge) -> dict[str, Any]:
+    """{quality, first_epoch_gap, onnx}: what the arrays in a job's folder say. ValueError where they are damaged."""
+    with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
+        outputs = {name: stored[name] for name in stored.files}
+    with np.load(inputs, allow_pickle=False) as data:
+        x_test, y_test = data["x_test"], data["y_test"]
+    exported = {**measures["export"], "max_error": None}
+    if exported["state"] == "ok":
+        exported |= onnx.agreement(folder / "model.onnx", x_test, outputs["outputs"])
+    return {
+        "quality": quality.measure(task.loss, outputs["outputs"], y_test),
+        "first_epoch_gap": first_epoch_gap(task, inputs, outputs, measures["dialect"]),
+        "onnx": exported,
+    }

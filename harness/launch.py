@@ -1,0 +1,135 @@
+"""One job in a process of its own: written down, started, waited for, and given exactly one state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backends import Backend
+from harness.environments import cache
+
+ROOT = Path(__file__).resolve().parent.parent
+LOG_TAIL = 300  # characters of a log that a reason quotes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended. `measures` is what the worker wrote, `{}` where it wrote nothing whole."""
+
+    state: str
+    reason: str | None
+    wall_s: float
+    measures: dict[str, Any]
+
+
+def import_path(backend: Backend) -> Path:
+    """A folder that holds our packages and the backend's, and nothing else.
+
+    The site-packages of an installed Crossframe can't be put on a worker's path: its NumPy would hide the worker's.
+    """
+    packages = [ROOT / name for name in ("tasks", "backends", "harness")]
+    if backend.folder.parent != ROOT / "backends":
+        packages.append(backend.top_level)
+    key = hashlib.sha256("\n".join(map(str, packages)).encode()).hexdigest()[:12]
+    folder = cache() / "path" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in packages:
+        with suppress(FileExistsError):
+            (folder / package.name).symlink_to(package, target_is_directory=True)
+    return folder
+
+
+def variables(backend: Backend, threads: int) -> dict[str, str]:
+    """The worker's environment: equal threads for all, the backend's own variables, no stray Python path."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    own = {name: str(value).format(threads=threads) for name, value in backend.facts.get("environment", {}).items()}
+    return inherited | pools | own | {"PYTHONPATH": str(import_path(backend)), "PYTHONNOUSERSITE": "1"}
+
+
+def launch(python: Path, backend: Backend, job: dict[str, Any], folder: Path, timeout_s: float) -> Outcome:
+    """Run the worker on `job` in `folder`; everything it prints goes to `log.txt`.
+
+    Whatever happens to it, this returns; only KeyboardInterrupt passes through, after the worker's process group is
+    ended.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "measures.json").unlink(missing_ok=True)
+    (folder / "job.json").write_text(json.dumps(job, indent=1))
+    command = [str(python), "-m", "harness.worker", str(folder)]
+    environment = variables(backend, len(job["cpus"]))
+    killed_before = out_of_memory_kills()
+    begin = time.monotonic()
+    with (folder / "log.txt").open("w") as log:
+        print(f"$ PYTHONPATH={environment['PYTHONPATH']} {' '.join(command)}", file=log, flush=True)
+        try:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Outcome("not_installed", f"{python} can't be started: {error.strerror}", 0.0, {})
+        try:
+            in_time = wait(process, timeout_s)
+        finally:
+            # On time, too: nothing that the worker started may go on beside the next job.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    wall_s = time.monotonic() - begin
+    measures = read_measures(folder / "measures.json")
+    if not in_time:
+        return Outcome("timeout", f"not done after {timeout_s:g} s", wall_s, {})
+    if measures is not None:
+        return Outcome(measures["state"], measures["reason"], wall_s, measures)
+    return Outcome(*without_measures(process.returncode, folder, out_of_memory_kills() > killed_before), wall_s, {})
+
+
+def wait(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    """Block until the process ends or its time is over; no polling, which would take time from what is measured."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        return bool(waiting.poll(timeout_s * 1000))
+    finally:
+        os.close(descriptor)
+
+
+def read_measures(path: Path) -> dict[str, Any] | None:
+    """What the worker left, if it is whole and of the right form."""
+    try:
+        measures = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return measures if isinstance(measures, dict) and isinstance(measures.get("state"), str) else None
+
+
+def without_measures(code: int, folder: Path, memory_ran_out: bool) -> tuple[str, str]:
+    """(state, reason) of a worker that ended without a word."""
+    if code == -signal.SIGKILL and memory_ran_out:
+        return "out_of_memory", "ended by the kernel, which had no memory left"
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code} and no measures"
+    log = " ".join((folder / "log.txt").read_text(errors="replace").split("\n", 1)[-1].split())
+    return "failed", f"{how}; log: …{log[-LOG_TAIL:]}" if log else how
+
+
+def out_of_memory_kills() -> int:
+    """How many processes the kernel has ended for want of memory, so far."""
+    counters = Path("/proc/vmstat")
+    lines = counters.read_text().splitlines() if counters.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

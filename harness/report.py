@@ -1,0 +1,190 @@
+"""`crossframe report`: the records of a run as a table, JSON, CSV or Markdown. From the records alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness import figures, records
+
+Cell = dict[str, Any]
+
+ABSENT = "-"
+
+# Figure -> (heading, what to divide it by, decimals).
+COLUMNS: dict[str, tuple[str, float, int]] = {
+    "train_samples_per_s": ("samples/s", 1, 0),
+    "step_s": ("step ms", 1e-3, 2),
+    "first_step_s": ("first step s", 1, 2),
+    "import_s": ("import s", 1, 2),
+    "time_to_target_s": ("to target s", 1, 2),
+    "infer_latency_s": ("infer ms", 1e-3, 2),
+    "host_peak_bytes": ("host peak MB", 1e6, 0),
+    "onnx_bytes": ("onnx kB", 1e3, 0),
+}
+
+
+def document(run: Path) -> dict[str, Any]:
+    """The report as one object, by the schema `report.json`."""
+    told = records.read_run(run)
+    found, warnings = records.read(run)
+    uncompiled = {
+        name: facts["uncompiled_mode"] for name, facts in told["backends"].items() if facts.get("uncompiled_mode")
+    }
+    options = told["options"]
+    return {
+        "schema": records.SCHEMA_VERSION,
+        "run": {
+            "name": told["name"],
+            "created": told["created"],
+            "preset": options["preset"],
+            "data": options["data"],
+            "repeats": options["repeats"],
+            "threads": len(options["cpus"]),
+        },
+        "host": told["host"],
+        "tasks": told["tasks"],
+        "cells": figures.cells(found, uncompiled),
+        "warnings": warnings,
+    }
+
+
+def shown(metric: dict[str, Any], divisor: float, decimals: int) -> str:
+    """A figure with its interval; a dash where there is none."""
+    if metric["value"] is None:
+        return ABSENT
+    text = f"{metric['value'] / divisor:,.{decimals}f}"
+    if metric["low"] is not None:
+        text += f" [{metric['low'] / divisor:,.{decimals}f}, {metric['high'] / divisor:,.{decimals}f}]"
+    return text
+
+
+def quality_shown(cell: Cell) -> str:
+    name = figures.quality_name(cell)
+    if name is None:
+        return ABSENT
+    return f"{name} {shown(cell['metrics'][name], 1, 4)}"
+
+
+def rows(cells: list[Cell]) -> list[list[str]]:
+    """The table's body, a row a cell."""
+    body = []
+    for cell in cells:
+        exported = cell["onnx"]["state"] if cell["onnx"] else ABSENT
+        size = shown(cell["metrics"]["onnx_bytes"], 1e3, 0)
+        body.append(
+            [
+                *(str(cell[key]) for key in ("task", "backend", "mode")),
+                cell["state"],
+                quality_shown(cell),
+                *(shown(cell["metrics"][name], *COLUMNS[name][1:]) for name in COLUMNS if name != "onnx_bytes"),
+                f"{exported} {size}" if exported == "ok" else exported,
+            ]
+        )
+    return body
+
+
+def headings() -> list[str]:
+    return ["task", "backend", "mode", "state", "held-out", *(heading for heading, *_ in COLUMNS.values())]
+
+
+def problems(cells: list[Cell]) -> list[str]:
+    """A line for everything that did not work, with its reason."""
+    lines = []
+    for cell in cells:
+        where = f"{cell['task']} {cell['backend']} {cell['mode']}"
+        if cell["state"] != "ok":
+            lines.append(f"{where}: {cell['state']}: {cell['reason']}")
+        elif cell["onnx"]["state"] != "ok":
+            lines.append(f"{where}: ONNX {cell['onnx']['state']}: {cell['onnx']['reason']}")
+    return lines
+
+
+def notes(report: dict[str, Any]) -> list[str]:
+    """What stands under the table: how to read it, baselines, problems, damaged lines."""
+    run, varied = report["run"], ("device", "precision", "batch_size")
+    settings = [f"{key} {', '.join(sorted({str(cell[key]) for cell in report['cells']}))}" for key in varied]
+    lines = [
+        f"preset {run['preset']}, {', '.join(settings)}, threads {run['threads']}, "
+        f"median of {run['repeats']} process{'es' * (run['repeats'] != 1)} a cell"
+    ]
+    if run["repeats"] == 1:
+        lines.append("one process a cell tells nothing of the noise: no ranking; try --repeats 5")
+    for task, facts in report["tasks"].items():
+        for name, value in (facts["baseline"] or {}).items():
+            lines.append(f"{task}: {name} {value:.4f} is the linear optimum (principal components), untrained")
+    return lines + problems(report["cells"]) + [f"warning: {warning}" for warning in report["warnings"]]
+
+
+def as_table(report: dict[str, Any]) -> str:
+    """A table for a terminal: coloured where there is one, as wide as it needs where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=None, header_style="bold", pad_edge=False)
+    for place, heading in enumerate(headings()):
+        table.add_column(heading, justify="left" if place < 5 else "right", no_wrap=place < 4)
+    last = None
+    for row in rows(report["cells"]):
+        if last not in (None, row[0]):
+            table.add_section()
+        state = Text(row[3], style="green" if row[3] == "ok" else "red")
+        table.add_row("" if row[0] == last else row[0], row[1], row[2], state, *row[4:])
+        last = row[0]
+    width = None if sys.stdout.isatty() else 200
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    )
+    console.print(table)
+    for line in notes(report):
+        console.print(Text(line))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def as_json(report: dict[str, Any]) -> str:
+    import json
+
+    records.validator("report").validate(report)
+    return json.dumps(report, indent=1) + "\n"
+
+
+def as_csv(report: dict[str, Any]) -> str:
+    """One line a cell and figure: long form, the raw material of a spreadsheet."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*records.CELL_KEYS, "state", "metric", "value", "low", "high", "n", "reason"])
+    for cell in report["cells"]:
+        for name, metric in cell["metrics"].items():
+            where = [cell[key] for key in records.CELL_KEYS]
+            figure = [metric[key] for key in ("value", "low", "high", "n")]
+            writer.writerow([*where, cell["state"], name, *figure, metric.get("reason", "")])
+    return out.getvalue()
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """A table for a pull request."""
+    lines = [f"## {report['run']['name']}", "", "| " + " | ".join(headings()) + " |"]
+    lines.append("|" + " --- |" * len(headings()))
+    lines += ["| " + " | ".join(escaped(text) for text in row) + " |" for row in rows(report["cells"])]
+    return "\n".join([*lines, "", *(f"- {escaped(line)}" for line in notes(report)), ""])
+
+
+def escaped(text: str) -> str:
+    """Text that can't become markup or end a table's cell."""
+    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
+        text = text.replace(raw, safe)
+    return text
+
+
+FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "csv": as_csv,
+    "md": as_markdown,
+}

@@ -1,0 +1,206 @@
+"""`crossframe run`: inputs, environments, jobs, verdicts, records; and resuming what was interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends import discover
+from harness import records
+from harness.environments import Environment, make_all
+from harness.host import fingerprint
+from harness.inputs import write_inputs
+from harness.judge import OnnxJudge, judge
+from harness.launch import ROOT, Outcome, launch
+from harness.messages import say
+from harness.plan import Cell, Job, Plan, chosen, task_of
+from harness.quality import pca_mse
+from tasks.spec import Dense, Task, from_json, to_json
+
+INTERRUPTED = 130
+
+
+def commit() -> str | None:
+    """The commit of this checkout, with a + where files differ from it; None outside of one."""
+    described = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or None
+
+
+def baseline(task: Task, inputs: Path) -> dict[str, float] | None:
+    """The figure without training that stands beside a task's quality."""
+    if task.baseline is None:
+        return None
+    narrowest = min(layer.units for layer in task.layers if isinstance(layer, Dense))
+    with np.load(inputs, allow_pickle=False) as data:
+        return {f"pca_{narrowest}_mse": pca_mse(data["x_train"], data["x_test"], narrowest)}
+
+
+def start(plan: Plan, folder: Path) -> None:
+    """Make the run's folder: its inputs and `run.json`."""
+    tasks = {}
+    data_dir = Path(plan.options["data_dir"]) if plan.options["data_dir"] else None
+    for task in plan.tasks.values():
+        for batch_size in sorted({job.cell.batch_size for job in plan.jobs if job.cell.task == task.name}):
+            cell = Cell(task.name, "", "", "", "", batch_size)
+            write_inputs(inputs_of(folder, cell), task_of(plan, cell), plan.options["data"], data_dir)
+        sizes = [int(np.prod(shape)) for shape in task.parameters().values()]
+        tasks[task.name] = {"parameters": sum(sizes), "baseline": baseline(task, inputs_of(folder, cell))}
+    told = {
+        "schema": records.SCHEMA_VERSION,
+        "name": folder.name,
+        "created": now(),
+        "crossframe": version("crossframe"),
+        "commit": commit(),
+        "options": plan.options,
+        "device": plan.device,
+        "host": fingerprint(),
+        "tasks": tasks,
+        "specs": {name: to_json(task) for name, task in plan.tasks.items()},
+        "backends": {
+            backend.name: {"title": backend.facts["title"], "uncompiled_mode": backend.facts.get("uncompiled_mode")}
+            for backend in plan.backends.values()
+        },
+        "jobs": [{"cell": asdict(job.cell), "repeat": job.repeat} for job in plan.jobs],
+    }
+    (folder / "run.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
+
+
+def resumed(told: dict[str, Any]) -> Plan:
+    """The plan that a `run.json` holds; Usage where a backend of it is gone."""
+    known = discover()
+    names = list(told["backends"])
+    chosen("backend", names, list(known))
+    jobs = tuple(Job(Cell(**job["cell"]), job["repeat"]) for job in told["jobs"])
+    tasks = {name: from_json(spec) for name, spec in told["specs"].items()}
+    return Plan(tasks, {name: known[name] for name in names}, told["device"], jobs, told["options"])
+
+
+def inputs_of(folder: Path, cell: Cell) -> Path:
+    return folder / "inputs" / f"{cell.task}-{cell.batch_size}.npz"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def job_document(plan: Plan, job: Job, folder: Path) -> dict[str, Any]:
+    """What the worker reads: everything that it needs, so that the job can be replayed by hand."""
+    backend = plan.backends[job.cell.backend]
+    return {
+        **asdict(job.cell),
+        "task": to_json(task_of(plan, job.cell)),
+        "module": backend.module,
+        "packages": backend.facts["packages"],
+        "onnx_opset": backend.facts.get("onnx_opset", 0),
+        "inputs": str(inputs_of(folder, job.cell).resolve()),
+        "cpus": plan.options["cpus"],
+    }
+
+
+def work(plan: Plan, job: Job, folder: Path, ready: dict[str, Environment], failed: dict[str, str]) -> Outcome:
+    """Run one job, or say why it can't be run."""
+    backend = plan.backends[job.cell.backend]
+    kind = plan.device.partition(":")[0]
+    if backend.name in failed:
+        return Outcome("not_installed", failed[backend.name], 0.0, {})
+    if backend.name not in ready:
+        return Outcome("unsupported", f"{backend.name} names no requirements for {kind}", 0.0, {})
+    python = ready[backend.name].python
+    document = job_document(plan, job, folder)
+    return launch(python, backend, document, (folder / "jobs" / job.name).resolve(), plan.options["timeout"])
+
+
+def record_of(
+    plan: Plan, job: Job, folder: Path, outcome: Outcome, onnx: OnnxJudge, environment: Any
+) -> dict[str, Any]:
+    """The record of a job that ended. Arrays that can't be judged make it `failed`."""
+    state, reason, verdict = outcome.state, outcome.reason, None
+    if state == "ok":
+        try:
+            job_folder = folder / "jobs" / job.name
+            verdict = judge(task_of(plan, job.cell), inputs_of(folder, job.cell), job_folder, outcome.measures, onnx)
+        except (OSError, ValueError, KeyError) as error:
+            state, reason = "failed", f"its outputs can't be judged: {type(error).__name__}: {error}"
+    if verdict and not outcome.measures["checkpoint_exact"]:
+        state, reason = "failed", "loading its own checkpoint does not bring the weights back"
+    return {
+        "schema": records.SCHEMA_VERSION,
+        "job": job.name,
+        "repeat": job.repeat,
+        "cell": asdict(job.cell),
+        "state": state,
+        "reason": reason,
+        "started": now(),
+        "wall_s": outcome.wall_s,
+        "measures": {key: value for key, value in outcome.measures.items() if key not in ("state", "reason", "export")},
+        "verdict": verdict,
+        "environment": {"bytes": environment and environment.bytes, "install_s": environment and environment.install_s},
+    }
+
+
+def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
+    """Run every job that is not done yet, a record each."""
+    jobs = [job for job in plan.jobs if job.name not in done]
+    wanted = [plan.backends[name] for name in dict.fromkeys(job.cell.backend for job in jobs)]
+    own = {name: Path(python) for name, python in plan.options["python"].items()}
+    kind = plan.device.partition(":")[0]
+    makeable = [
+        b for b in wanted if b.name in own or "install" not in b.facts or b.requirements(kind) is not None
+    ]  # fmt: skip
+    ready, failed = make_all(makeable, kind, own)
+    begin = time.monotonic()
+    with closing(OnnxJudge()) as onnx:
+        for number, job in enumerate(jobs, start=1):
+            outcome = work(plan, job, folder, ready, failed)
+            record = record_of(plan, job, folder, outcome, onnx, ready.get(job.cell.backend))
+            records.append(folder, record)
+            left_s = (time.monotonic() - begin) / number * (len(jobs) - number)
+            say(progress(job, record, number, len(jobs), left_s))
+            if plan.options["preset"] == "original":
+                say_curve(record)
+
+
+def progress(job: Job, record: dict[str, Any], number: int, total: int, left_s: float) -> str:
+    """One line on a job that ended, with an estimate of what is left."""
+    cell = job.cell
+    what = f"[{number:{len(str(total))}}/{total}] {cell.task:<12} {cell.backend:<11} {cell.mode:<10}"
+    left = "" if number == total else f", about {left_s // 60:.0f} min {left_s % 60:02.0f} s left"
+    reason = f": {record['reason'][:200]}" if record["reason"] else ""
+    return f"{what} {record['state']} in {record['wall_s']:.1f} s{left}{reason}"
+
+
+def say_curve(record: dict[str, Any]) -> None:
+    """The training loss at each evaluation, as the text of preset `original` printed it."""
+    for point in record["measures"].get("curve", []):
+        loss = point["loss"] if point["train_loss"] is None else point["train_loss"]
+        side = "held-out" if point["train_loss"] is None else "training"
+        say(f"    epoch {point['epoch']:5d}  {side} loss {loss:.6f}")
+
+
+def interruptible(plan: Plan, folder: Path, done: set[str]) -> int:
+    """`carry_out`, ended cleanly by Ctrl-C or SIGTERM; the exit code."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        carry_out(plan, folder, done)
+    except KeyboardInterrupt:
+        say(f"\ninterrupted; what was done is kept. To go on: crossframe run --resume {folder}")
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    found = records.read_with_warnings(folder)
+    return 0 if all(record["state"] == "ok" for record in found) else 1

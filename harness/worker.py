@@ -1,0 +1,230 @@
+"""One job, in a fresh process of the backend's own environment: `python -m harness.worker JOB`.
+
+Reads `job.json` and the inputs it names; leaves `outputs.npz`, `model.onnx`, `checkpoint/` and, last and whole,
+`measures.json`. What it prints goes to `log.txt` and means nothing. Imports NumPy, its backend, and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import quality
+from tasks.spec import QUALITY, EarlyStopping, Task, from_json
+
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|RESOURCE_EXHAUSTED|bad_alloc|can't allocate memory|cannot allocate memory", re.I
+)
+EVALUATION_CHUNK = 500  # samples; the digits' 360 go through in one
+
+
+class Diverged(Exception):
+    """The loss is no longer a number."""
+
+
+def memory_peak_bytes() -> int | None:
+    """The largest resident size of this process so far.
+
+    VmHWM starts afresh with the process's own image; ru_maxrss would carry over what the parent once had.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+    return int(found[1]) * 1024 if found else None
+
+
+def seconds(do: Callable[[], Any], sync: Callable[[], None]) -> float:
+    """How long `do` takes, to the end of what it asked of the device."""
+    begin = time.perf_counter()
+    do()
+    sync()
+    return time.perf_counter() - begin
+
+
+def samples(do: Callable[[], Any], sync: Callable[[], None], at_least: int, for_s: float, at_most: int) -> list[float]:
+    """Seconds of each of several calls, as many as fit in `for_s` between the two bounds."""
+    taken: list[float] = []
+    end = time.perf_counter() + for_s
+    while len(taken) < at_least or (time.perf_counter() < end and len(taken) < at_most):
+        taken.append(seconds(do, sync))
+    return taken
+
+
+def predict(model: Any, x: np.ndarray) -> np.ndarray:
+    """Outputs for all of x, in chunks."""
+    chunks = [model.predict(x[start : start + EVALUATION_CHUNK]) for start in range(0, len(x), EVALUATION_CHUNK)]
+    return np.concatenate(chunks)
+
+
+def evaluate(model: Any, task: Task, data: Any, epoch: int) -> dict[str, Any]:
+    """Held-out and training loss, and the quality that goes with the loss, after an epoch."""
+    outputs = predict(model, data["x_test"])
+    loss = quality.mean_loss(task.loss, outputs, data["y_test"])
+    if not np.isfinite(loss):
+        raise Diverged(f"the held-out loss is {loss} after epoch {epoch}")
+    found = quality.measure(task.loss, outputs, data["y_test"])[task.quality]
+    # A pass over the training data too would take as long as the epoch, so only where evaluations are rare.
+    rare = task.evaluate_every > 1
+    train_loss = quality.mean_loss(task.loss, predict(model, data["x_train"]), data["y_train"]) if rare else None
+    return {"epoch": epoch, "loss": loss, "train_loss": train_loss, task.quality: found}
+
+
+def stops_early(rule: EarlyStopping | None, losses: list[float]) -> bool:
+    """Whether the last `patience` evaluations brought no loss lower by more than `min_delta`."""
+    if rule is None or len(losses) <= rule.patience:
+        return False
+    return min(losses[-rule.patience :]) > min(losses[: -rule.patience]) - rule.min_delta
+
+
+def train(model: Any, task: Task, data: Any) -> dict[str, Any]:
+    """All epochs, by the order of batches in the inputs. Copies to the device stay out of the clock."""
+    figures: dict[str, Any] = {"epochs": [], "curve": [], "time_to_target_s": None}
+    name, more_is_better = QUALITY[task.loss]
+    train_s = 0.0
+    for epoch, order in enumerate(data["order"], start=1):
+        batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in order]
+        model.sync()
+        spent: list[float] = []
+        if epoch == 1:
+            # The first step compiles, the second shows what is left of that.
+            spent = [seconds(lambda b=batch: model.train([b]), model.sync) for batch in batches[:2]]  # type: ignore[misc]
+            figures["first_step_s"], figures["second_step_s"] = (*spent, None)[:2]
+            batches = batches[2:]
+        if batches:
+            spent.append(seconds(lambda b=batches: model.train(b), model.sync))  # type: ignore[misc]
+        train_s += sum(spent)
+        figures["epochs"].append({"epoch": epoch, "train_s": sum(spent), "steps": len(order)})
+        if epoch == 1:
+            figures["after_first_epoch"] = model.weights()
+        if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
+            point = {**evaluate(model, task, data, epoch), "train_s": train_s}
+            figures["curve"].append(point)
+            reached = point[name] >= task.target if more_is_better else point[name] <= task.target
+            if reached and figures["time_to_target_s"] is None:
+                figures["time_to_target_s"] = train_s
+            if stops_early(task.early_stopping, [point["loss"] for point in figures["curve"]]):
+                break
+    return figures
+
+
+def export(model: Any, folder: Path, opset: int) -> dict[str, Any]:
+    """The ONNX file, with a state of its own: a network that trains but does not export is still a result."""
+    path = folder / "model.onnx"
+    begin = time.perf_counter()
+    try:
+        model.export_onnx(path, opset)
+    except Exception as error:
+        traceback.print_exc()
+        state = "unsupported" if type(error).__name__ == "Unsupported" else "failed"
+        return {"state": state, "reason": said(error), "export_s": None, "onnx_bytes": None}
+    beside = [file.stat().st_size for file in folder.glob("model.onnx*")]
+    return {"state": "ok", "reason": None, "export_s": time.perf_counter() - begin, "onnx_bytes": sum(beside)}
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
+    """Fill `measures` figure by figure, so that what was measured before a failure is kept."""
+    begin = time.perf_counter()
+    backend = import_module(job["module"])
+    measures["import_s"] = time.perf_counter() - begin
+    measures["host_baseline_bytes"] = memory_peak_bytes()
+    measures["dialect"] = backend.DIALECT
+    measures["versions"] = versions(job["packages"])
+
+    task: Task = from_json(job["task"])
+    with np.load(job["inputs"], allow_pickle=False) as stored:
+        data = {name: stored[name] for name in stored.files}
+    weights = {name: data[f"weights/{name}"] for name in task.parameters()}
+
+    begin = time.perf_counter()
+    model = backend.prepare(task, weights, job["device"], job["mode"], job["precision"])
+    model.sync()
+    measures["prepare_s"] = time.perf_counter() - begin
+    measures["placement"] = model.placement()
+    if measures["placement"] != job["device"]:
+        raise RuntimeError(f"asked for {job['device']}, but the parameters lie on {measures['placement']}")
+
+    used = time.process_time(), time.perf_counter()
+    measures |= train(model, task, data)
+    measures["cpu_per_wall"] = (time.process_time() - used[0]) / (time.perf_counter() - used[1])
+    measures["host_peak_bytes"] = memory_peak_bytes()
+    measures["device_peak_bytes"] = model.device_peak_bytes()
+    outputs, trained = predict(model, data["x_test"]), model.weights()
+    after = {f"after_first_epoch/{name}": value for name, value in measures.pop("after_first_epoch").items()}
+    np.savez(folder / "outputs.npz", outputs=outputs, **after)
+
+    model.save(folder / "checkpoint")
+    files = [file for file in (folder / "checkpoint").rglob("*") if file.is_file()]
+    measures["checkpoint_bytes"] = sum(file.stat().st_size for file in files)
+    # Single steps, each to its end: these move the weights, which loading the checkpoint then puts back.
+    batch = model.put(*(data[side][data["order"][0][0]] for side in ("x_train", "y_train")))
+    model.sync()
+    measures["step_samples_s"] = samples(lambda: model.train([batch]), model.sync, 5, 1.0, 2000)
+    model.load(folder / "checkpoint")
+    measures["checkpoint_exact"] = same(trained, model.weights())
+
+    one, many = data["x_test"][:1], data["x_test"][:EVALUATION_CHUNK]
+    for x, name, at_least in ((one, "infer_samples_s", 5), (many, "infer_many_samples_s", 3)):
+        samples(lambda x=x: model.predict(x), model.sync, 2, 0.05, 50)  # type: ignore[misc] # compile and warm up
+        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.3, 1000)  # type: ignore[misc]
+    measures["infer_many"] = len(many)
+    measures["export"] = export(model, folder, job["onnx_opset"])
+
+
+def versions(packages: list[str]) -> dict[str, str | None]:
+    """Package -> version in this environment; None where it is not there as a package."""
+    found: dict[str, str | None] = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def said(error: BaseException) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:500]
+
+
+def state_of(error: Exception) -> str:
+    if isinstance(error, Diverged):
+        return "diverged"
+    if type(error).__name__ == "Unsupported":
+        return "unsupported"
+    return "out_of_memory" if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) else "failed"
+
+
+def main(folder: Path) -> None:
+    job = json.loads((folder / "job.json").read_text())
+    os.sched_setaffinity(0, job["cpus"])
+    measures: dict[str, Any] = {"state": "ok", "reason": None}
+    try:
+        work(job, folder, measures)
+    except Exception as error:
+        traceback.print_exc()
+        measures |= {"state": state_of(error), "reason": said(error)}
+    measures.pop("after_first_epoch", None)
+    aside = folder / "measures.json.part"
+    aside.write_text(json.dumps(measures))
+    aside.replace(folder / "measures.json")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

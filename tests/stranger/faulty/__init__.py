@@ -1,0 +1,68 @@
+"""The oracle, spoilt in one way a mode: each way in which a worker can end must leave its cell a state and a reason."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends.contract import Unsupported
+from backends.reference.model import Model as Oracle
+from tasks.spec import Arrays, Task
+
+MODES = (
+    "honest", "raises", "refuses", "exits", "crashes", "hangs", "rubbish", "out_of_memory", "diverges", "elsewhere",
+    "bad_export", "forgets", "damages", "lies",
+)  # fmt: skip
+DIALECT: dict[str, Any] = {}
+
+
+def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> "Model":
+    return Model(task, weights, np.dtype(precision), mode)
+
+
+class Model(Oracle):
+    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, mode: str):
+        super().__init__(task, weights, dtype, {})
+        self.mode = mode
+
+    def train(self, batches: Any) -> None:
+        super().train(batches)
+        match self.mode:
+            case "raises":
+                raise RuntimeError("the planted error")
+            case "refuses":
+                raise Unsupported("the planted refusal")
+            case "exits":
+                os._exit(7)
+            case "crashes":
+                ctypes.string_at(0)
+            case "hangs":
+                subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+                time.sleep(600)
+            case "rubbish":
+                os.write(1, b"\xff\x00{]" * 1000)
+                Path("measures.json").write_text("{ not json")
+                os._exit(0)
+            case "out_of_memory":
+                raise MemoryError("RESOURCE_EXHAUSTED: planted")
+            case "diverges":
+                self.parameters = {name: value * np.nan for name, value in self.parameters.items()}
+            case "lies":
+                self.parameters = {name: value + 0.01 for name, value in self.parameters.items()}
+
+    def placement(self) -> str:
+        return "cuda:0" if self.mode == "elsewhere" else "cpu"
+
+    def load(self, path: Path) -> None:
+        if self.mode != "forgets":
+            super().load(path)
+
+    def export_onnx(self, path: Path, opset: int) -> None:
+        if self.mode == "damages":
+            (path.parent / "outputs.npz").write_bytes(b"PK not an archive")
+        path.write_bytes(b"not a model")
