@@ -1,0 +1,91 @@
+"""CIFAR-10: 50,000 small photographs to train on and 10,000 held out, 32 x 32 pixels in colour. Krizhevsky 2009.
+
+A gzip tarball of pickles. Both formats can do harm when they come from a stranger, and an MD5 proves little: the
+tarball is read as a stream and never unpacked, and its pickles may name nothing but what an array of bytes is made of.
+"""
+
+from __future__ import annotations
+
+import codecs
+import pickle
+import tarfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from tasks.data.download import DataError, obtain
+from tasks.data.split import Split
+
+WHITE = 255
+FILE = "cifar-10-python.tar.gz"
+URL = f"https://www.cs.toronto.edu/~kriz/{FILE}"
+CHECKSUM = "md5:c58f30108f718f92721af3b95e74349a"
+
+FOLDER = "cifar-10-batches-py"
+TRAIN = [f"{FOLDER}/data_batch_{number}" for number in range(1, 6)]
+HELD_OUT = f"{FOLDER}/test_batch"
+UNUSED = {f"{FOLDER}/batches.meta", f"{FOLDER}/readme.html"}
+
+reconstruct = np.ndarray(0).__reduce__()[0]  # its module was renamed in NumPy 2
+
+# What a pickle may name -> what it gets.
+ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): codecs.encode,  # so Python 3 writes bytes where Python 2 shall read them
+}
+
+
+def load(folder: Path | None = None) -> Split:
+    """Images (n, 3, 32, 32) uint8, in the official split; from `folder`, if one is given."""
+    path = obtain(FILE, URL, CHECKSUM, folder)
+    try:
+        batches = read_batches(path)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is not a whole gzip tarball ({error}): get it anew") from error
+    if missing := [name for name in (*TRAIN, HELD_OUT) if name not in batches]:
+        raise DataError(f"{path} lacks {', '.join(missing)}: get it anew")
+    x_train, y_train = (np.concatenate(parts) for parts in zip(*(batches[name] for name in TRAIN), strict=True))
+    return Split(x_train, y_train, *batches[HELD_OUT])
+
+
+def read_batches(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name of each batch in the tarball -> its images and labels; DataError for a member that should not be there."""
+    batches = {}
+    with tarfile.open(path, "r|gz") as tar:
+        for member in tar:
+            if (member.isdir() and member.name == FOLDER) or (member.isreg() and member.name in UNUSED):
+                continue
+            if not member.isreg() or member.name not in (*TRAIN, HELD_OUT) or member.name in batches:
+                raise DataError(f"{path} holds {member.name!r}, which CIFAR-10 does not: get it anew")
+            stream = tar.extractfile(member)
+            assert stream is not None  # it is None only for what is no file
+            batches[member.name] = read_batch(stream, f"{path}: {member.name}")
+    return batches
+
+
+def read_batch(stream: IO[bytes], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 3, 32, 32) uint8, red, green and blue, and labels (n,) int64 of one pickled batch."""
+    try:
+        batch = Unpickler(stream, encoding="bytes").load()
+        data, labels = batch[b"data"], np.array(batch[b"labels"])
+    except Exception as error:  # a damaged pickle may raise anything
+        raise DataError(f"{name} cannot be read ({type(error).__name__}: {error}): get it anew") from error
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3 * 32 * 32,):
+        raise DataError(f"{name} does not hold rows of {3 * 32 * 32} unsigned bytes: get it anew")
+    if labels.dtype != np.int64 or labels.shape != data.shape[:1] or not np.isin(labels, range(10)).all():
+        raise DataError(f"{name} does not hold a label of 0 to 9 for each of {len(data)} images: get it anew")
+    return data.reshape(-1, 3, 32, 32), labels
+
+
+class Unpickler(pickle.Unpickler):
+    """Refuses every name but those of ALLOWED, and so whatever would run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which CIFAR-10 does not")
+        return ALLOWED[module, name]
