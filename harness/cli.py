@@ -1,6 +1,6 @@
 """The command line. stdout is data, stderr is messages.
 
-Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing, nothing written; 130 interrupted.
+Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing; 4 parity failed; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=positive, default=900, metavar="S", help="seconds a job may take (default: 900)"
     )
+    parser.add_argument("--no-parity", dest="parity", action="store_false", help="measure without proving first")
     parser.add_argument("--data", metavar="NAME", help="digits, mnist or cifar10, for the tasks that learn from images")
     parser.add_argument("--data-dir", metavar="DIR", help="where the data's files lie, instead of fetching them")
     parser.add_argument(
@@ -94,6 +95,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
         "timeout",
         "data",
         "data_dir",
+        "parity",
     )
     options = {name: getattr(arguments, name) for name in kept}
     return options | {"cpus": affinity[:threads], "python": dict(arguments.python)}
@@ -197,7 +199,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="crossframe",
         description="The same networks in every framework: proven equal, then measured.",
-        epilog="exit: 0 done, 1 a cell failed, 2 usage, 3 something needed is missing, 130 interrupted",
+        epilog="exit: 0 done, 1 a cell failed, 2 usage, 3 something is missing, 4 parity failed, 130 interrupted",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -113,7 +113,7 @@ def cell_of(records: list[Record]) -> dict[str, Any]:
         **records[0]["cell"],
         "state": state,
         "reason": reason,
-        "parity": None,
+        "parity": first["parity"],
         "onnx": {key: first["verdict"]["onnx"][key] for key in ("state", "reason")} if first["verdict"] else None,
         "versions": first["measures"].get("versions", {}),
         "dialect": first["measures"].get("dialect", {}),

@@ -56,8 +56,10 @@ def variables(backend: Backend, threads: int) -> dict[str, str]:
     return inherited | pools | own | {"PYTHONPATH": str(import_path(backend)), "PYTHONNOUSERSITE": "1"}
 
 
-def launch(python: Path, backend: Backend, job: dict[str, Any], folder: Path, timeout_s: float) -> Outcome:
-    """Run the worker on `job` in `folder`; everything it prints goes to `log.txt`.
+def launch(
+    python: Path, backend: Backend, job: dict[str, Any], folder: Path, timeout_s: float, program: str = "harness.worker"
+) -> Outcome:
+    """Run the worker, or another program of its kind, on `job` in `folder`; all that it prints goes to `log.txt`.
 
     Whatever happens to it, this returns; only KeyboardInterrupt passes through, after the worker's process group is
     ended.
@@ -65,7 +67,7 @@ def launch(python: Path, backend: Backend, job: dict[str, Any], folder: Path, ti
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "measures.json").unlink(missing_ok=True)
     (folder / "job.json").write_text(json.dumps(job, indent=1))
-    command = [str(python), "-m", "harness.worker", str(folder)]
+    command = [str(python), "-m", program, str(folder)]
     environment = variables(backend, len(job["cpus"]))
     killed_before = out_of_memory_kills()
     begin = time.monotonic()

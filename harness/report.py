@@ -81,6 +81,7 @@ def rows(cells: list[Cell]) -> list[list[str]]:
             [
                 *(str(cell[key]) for key in ("task", "backend", "mode")),
                 cell["state"],
+                cell["parity"]["state"] if cell["parity"] else ABSENT,
                 quality_shown(cell),
                 *(shown(cell["metrics"][name], *COLUMNS[name][1:]) for name in COLUMNS if name != "onnx_bytes"),
                 f"{exported} {size}" if exported == "ok" else exported,
@@ -90,7 +91,7 @@ def rows(cells: list[Cell]) -> list[list[str]]:
 
 
 def headings() -> list[str]:
-    return ["task", "backend", "mode", "state", "held-out", *(heading for heading, *_ in COLUMNS.values())]
+    return ["task", "backend", "mode", "state", "parity", "held-out", *(heading for heading, *_ in COLUMNS.values())]
 
 
 def problems(cells: list[Cell]) -> list[str]:
@@ -98,6 +99,9 @@ def problems(cells: list[Cell]) -> list[str]:
     lines = []
     for cell in cells:
         where = f"{cell['task']} {cell['backend']} {cell['mode']}"
+        if cell["parity"] and cell["parity"]["state"] != "ok":
+            hint = f" ({cell['parity']['hint']})" if cell["parity"]["hint"] else ""
+            lines.append(f"{where}: parity {cell['parity']['state']}, not ranked: {cell['parity']['reason']}{hint}")
         if cell["state"] != "ok":
             lines.append(f"{where}: {cell['state']}: {cell['reason']}")
         elif cell["onnx"]["state"] != "ok":
@@ -115,6 +119,8 @@ def notes(report: dict[str, Any]) -> list[str]:
     ]
     if run["repeats"] == 1:
         lines.append("one process a cell tells nothing of the noise: no ranking; try --repeats 5")
+    if any(cell["parity"] is None for cell in report["cells"]):
+        lines.append("parity was not checked for every cell (--no-parity): what was not proven equal is not ranked")
     for task, facts in report["tasks"].items():
         for name, value in (facts["baseline"] or {}).items():
             lines.append(f"{task}: {name} {value:.4f} is the linear optimum (principal components), untrained")
@@ -129,7 +135,7 @@ def as_table(report: dict[str, Any]) -> str:
 
     table = Table(title=None, header_style="bold", pad_edge=False)
     for place, heading in enumerate(headings()):
-        table.add_column(heading, justify="left" if place < 5 else "right", no_wrap=place < 4)
+        table.add_column(heading, justify="left" if place < 6 else "right", no_wrap=place < 5)
     last = None
     for row in rows(report["cells"]):
         if last not in (None, row[0]):

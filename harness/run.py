@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import time
@@ -24,10 +25,11 @@ from harness.judge import OnnxJudge, judge
 from harness.launch import ROOT, Outcome, launch
 from harness.messages import say
 from harness.plan import Cell, Job, Plan, chosen, task_of
+from harness.prove import Oracle, ask, prove_all
 from harness.quality import pca_mse
 from tasks.spec import Dense, Task, from_json, to_json
 
-INTERRUPTED = 130
+DONE, CELL_FAILED, GATE_TRIPPED, INTERRUPTED = 0, 1, 4, 130
 
 
 def commit() -> str | None:
@@ -153,26 +155,55 @@ def record_of(
     }
 
 
-def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
-    """Run every job that is not done yet, a record each."""
-    jobs = [job for job in plan.jobs if job.name not in done]
+def prepared(plan: Plan, jobs: list[Job]) -> tuple[dict[str, Environment], dict[str, str]]:
+    """The environments of the backends that some jobs need: those that are ready, and why others are not."""
     wanted = [plan.backends[name] for name in dict.fromkeys(job.cell.backend for job in jobs)]
     own = {name: Path(python) for name, python in plan.options["python"].items()}
     kind = plan.device.partition(":")[0]
     makeable = [
         b for b in wanted if b.name in own or "install" not in b.facts or b.requirements(kind) is not None
     ]  # fmt: skip
-    ready, failed = make_all(makeable, kind, own)
+    return make_all(makeable, kind, own)
+
+
+def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
+    """Prove every cell that has a job left, then run each such job: a record each."""
+    jobs = [job for job in plan.jobs if job.name not in done]
+    ready, failed = prepared(plan, jobs)
+    proven = prove_cells(plan, folder, [job.cell for job in jobs], ready) if plan.options["parity"] else {}
     begin = time.monotonic()
     with closing(OnnxJudge()) as onnx:
         for number, job in enumerate(jobs, start=1):
             outcome = work(plan, job, folder, ready, failed)
             record = record_of(plan, job, folder, outcome, onnx, ready.get(job.cell.backend))
+            record["parity"] = proven.get(job.cell)
             records.append(folder, record)
             left_s = (time.monotonic() - begin) / number * (len(jobs) - number)
             say(progress(job, record, number, len(jobs), left_s))
             if plan.options["preset"] == "original":
                 say_curve(record)
+
+
+def prove_cells(
+    plan: Plan, folder: Path, cells: list[Cell], ready: dict[str, Environment]
+) -> dict[Cell, dict[str, Any]]:
+    """Cell -> {state, reason, hint}, for cells whose backend can run; all checks go to `parity.jsonl`."""
+    wanted = [cell for cell in dict.fromkeys(cells) if cell.backend in ready]
+    smallest = min(plan.tasks.values(), key=lambda task: sum(map(math.prod, task.parameters().values())))
+    oracles = {}
+    for cell in wanted:
+        key = cell.task, cell.batch_size
+        if key not in oracles:
+            whole = cell.task == smallest.name
+            oracles[key] = Oracle(ask(task_of(plan, cell), inputs_of(folder, cell), folder / "jobs" / "parity", whole))
+    proven = {}
+    with (folder / "parity.jsonl").open("a") as file:
+        for cell, found in prove_all(wanted, plan.backends, ready, oracles, folder / "jobs", plan.options["cpus"]):
+            file.write(json.dumps({"cell": asdict(cell), **found}) + "\n")
+            proven[cell] = {name: found[name] for name in ("state", "reason", "hint")}
+            if found["state"] != "ok":
+                say(f"parity of {cell.task} {cell.backend} {cell.mode}: {found['state']}: {found['reason']}")
+    return proven
 
 
 def progress(job: Job, record: dict[str, Any], number: int, total: int, left_s: float) -> str:
@@ -203,4 +234,6 @@ def interruptible(plan: Plan, folder: Path, done: set[str]) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     found = records.read_with_warnings(folder)
-    return 0 if all(record["state"] == "ok" for record in found) else 1
+    if not all(record["state"] == "ok" for record in found):
+        return CELL_FAILED
+    return GATE_TRIPPED if any((record["parity"] or {}).get("state") == "failed" for record in found) else DONE

@@ -211,6 +211,13 @@ def state_of(error: Exception) -> str:
     return "out_of_memory" if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) else "failed"
 
 
+def write_measures(folder: Path, measures: dict[str, Any]) -> None:
+    """Written aside and moved into place: that it is there means that it is whole."""
+    aside = folder / "measures.json.part"
+    aside.write_text(json.dumps(measures))
+    aside.replace(folder / "measures.json")
+
+
 def main(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     os.sched_setaffinity(0, job["cpus"])
@@ -221,9 +228,7 @@ def main(folder: Path) -> None:
         traceback.print_exc()
         measures |= {"state": state_of(error), "reason": said(error)}
     measures.pop("after_first_epoch", None)
-    aside = folder / "measures.json.part"
-    aside.write_text(json.dumps(measures))
-    aside.replace(folder / "measures.json")
+    write_measures(folder, measures)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ STANDARD = Task(
     ),
     loss="mean_squared_error",
     optimizer=Adam(0.001),
-    epochs=50,
-    target=0.005,
+    epochs=25,
+    target=0.004,
     scaling="unit",
     baseline="pca",
 )

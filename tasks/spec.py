@@ -161,7 +161,7 @@ class LastStep(_Parameterless):
 
 @dataclass(frozen=True)
 class SGD:
-    """w <- w - rate v, v <- momentum v + g. Polyak 1964, in the form of Sutskever et al. 2013 with rate outside of v."""
+    """w <- w - rate v, v <- momentum v + g. Polyak 1964, as in Sutskever et al. 2013 with rate outside of v."""
 
     rate: float
     momentum: float = 0.0
@@ -170,7 +170,7 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma and Ba 2015, algorithm 1: epsilon is added to the square root of the CORRECTED second moment."""
+    """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the CORRECTED second moment."""
 
     rate: float
     beta1: float = 0.9

@@ -1,0 +1,175 @@
+"""Is a backend's network the same computation as the spec's? Its traces beside the oracle's, check by check.
+
+The error of a check is relative: of outputs, the largest difference by the largest output; of a loss, the difference
+by the loss; of weights, the length of the difference by the length of the way that the parameter has gone, so that a
+small step taken wrongly shows as clearly as a large one.
+
+A check fails if its error is above the plain limit AND above `ROUNDING_FACTOR` times what float32 must cost: the same
+error of the oracle run in float32. The limit alone would blame a backend for what training does to rounding; the
+factor alone would blame it for a sum in another order where the oracle happened to round well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+import backends.reference.model as reference
+from harness import quality
+from harness.probes import Probe, trace
+from tasks.spec import LSTM, Arrays, Task
+
+# Measured on the honest backends: float32 weights at most 6 times rounding, where they are above the limit at all.
+ROUNDING_FACTOR = 10.0
+LIMITS: dict[str, dict[str, float]] = {
+    "float32": {"outputs": 1e-5, "loss": 1e-4, "gradient": 1e-4, "weights": 1e-4},
+    "float64": {"outputs": 1e-10, "loss": 1e-10, "gradient": 1e-10, "weights": 1e-10},
+}
+# Recurrence feeds its own rounding back, step after step.
+RECURRENT: dict[str, dict[str, float]] = {
+    "float32": {"loss": 1e-3, "weights": 1e-3},
+    "float64": {"loss": 1e-9, "weights": 1e-9},
+}
+SMALLEST = {"float32": 2.0**-24, "float64": 2.0**-53}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: what, after how many updates, how far off, beside what rounding alone costs and the limit."""
+
+    probe: str
+    what: str  # outputs, loss, gradient, weights, round trip, repeats
+    updates: int
+    parameter: str | None  # the one that is furthest off
+    error: float
+    rounding: float | None  # None where there is no oracle in a lower precision to tell
+    limit: float
+    passed: bool
+
+    @property
+    def name(self) -> str:
+        return self.probe if self.probe.startswith(self.what) else f"{self.probe}: {self.what}"
+
+
+def limits(task: Task, precision: str) -> dict[str, float]:
+    recurrent = any(isinstance(layer, LSTM) for layer in task.layers)
+    return LIMITS[precision] | (RECURRENT[precision] if recurrent else {})
+
+
+def oracle_trace(
+    probe: Probe, weights: Arrays, batches: Arrays, dialect: Mapping[str, Any], precision: str = "float64"
+) -> Arrays:
+    """What the oracle leaves of a probe, in its dialect."""
+
+    def prepare(task: Task, own: Arrays) -> reference.Model:
+        return reference.prepare(task, own, "cpu", precision=precision, dialect=dialect)
+
+    return trace(probe, prepare, weights, batches)
+
+
+def output_error(got: np.ndarray, want: np.ndarray) -> float:
+    if got.shape != want.shape:
+        return float("inf")
+    return float(np.abs(got - want).max() / max(float(np.abs(want).max()), np.finfo(np.float64).tiny))
+
+
+def weight_errors(seen: Arrays, want: Arrays, start: Arrays, updates: int) -> dict[str, float]:
+    """Parameter -> distance from the oracle's, by the way that the oracle's has gone from `start`."""
+    errors = {}
+    prefix = f"weights/{updates}/"
+    for key in (key for key in want if key.startswith(prefix)):
+        name = key.removeprefix(prefix)
+        if seen[key].shape != want[key].shape:
+            errors[name] = float("inf")
+            continue
+        off = float(np.linalg.norm(seen[key].astype(np.float64) - want[key]))
+        gone = float(np.linalg.norm(want[key] - start[name]))
+        # A parameter that the oracle leaves in place must stay in place.
+        errors[name] = off / gone if gone else (0.0 if off == 0 else float("inf"))
+    return errors
+
+
+def compare(
+    probe: Probe, seen: Arrays, want: Arrays, rounded: Arrays | None, weights: Arrays, batches: Arrays, precision: str
+) -> Iterator[Check]:
+    """The checks of one probe, in the order of its updates. `rounded`: the trace of the oracle in float32."""
+    allowed = limits(probe.task, precision)
+    floor = SMALLEST[precision]
+
+    def check(what: str, updates: int, error: float, rounding: float | None, parameter: str | None = None) -> Check:
+        limit = allowed[what]
+        above = error > limit and (rounding is None or error > ROUNDING_FACTOR * max(rounding, floor))
+        # `not above` would let a NaN pass.
+        passed = bool(np.isfinite(error)) and not above
+        return Check(probe.name, what, updates, parameter, error, rounding, limit, passed)
+
+    for updates in range(len(probe.batches) + 1):
+        key = f"outputs/{updates}"
+        if key in want:
+            rounding = output_error(rounded[key], want[key]) if rounded else None
+            yield check("outputs", updates, output_error(seen[key], want[key]), rounding)
+            if not probe.name.startswith("forward "):
+                y = batches[f"{probe.batches[updates]}/y"]
+                losses = [quality.mean_loss(probe.task.loss, side[key], y) for side in (seen, want, rounded or want)]
+                off = [abs(loss - losses[1]) / abs(losses[1]) for loss in losses]
+                yield check("loss", updates, off[0], off[2] if rounded else None)
+        if updates in probe.weights_after and updates > 0:
+            errors = weight_errors(seen, want, weights, updates)
+            worst = max(errors, key=lambda name: errors[name])
+            roundings = weight_errors(rounded, want, weights, updates) if rounded else {}
+            what = "gradient" if probe.name == "gradient" else "weights"
+            yield check(what, updates, errors[worst], max(roundings.values()) if rounded else None, worst)
+    if 0 in probe.weights_after:
+        yield round_trip(probe, seen, weights, precision)
+
+
+def round_trip(probe: Probe, seen: Arrays, weights: Arrays, precision: str) -> Check:
+    """Weights that go in come out again, to the last bit."""
+    changed = [
+        name
+        for name, given in weights.items()
+        if not np.array_equal(seen.get(f"weights/0/{name}", np.empty(0)), given.astype(precision))
+    ]
+    return Check(
+        probe.name, "round trip", 0, changed[0] if changed else None, float(len(changed)), None, 0, not changed
+    )
+
+
+def repeats(probe: Probe, same: bool) -> Check:
+    """Two runs from the same start are equal, to the last bit."""
+    return Check(probe.name, "repeats", 0, None, float(not same), None, 0, same)
+
+
+def localise(checks: list[Check]) -> Check | None:
+    """The first check that fails; probes go from single layers outwards, so that is where to look."""
+    return next((check for check in checks if not check.passed), None)
+
+
+def describe(check: Check) -> str:
+    """One line: where it parts, by how much."""
+    where = f" in {check.parameter}" if check.parameter else ""
+    if check.what == "round trip":
+        return f"weights do not come back as they were given{where}"
+    if check.what == "repeats":
+        return f"{check.probe}: two runs from the same start differ"
+    when = f" after {check.updates} update{'s' * (check.updates != 1)}" if check.updates else ""
+    rounding = "" if check.rounding is None else f", float32 rounding {check.rounding:.1e}"
+    return f"{check.name}{when}{where} is off by {check.error:.1e} (limit {check.limit:.0e}{rounding})"
+
+
+def summary(checks: list[Check]) -> list[dict[str, Any]]:
+    """For the record: of each probe and kind of check, the worst; and every one that failed."""
+    worst: dict[tuple[str, str], Check] = {}
+    for check in checks:
+        key = (check.probe, check.what)
+        if key not in worst or (check.passed, -check.error) < (worst[key].passed, -worst[key].error):
+            worst[key] = check
+    return [asdict(check) | {"error": finite(check.error)} for check in worst.values()]
+
+
+def finite(value: float) -> float:
+    """JSON knows no infinity."""
+    return value if np.isfinite(value) else 1e308

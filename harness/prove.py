@@ -1,0 +1,178 @@
+"""`crossframe parity`: the probes of a task, run in each backend's own process and in the oracle, and judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from backends import Backend
+from harness import parity
+from harness.environments import Environment, cache
+from harness.hints import hint
+from harness.launch import ROOT, launch
+from harness.plan import Cell
+from harness.probes import Probe, draw_batches, probes
+from tasks.spec import Arrays, Task, to_json
+
+TIMEOUT_S = 600
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about one task: its probes, and the arrays that they need, as a file that every backend reads."""
+
+    task: Task
+    probes: list[Probe]
+    path: Path
+
+    def arrays(self) -> Arrays:
+        with np.load(self.path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+
+def ask(task: Task, inputs: Path, folder: Path, every_optimizer: bool, seed: int = 0) -> Question:
+    """The question about `task`, from a run's inputs (data, weights, order of batches)."""
+    with np.load(inputs, allow_pickle=False) as data:
+        order = data["order"][0]
+        batches = draw_batches(task, data["x_train"], data["y_train"], order, seed)
+        weights = {name: data[name] for name in data.files if name.startswith("weights/")}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{task.name}-{task.batch_size}.npz"
+    np.savez(path, **batches, **weights)  # type: ignore[arg-type]
+    return Question(task, probes(task, len(order), every_optimizer), path.resolve())
+
+
+def code_digest(*folders: Path) -> str:
+    """The digest of all code in some folders: what was proven of it holds until it changes."""
+    files = sorted(file for folder in folders for file in folder.rglob("*") if file.suffix in (".py", ".txt", ".toml"))
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
+class Oracle:
+    """The oracle's traces, worked out once for each probe, dialect and precision."""
+
+    def __init__(self, question: Question):
+        self.question = question
+        self.batches = question.arrays()
+        self.weights = {
+            name.removeprefix("weights/"): value for name, value in self.batches.items() if name.startswith("weights/")
+        }
+        self.lock = Lock()
+        self.known: dict[tuple[str, str, str], Arrays] = {}
+
+    def trace(self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float64") -> Arrays:
+        key = (probe.name, json.dumps(relevant(probe, dialect)), precision)
+        with self.lock:
+            if key not in self.known:
+                self.known[key] = parity.oracle_trace(probe, self.weights, self.batches, dialect, precision)
+            return self.known[key]
+
+
+def relevant(probe: Probe, dialect: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a dialect that can change a probe: so that backends share the oracle's work where they agree."""
+    kind = type(probe.task.optimizer).__name__.lower()
+    words = {word for word in dialect if word.startswith(f"{kind}_")}
+    if kind == "sgd" and probe.task.schedule is not None:
+        words.add("momentum_rate")
+    if probe.task.clip_norm is not None:
+        words.add("clip_epsilon")
+    return {word: dialect[word] for word in sorted(words & dialect.keys())} if probe.weights_after else {}
+
+
+def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, precision: str) -> Iterator[parity.Check]:
+    """Every check of every probe that the backend ran."""
+    for probe in oracle.question.probes:
+        prefix = f"{probe.name}/"
+        seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}
+        own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
+        want = oracle.trace(probe, told["dialect"])
+        rounded = oracle.trace(probe, told["dialect"], "float32") if precision == "float32" else None
+        yield from parity.compare(probe, seen, want, rounded, own, oracle.batches, precision)
+        if probe.twice:
+            yield parity.repeats(probe, told["probes"][probe.name]["repeats"])
+
+
+def verdict(oracle: Oracle, cell: Cell, outcome: Any, folder: Path) -> dict[str, Any]:
+    """{state, reason, hint, dialect, checks} of one cell: `ok` only if every probe ran and every check passed."""
+    nothing = {"hint": None, "dialect": outcome.measures.get("dialect", {}), "checks": []}
+    if outcome.state != "ok":
+        return {"state": outcome.state, "reason": outcome.reason, **nothing}
+    told = outcome.measures
+    broken = [(name, probe) for name, probe in told["probes"].items() if probe["state"] != "ok"]
+    if broken:
+        name, probe = broken[0]
+        return {"state": probe["state"], "reason": f"{name}: {probe['reason']}", **nothing}
+    with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
+        traces = {name: stored[name] for name in stored.files}
+    checks = list(checks_of(oracle, told, traces, cell.precision))
+    if not checks:
+        return {"state": "failed", "reason": "nothing was compared", **nothing}
+    first = parity.localise(checks)
+    found: dict[str, Any] = {"dialect": told["dialect"], "checks": parity.summary(checks)}
+    if first is None:
+        return {"state": "ok", "reason": None, "hint": None, **found}
+    why = hint(oracle, first, traces, told["dialect"])
+    return {"state": "failed", "reason": parity.describe(first), "hint": why, **found}
+
+
+def prove(
+    cell: Cell, backend: Backend, environment: Environment, oracle: Oracle, folder: Path, cpus: list[int]
+) -> dict[str, Any]:
+    """The verdict on one cell; what was proven earlier of the same code, pins and task is not proven again."""
+    document = {
+        **asdict(cell),
+        "module": backend.module,
+        "packages": backend.facts["packages"],
+        "inputs": str(oracle.question.path),
+        "probes": [asdict(probe) | {"task": to_json(probe.task)} for probe in oracle.question.probes],
+        "cpus": cpus,
+    }
+    kept = kept_verdict(backend, environment, document, oracle.question.path)
+    if kept.exists():
+        return json.loads(kept.read_text())
+    outcome = launch(environment.python, backend, document, folder, TIMEOUT_S, "harness.tracer")
+    found = verdict(oracle, cell, outcome, folder)
+    if found["state"] == "ok":
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        aside = kept.with_suffix(f".{cell.name}.part")
+        aside.write_text(json.dumps(found))
+        aside.replace(kept)
+    return found
+
+
+def kept_verdict(backend: Backend, environment: Environment, document: dict[str, Any], inputs: Path) -> Path:
+    """Where a verdict is kept: under all that it depends on."""
+    asked = {name: value for name, value in document.items() if name not in ("inputs", "cpus")}
+    code = code_digest(backend.folder, ROOT / "harness", ROOT / "backends" / "reference", ROOT / "tasks")
+    parts = (json.dumps(asked), hashlib.sha256(inputs.read_bytes()).hexdigest(), code, str(environment.python))
+    return cache() / "parity" / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}.json"
+
+
+def prove_all(
+    cells: list[Cell],
+    backends: dict[str, Backend],
+    ready: dict[str, Environment],
+    oracles: dict[tuple[str, int], Oracle],
+    folder: Path,
+    cpus: list[int],
+) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """Cells and their verdicts, as they come. Nothing is timed here, so the processors are shared out, one a job."""
+
+    def one(place_cell: tuple[int, Cell]) -> tuple[Cell, dict[str, Any]]:
+        place, cell = place_cell
+        own = [cpus[place % len(cpus)]]
+        job = (folder / f"parity-{cell.name}").resolve()
+        return cell, prove(
+            cell, backends[cell.backend], ready[cell.backend], oracles[cell.task, cell.batch_size], job, own
+        )
+
+    with ThreadPoolExecutor(len(cpus)) as pool:
+        yield from pool.map(one, enumerate(cells))

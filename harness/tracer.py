@@ -1,0 +1,67 @@
+"""Probes, run in a fresh process of the backend's own environment: `python -m harness.tracer JOB`.
+
+Reads `job.json` and the probes' inputs; leaves the traces in `outputs.npz` and, last and whole, `measures.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.probes import Probe, trace
+from harness.worker import said, same, state_of, versions, write_measures
+from tasks.spec import Arrays, Task, from_json
+
+
+def read_probe(told: dict[str, Any]) -> Probe:
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    return Probe(**{**fields, "task": from_json(told["task"])})
+
+
+def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
+    """Every probe in turn; one that fails keeps its reason and leaves the others alone."""
+    backend = import_module(job["module"])
+    measures |= {"dialect": backend.DIALECT, "versions": versions(job["packages"]), "probes": {}}
+    with np.load(job["inputs"], allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    weights = {name.removeprefix("weights/"): value for name, value in arrays.items() if name.startswith("weights/")}
+
+    def prepare(task: Task, own: Arrays) -> Any:
+        return backend.prepare(task, own, job["device"], job["mode"], job["precision"])
+
+    traces: Arrays = {}
+    for told in job["probes"]:
+        probe = read_probe(told)
+        try:
+            seen = trace(probe, prepare, weights, arrays)
+            again = same(seen, trace(probe, prepare, weights, arrays)) if probe.twice else None
+        except Exception as error:
+            traceback.print_exc()
+            measures["probes"][probe.name] = {"state": state_of(error), "reason": said(error), "repeats": None}
+            continue
+        measures["probes"][probe.name] = {"state": "ok", "reason": None, "repeats": again}
+        traces |= {f"{probe.name}/{key}": value for key, value in seen.items()}
+    np.savez(folder / "outputs.npz", **traces)  # type: ignore[arg-type]
+
+
+def main(folder: Path) -> None:
+    job = json.loads((folder / "job.json").read_text())
+    os.sched_setaffinity(0, job["cpus"])
+    measures: dict[str, Any] = {"state": "ok", "reason": None}
+    try:
+        work(job, folder, measures)
+    except Exception as error:
+        traceback.print_exc()
+        measures |= {"state": state_of(error), "reason": said(error)}
+    write_measures(folder, measures)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
