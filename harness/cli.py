@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.messages import say
 
-DONE, CELL_FAILED, USAGE, MISSING = 0, 1, 2, 3
+DONE, USAGE, MISSING, GATE_TRIPPED = 0, 2, 3, 4
 RESULTS = Path("results")
 
 
@@ -138,6 +138,18 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
+def parity(arguments: argparse.Namespace) -> int:
+    from harness import verdicts
+    from harness.plan import make_plan
+
+    found = verdicts.examine(make_plan(options_of(arguments)), arguments.seed)
+    print(json.dumps(found, indent=1) + "\n" if arguments.json else verdicts.as_text(found), end="")
+    states = {verdict["state"] for verdict in found}
+    if "not_installed" in states:
+        return MISSING
+    return GATE_TRIPPED if states - {"ok", "unsupported"} else DONE
+
+
 def new_folder(asked: str | None, preset: str) -> Path:
     """The folder of a new run, empty. Usage where the one asked for holds something."""
     from harness.plan import Usage
@@ -212,6 +224,12 @@ def parser() -> argparse.ArgumentParser:
     add_selection(made)
     made.add_argument("--out", metavar="DIR", help="a new folder for the run (default: one under results/)")
     made.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
+    made = command("parity", parity, "prove that the backends compute what the oracle computes")
+    add_selection(made)
+    made.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the weights and the drawn batches (default: 0)"
+    )
+    made.add_argument("--json", action="store_true")
     made = command("plan", plan, "show what `run` would do, and about how long it takes; runs nothing")
     add_selection(made)
     made.add_argument("--json", action="store_true")

@@ -184,21 +184,28 @@ def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
                 say_curve(record)
 
 
+def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:
+    """(task, batch size) -> its oracle. The smallest task is asked about every optimizer."""
+    smallest = min(plan.tasks.values(), key=lambda task: sum(map(math.prod, task.parameters().values())))
+    found: dict[tuple[str, int], Oracle] = {}
+    for cell in cells:
+        key = cell.task, cell.batch_size
+        if key not in found:
+            inputs, whole = inputs_of(folder, cell), cell.task == smallest.name
+            question = ask(task_of(plan, cell), inputs, folder / "jobs", whole, seed)
+            found[key] = Oracle(question)
+    return found
+
+
 def prove_cells(
     plan: Plan, folder: Path, cells: list[Cell], ready: dict[str, Environment]
 ) -> dict[Cell, dict[str, Any]]:
     """Cell -> {state, reason, hint}, for cells whose backend can run; all checks go to `parity.jsonl`."""
     wanted = [cell for cell in dict.fromkeys(cells) if cell.backend in ready]
-    smallest = min(plan.tasks.values(), key=lambda task: sum(map(math.prod, task.parameters().values())))
-    oracles = {}
-    for cell in wanted:
-        key = cell.task, cell.batch_size
-        if key not in oracles:
-            whole = cell.task == smallest.name
-            oracles[key] = Oracle(ask(task_of(plan, cell), inputs_of(folder, cell), folder / "jobs" / "parity", whole))
     proven = {}
     with (folder / "parity.jsonl").open("a") as file:
-        for cell, found in prove_all(wanted, plan.backends, ready, oracles, folder / "jobs", plan.options["cpus"]):
+        known = oracles(plan, folder, wanted)
+        for cell, found in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options["cpus"]):
             file.write(json.dumps({"cell": asdict(cell), **found}) + "\n")
             proven[cell] = {name: found[name] for name in ("state", "reason", "hint")}
             if found["state"] != "ok":

@@ -28,7 +28,12 @@ def read_probe(told: dict[str, Any]) -> Probe:
 def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     """Every probe in turn; one that fails keeps its reason and leaves the others alone."""
     backend = import_module(job["module"])
-    measures |= {"dialect": backend.DIALECT, "versions": versions(job["packages"]), "probes": {}}
+    measures |= {
+        "dialect": backend.DIALECT,
+        "modes": list(backend.MODES),
+        "versions": versions(job["packages"]),
+        "probes": {},
+    }
     with np.load(job["inputs"], allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     weights = {name.removeprefix("weights/"): value for name, value in arrays.items() if name.startswith("weights/")}
