@@ -26,16 +26,15 @@ def examine(plan: Plan, seed: int) -> list[dict[str, Any]]:
             if not run.inputs_of(folder, cell).exists():
                 write_inputs(run.inputs_of(folder, cell), task_of(plan, cell), plan.options["data"], data_dir, seed)
         wanted = [cell for cell in cells if cell.backend in ready]
-        known = run.oracles(plan, folder, wanted)
+        known = run.oracles(plan, folder, wanted, seed)
         for cell, verdict in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options["cpus"]):
             found.append({"cell": asdict(cell), **verdict})
-            say(
-                f"[{len(found)}/{len(cells)}] {cell.task} {cell.backend} {cell.mode} {cell.precision}: {verdict['state']}"
-            )
+            where = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
+            say(f"[{len(found)}/{len(cells)}] {where}: {verdict['state']}")
     for cell in cells:
         if cell.backend not in ready:
             reason = failed.get(cell.backend, f"{cell.backend} names no requirements for {plan.device}")
-            nothing = {"hint": None, "dialect": {}, "checks": []}
+            nothing: dict[str, Any] = {"hint": None, "dialect": {}, "checks": []}
             found.append({"cell": asdict(cell), "state": "not_installed", "reason": reason, **nothing})
     return found
 
