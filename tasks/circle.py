@@ -11,14 +11,14 @@ STANDARD = Task(
     layers=(Dense(16), ReLU(), Dense(1)),
     loss="binary_cross_entropy",
     optimizer=Adam(0.01),
-    epochs=30,
+    epochs=80,  # of 24 seeds all end above 0.95; after 30 epochs, one in 24 does not
     target=0.95,
     scaling="raw",
 )
 
 PRESETS = {
     "standard": STANDARD,
-    "quick": replace(STANDARD, epochs=6, target=0.9),
+    "quick": replace(STANDARD, epochs=10, target=0.9),
     # Ten points, all in one batch, and four hidden units, as the text has it.
     "original": replace(
         STANDARD,

@@ -20,7 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "input_shape": (2, 8, 8),
         "layers": (
             spec.Conv2D(3, size=3, padding=1), spec.ReLU(), spec.MaxPool2D(2),
-            spec.Conv2D(4, size=3, padding=0), spec.ReLU(), spec.MaxPool2D(2),
+            spec.Conv2D(4, size=3, padding=1), spec.ReLU(), spec.MaxPool2D(2),
             spec.Flatten(), spec.Dense(5), spec.ReLU(), spec.Dense(10),
         ),
     },

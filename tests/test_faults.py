@@ -1,0 +1,159 @@
+"""A gate that provably can fail: mistakes made on purpose in every real backend, each of which parity must catch.
+
+One process a backend holds them all. The tasks' layers are there, at sizes where a probe takes milliseconds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import Backend, discover
+from harness import parity
+from harness.environments import make
+from harness.launch import launch
+from harness.probes import OPTIMIZERS, VARIANTS, Probe, draw_batches
+from harness.prove import Oracle, Question
+from tasks.spec import Arrays, Task, initial_weights, to_json
+from tests.conftest import STRANGER
+from tests.test_reference import drawn, small
+
+FOLDER = STRANGER / "faults"
+CANDIDATES = {name: backend for name, backend in discover().items() if "install" in backend.facts}
+EPOCH = 4  # steps
+
+# fault -> (task that shows it, probes that must catch it between them)
+SHOWN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
+    "gates_swapped": ("lstm", ("forward lstm1",)),
+    "second_bias_trained": ("lstm", ("gradient",)),
+    "kernel_transposed": ("cnn", ("forward conv1",)),
+    "padding_off_by_one": ("cnn", ("forward conv1",)),
+    "flatten_order_wrong": ("cnn", ("forward dense1",)),
+    "loss_halved": ("circle", ("gradient",)),
+    "loss_summed": ("circle", ("gradient",)),
+    "epsilon_changed": ("circle", ("adam plain", "adagrad plain", "rmsprop plain")),
+    "momentum_changed": ("circle", ("momentum plain",)),
+    "decay_decoupled": ("circle", ("adam decay",)),
+    "decay_missing": ("circle", ("sgd decay", "adam decay")),
+    "rate_off_by_1_percent": ("circle", ("gradient", "adam plain", "first epoch")),
+    "clipping_left_out": ("circle", ("sgd clip", "rmsprop clip")),
+    "schedule_left_out": ("circle", ("sgd schedule", "adam schedule")),
+    "dropout_left_on": ("autoencoder", ("forward dense1",)),
+    "batches_shifted_by_one": ("circle", ("first epoch",)),
+    "weight_not_loaded": ("lstm", ("forward",)),
+    "lower_precision": ("autoencoder", ("forward dense1", "gradient")),
+}
+# The same optimizer in a form that the backend has not declared: caught by every probe in which the forms differ.
+UNDECLARED = {
+    "adam_epsilon": ("adam plain", ("after_correction", "before_correction")),
+    "adagrad_epsilon": ("adagrad plain", ("outside_root", "inside_root")),
+    "rmsprop_epsilon": ("rmsprop plain", ("outside_root", "inside_root")),
+    "momentum_rate": ("momentum schedule", ("outside_velocity", "inside_velocity")),
+}
+
+
+def all_probes(task: Task) -> dict[str, Probe]:
+    from harness.probes import probes
+
+    return {probe.name: probe for probe in probes(task, EPOCH, every_optimizer=task.name == "circle")}
+
+
+def question(task: Task, path: Path) -> Oracle:
+    x, y = drawn(task, 16 * EPOCH)
+    order = np.arange(16 * EPOCH).reshape(EPOCH, 16)
+    weights = {f"weights/{name}": value for name, value in initial_weights(task, 0).items()}
+    np.savez(path, **draw_batches(task, x.astype(np.float32), y, order, 0), **weights)
+    return Oracle(Question(task, list(all_probes(task).values()), path))
+
+
+def spoilt(probe: Probe, fault: str) -> Probe:
+    return replace(probe, name=f"{fault}/{probe.name}", task=replace(probe.task, name=f"{probe.task.name}+{fault}"))
+
+
+class Traced:
+    """What one backend left of every probe, honest and spoilt."""
+
+    def __init__(self, backend: Backend, folder: Path):
+        wrapped = f"backends.{backend.name}"
+        facts = {**backend.facts, "environment": {**backend.facts["environment"], "FAULTS_WRAP": wrapped}}
+        python = make(backend, "cpu").python
+        self.told: dict[str, Any] = {}
+        self.oracles: dict[str, Oracle] = {}
+        self.traces: dict[str, Arrays] = {}
+        for name in ("circle", "cnn", "lstm", "autoencoder"):
+            self.oracles[name] = question(small(name), folder / f"{name}.npz")
+            asked = all_probes(small(name))
+            wanted = list(asked.values())
+            wanted += [
+                spoilt(asked[probe], fault)
+                for fault, (task, shown) in SHOWN_BY.items()
+                if task == name
+                for probe in shown
+            ]
+            document = {
+                "module": "faults",
+                "packages": [],
+                "inputs": str(folder / f"{name}.npz"),
+                "device": "cpu",
+                "mode": backend.modes[0],
+                "precision": "float32",
+                "probes": [asdict(probe) | {"task": to_json(probe.task)} for probe in wanted],
+                "cpus": [0],
+            }
+            around = Backend(backend.name, "faults", FOLDER, facts)
+            outcome = launch(python, around, document, folder / name, 600, "harness.tracer")
+            assert outcome.state == "ok", outcome.reason
+            self.told[name] = outcome.measures
+            with np.load(folder / name / "outputs.npz", allow_pickle=False) as stored:
+                self.traces[name] = {key: stored[key] for key in stored.files}
+
+    def checks(self, task: str, name: str, fault: str = "", dialect: dict[str, Any] | None = None) -> Iterator[Any]:
+        """The checks of one probe, as `crossframe parity` makes them."""
+        oracle, told = self.oracles[task], self.told[task]
+        probe = next(probe for probe in oracle.question.probes if probe.name == name)
+        prefix = f"{fault}/{name}/" if fault else f"{name}/"
+        ran = told["probes"][prefix[:-1]]
+        assert ran["state"] == "ok", ran["reason"]
+        seen = {k.removeprefix(prefix): v for k, v in self.traces[task].items() if k.startswith(prefix)}
+        words = told["dialect"] if dialect is None else dialect
+        want, rounded = oracle.trace(probe, words), oracle.trace(probe, words, "float32")
+        own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
+        yield from parity.compare(probe, seen, want, rounded, own, oracle.batches, "float32")
+
+
+@pytest.fixture(scope="module", params=CANDIDATES)
+def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Traced:
+    return Traced(CANDIDATES[request.param], tmp_path_factory.mktemp(request.param))
+
+
+@pytest.mark.parametrize("task", ["circle", "cnn", "lstm", "autoencoder"])
+def test_an_honest_backend_passes(traced: Traced, task: str) -> None:
+    checks = [check for name in all_probes(small(task)) for check in traced.checks(task, name)]
+    assert len(checks) > 20
+    failed = [parity.describe(check) for check in checks if not check.passed]
+    assert not failed
+
+
+@pytest.mark.parametrize("fault", SHOWN_BY)
+def test_a_fault_is_caught(traced: Traced, fault: str) -> None:
+    task, shown = SHOWN_BY[fault]
+    for probe in shown:
+        assert not all(check.passed for check in traced.checks(task, probe, fault)), f"{probe} did not see it"
+
+
+@pytest.mark.parametrize("word", UNDECLARED)
+def test_a_dialect_that_is_not_declared_is_caught(traced: Traced, word: str) -> None:
+    probe, forms = UNDECLARED[word]
+    declared = traced.told["circle"]["dialect"]
+    spoken = declared.get(word, forms[0])
+    other = {**declared, word: next(form for form in forms if form != spoken)}
+    assert all(check.passed for check in traced.checks("circle", probe))
+    assert not all(check.passed for check in traced.checks("circle", probe, dialect=other))
+
+
+def test_every_optimizer_in_every_variant_was_asked() -> None:
+    names = all_probes(small("circle"))
+    assert {f"{optimizer} {variant}" for optimizer in OPTIMIZERS for variant in VARIANTS} <= names.keys()
