@@ -28,6 +28,10 @@ DIALECTS: dict[str, tuple[str | float, ...]] = {
     "rmsprop_epsilon": ("outside_root", "inside_root"),
     # w - rate v with v = momentum v + g, or w - v with v = momentum v + rate g: equal while the rate is constant.
     "momentum_rate": ("outside_velocity", "inside_velocity"),
+    # Rates, decays, betas and epsilon as they were given, or each rounded to float32 beside weights of any precision.
+    "sgd_settings": ("exact", "float32"),
+    "adam_settings": ("exact", "float32"),
+    "rmsprop_settings": ("exact", "float32"),
     # A small number that is added to the norm before clip_norm is divided by it.
     "clip_epsilon": (0.0, 1e-6, 1e-8),
 }

@@ -11,7 +11,7 @@ import numpy as np
 from backends.contract import Batch, Unsupported
 from backends.reference.layers import LAYERS
 from backends.reference.losses import LOSSES
-from backends.reference.optimizers import OPTIMIZERS, clip, scheduled_rate
+from backends.reference.optimizers import OPTIMIZERS, clip, held, scheduled_rate
 from tasks.spec import Arrays, Task
 
 MODES = ("numpy",)
@@ -58,9 +58,10 @@ class Model:
             gradients = clip(gradients, self.task.clip_norm, self.dialect.get("clip_epsilon", 0.0))
         rule, settings = OPTIMIZERS[type(self.task.optimizer)], self.task.optimizer
         rate = scheduled_rate(self.task, self.updates)
+        decay = held(settings, self.dialect)(settings.weight_decay)
         self.updates += 1
         for name, gradient in gradients.items():
-            gradient = gradient + settings.weight_decay * self.parameters[name]
+            gradient = gradient + decay * self.parameters[name]
             step = rule(settings, rate, gradient, self.state[name], self.updates, self.dialect)
             self.parameters[name] = self.parameters[name] - step
 

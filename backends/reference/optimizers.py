@@ -6,6 +6,7 @@ words of `backends.contract.DIALECTS` in which a framework departs from the form
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,22 +18,33 @@ from tasks.spec import Arrays
 Rule = Callable[[Any, float, np.ndarray, Arrays, int, Mapping[str, Any]], np.ndarray]
 
 
+def held(settings: Any, dialect: Mapping[str, Any]) -> Callable[[float], float]:
+    """What becomes of a number that an optimizer was given: itself, or the nearest of float32."""
+    if dialect.get(f"{type(settings).__name__.lower()}_settings") == "float32":
+        return lambda number: float(np.float32(number))
+    return float
+
+
 def sgd(s: spec.SGD, rate: float, g: np.ndarray, state: Arrays, k: int, dialect: Mapping[str, Any]) -> np.ndarray:
+    rate, momentum = map(held(s, dialect), (rate, s.momentum))
     if dialect.get("momentum_rate") == "inside_velocity":
-        state["velocity"] = s.momentum * state.get("velocity", np.zeros_like(g)) + rate * g
+        state["velocity"] = momentum * state.get("velocity", np.zeros_like(g)) + rate * g
         return state["velocity"]
-    state["velocity"] = s.momentum * state.get("velocity", np.zeros_like(g)) + g
+    state["velocity"] = momentum * state.get("velocity", np.zeros_like(g)) + g
     return rate * state["velocity"]
 
 
 def adam(s: spec.Adam, rate: float, g: np.ndarray, state: Arrays, k: int, dialect: Mapping[str, Any]) -> np.ndarray:
-    state["m"] = s.beta1 * state.get("m", np.zeros_like(g)) + (1 - s.beta1) * g
-    state["v"] = s.beta2 * state.get("v", np.zeros_like(g)) + (1 - s.beta2) * g**2
-    m = state["m"] / (1 - s.beta1**k)
-    correction = np.sqrt(1 - s.beta2**k).astype(g.dtype)
+    number = held(s, dialect)
+    beta1, beta2, epsilon = map(number, (s.beta1, s.beta2, s.epsilon))
+    state["m"] = beta1 * state.get("m", np.zeros_like(g)) + (1 - beta1) * g
+    state["v"] = beta2 * state.get("v", np.zeros_like(g)) + (1 - beta2) * g**2
+    # Who says "before" makes the corrections a part of the rate, so that they are held as one number with it.
+    correction = math.sqrt(1 - s.beta2**k)
+    corrected_rate = rate / (1 - s.beta1**k)
     if dialect.get("adam_epsilon") == "before_correction":
-        return rate * m * correction / (np.sqrt(state["v"]) + s.epsilon)
-    return rate * m / (np.sqrt(state["v"]) / correction + s.epsilon)
+        return number(corrected_rate * correction) * state["m"] / (np.sqrt(state["v"]) + epsilon)
+    return number(corrected_rate) * state["m"] / (np.sqrt(state["v"]) / correction + epsilon)
 
 
 def root(square: np.ndarray, epsilon: float, where: str) -> np.ndarray:
@@ -49,8 +61,9 @@ def adagrad(
 def rmsprop(
     s: spec.RMSProp, rate: float, g: np.ndarray, state: Arrays, k: int, dialect: Mapping[str, Any]
 ) -> np.ndarray:
-    state["mean"] = s.decay * state.get("mean", np.zeros_like(g)) + (1 - s.decay) * g**2
-    return rate * g / root(state["mean"], s.epsilon, dialect.get("rmsprop_epsilon", "outside_root"))
+    rate, decay, epsilon = map(held(s, dialect), (rate, s.decay, s.epsilon))
+    state["mean"] = decay * state.get("mean", np.zeros_like(g)) + (1 - decay) * g**2
+    return rate * g / root(state["mean"], epsilon, dialect.get("rmsprop_epsilon", "outside_root"))
 
 
 OPTIMIZERS: dict[type, Rule] = {spec.SGD: sgd, spec.Adam: adam, spec.AdaGrad: adagrad, spec.RMSProp: rmsprop}

@@ -1,0 +1,143 @@
+"""MXNet by the contract: Gluon with network and loss hybridized into one graph, or one operator after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import onnx
+
+from backends.contract import Batch, Unsupported
+from backends.mxnet.network import LOSSES, Evaluate, addresses, build
+from backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
+from tasks import spec
+from tasks.spec import Arrays, Task
+
+MODES = ("hybrid", "imperative")
+PRECISIONS = ("float32", "float64")
+OPSET = 13  # the newest that the exporter knows
+
+
+def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
+    """The model on `device`, ready to train."""
+    if precision not in PRECISIONS:
+        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {precision}")
+    if task.schedule is not None and task.schedule.gamma > 1:
+        raise Unsupported("MXNet's FactorScheduler only lets the rate fall")
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= mx.context.num_gpus():
+        raise Unsupported(f"MXNet {mx.__version__} sees {mx.context.num_gpus()} CUDA devices here, and so no {device}")
+    return Model(task, weights, mx.gpu(int(number or 0)) if kind == "cuda" else mx.cpu(), mode, precision)
+
+
+class Model:
+    def __init__(self, task: Task, weights: Arrays, device: mx.Context, mode: str, dtype: str):
+        self.task = task
+        self.device = device
+        self.dtype = dtype
+        self.network = build(task)
+        self.network.cast(dtype)
+        self.network.initialize(mx.init.Zero(), device)
+        for name, (number, path, convert) in addresses(task).items():
+            attrgetter(path)(self.network[number]).set_data(mx.nd.array(convert(weights[name]), dtype=dtype))
+        self.forward = Evaluate(self.network, LOSSES[task.loss]())
+        if mode == "hybrid":
+            self.forward.hybridize(static_alloc=True, static_shape=True)
+        trained = [p for p in self.network.collect_params().values() if p.grad_req != "null"]
+        self.weight_arrays = [parameter.data() for parameter in trained]
+        self.gradients = [parameter.grad() for parameter in trained]
+        self.optimizer = create_optimizer(task, updates=0)
+        self.states = [create_state(self.optimizer, *indexed) for indexed in enumerate(self.weight_arrays)]
+        # MXNet's AdaGrad knows another decay, so this is done before it.
+        self.decay = task.optimizer.weight_decay if isinstance(task.optimizer, spec.AdaGrad) else 0.0
+
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
+        # Labels too become floats: so Gluon's losses want them.
+        return tuple(mx.nd.array(part, self.device, self.dtype) for part in (x, y))
+
+    def train(self, batches: Sequence[Batch]) -> None:
+        for x, y in batches:
+            with mx.autograd.record():
+                loss = self.forward(x, y)
+            loss.backward()
+            if self.task.clip_norm is not None:
+                clip(self.gradients, self.task.clip_norm)
+            if self.decay:
+                for weight, gradient in zip(self.weight_arrays, self.gradients):
+                    gradient += self.decay * weight
+            # What gluon.Trainer does, without its search for stale gradients.
+            for index, parts in enumerate(zip(self.weight_arrays, self.gradients, self.states)):
+                self.optimizer.update(index, *parts)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.network(mx.nd.array(x, self.device, self.dtype)).asnumpy()
+
+    def weights(self) -> Arrays:
+        return {
+            name: convert(attrgetter(path)(self.network[number]).data().asnumpy()).copy()
+            for name, (number, path, convert) in addresses(self.task).items()
+        }
+
+    def sync(self) -> None:
+        mx.nd.waitall()
+
+    def save(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.network.save_parameters(str(path / "network.params"))
+        # Not by Trainer.save_states, which pickles.
+        state = {f"{index}/{slot}": array for index, slot, array in self.slots()}
+        updates = mx.nd.array([self.optimizer.num_update], dtype="int64")
+        mx.nd.save(str(path / "optimizer.params"), {"updates": updates, **state})
+
+    def load(self, path: Path) -> None:
+        self.network.load_parameters(str(path / "network.params"), self.device)
+        saved = mx.nd.load(str(path / "optimizer.params"))
+        self.optimizer = create_optimizer(self.task, int(saved["updates"].asscalar()))
+        for index, slot, array in self.slots():
+            array[:] = saved[f"{index}/{slot}"].as_in_context(self.device)
+
+    def slots(self) -> list[tuple[int, int, mx.nd.NDArray]]:
+        """(number of the parameter, number of its state array, the array)."""
+        return [(index, *slot) for index, state in enumerate(self.states) for slot in enumerate(arrays(state))]
+
+    def export_onnx(self, path: Path, opset: int) -> None:
+        if opset != OPSET:
+            raise Unsupported(f"MXNet's exporter writes opset {OPSET}, not {opset}")
+        parameters = {name: p.data() for name, p in self.network.collect_params().items()}
+        shape = ("batch", *self.task.input_shape)
+        mx.onnx.export_model(
+            self.network(mx.sym.var("x")),
+            parameters,
+            [(2, *self.task.input_shape)],
+            np.dtype(self.dtype),
+            str(path),
+            dynamic=True,
+            dynamic_input_shapes=[shape],
+        )
+        onnx.save(finished(onnx.load(path), self.task), path)
+
+    def placement(self) -> str:
+        device = self.weight_arrays[0].context
+        return "cpu" if device.device_type == "cpu" else f"cuda:{device.device_id}"
+
+    def device_peak_bytes(self) -> int | None:
+        return None  # gpu_memory_info knows what is free now, not what was used at most
+
+
+def finished(model: onnx.ModelProto, task: Task) -> onnx.ModelProto:
+    """What the exporter leaves undone: no operator and no weight is touched."""
+    graph = model.graph
+    # It writes opset 13, but stamps the newest that the installed onnx has, where Split is another operator.
+    model.opset_import[0].version, model.ir_version = OPSET, 7
+    # It lists weights as inputs too, so that no runtime may take them for constants.
+    for weight in [entry for entry in graph.input if entry.name != "x"]:
+        graph.input.remove(weight)
+    # It cannot name the output, nor say more of its shape than the rank.
+    last = next(node for node in graph.node if graph.output[0].name in node.output)
+    last.output[0] = "y"
+    kind = graph.output[0].type.tensor_type.elem_type
+    graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", kind, ["batch", *task.output_shape()]))
+    return model

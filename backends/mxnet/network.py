@@ -1,0 +1,95 @@
+"""The spec's layers and losses in Gluon, and the way of each parameter there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from mxnet.gluon import HybridBlock, loss, nn, rnn
+
+from tasks import spec
+from tasks.spec import Shape
+
+
+class Recurrent(HybridBlock):
+    """(batch, steps, in) -> (batch, steps, units): one LSTM operator, its own, for each layer of the spec.
+
+    Several layers in one operator (`num_layers=2`) would train the lower ones on wrong gradients wherever MXNet's own
+    kernel computes them, so in float64: docs/findings/mxnet_lstm_float64.py.
+
+    MXNet adds two biases and would train both with the same gradient, so their sum would move twice as fast as the
+    one bias of the spec: the second is frozen at zero.
+    """
+
+    def __init__(self, features: int, units: int):
+        super().__init__()
+        self.lstm = rnn.LSTM(units, input_size=features)
+        self.lstm.l0_h2h_bias.grad_req = "null"
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        # Steps first inside. layout="NTC" does the same by swapaxes, which ONNX has not: it becomes a dozen operators.
+        return F.transpose(self.lstm(F.transpose(x, (1, 0, 2))), (1, 0, 2))
+
+
+class LastStep(HybridBlock):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        return F.squeeze(F.slice_axis(x, axis=1, begin=-1, end=None), axis=1)
+
+
+class Evaluate(HybridBlock):
+    """(x, y) -> (1,): the mean loss, network and loss in one graph."""
+
+    def __init__(self, network: HybridBlock, loss: loss.Loss):
+        super().__init__()
+        self.network = network
+        self.loss = loss
+
+    def hybrid_forward(self, F: Any, x: Any, y: Any) -> Any:
+        return F.mean(self.loss(self.network(x), y))
+
+
+# Layer -> its block, for an input of the given shape.
+LAYERS: dict[type, Callable[[Any, Shape], HybridBlock]] = {
+    spec.Dense: lambda layer, shape: nn.Dense(layer.units, in_units=shape[0]),
+    spec.Conv2D: lambda layer, shape: nn.Conv2D(layer.filters, layer.size, padding=layer.padding, in_channels=shape[0]),
+    spec.MaxPool2D: lambda layer, shape: nn.MaxPool2D(layer.size),
+    spec.ReLU: lambda layer, shape: nn.Activation("relu"),
+    spec.Flatten: lambda layer, shape: nn.Flatten(),
+    spec.LSTM: lambda layer, shape: Recurrent(shape[1], layer.units),
+    spec.LastStep: lambda layer, shape: LastStep(),
+}
+
+# Gluon's losses come per sample; `Evaluate` takes their mean.
+LOSSES: dict[str, Callable[[], loss.Loss]] = {
+    "binary_cross_entropy": loss.SigmoidBinaryCrossEntropyLoss,
+    "softmax_cross_entropy": loss.SoftmaxCrossEntropyLoss,
+    "mean_squared_error": lambda: loss.L2Loss(weight=2.0),  # Gluon halves the squared error
+}
+
+# (kind, parameter) -> (Gluon's name, ours to Gluon's; each of these is its own inverse).
+PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    ("dense", "w"): ("weight", np.transpose),
+    ("dense", "b"): ("bias", np.asarray),
+    ("conv", "w"): ("weight", np.asarray),
+    ("conv", "b"): ("bias", np.asarray),
+    ("lstm", "w_x"): ("lstm.l0_i2h_weight", np.transpose),
+    ("lstm", "w_h"): ("lstm.l0_h2h_weight", np.transpose),
+    ("lstm", "b"): ("lstm.l0_i2h_bias", np.asarray),
+}
+
+
+def build(task: spec.Task) -> nn.HybridSequential:
+    """The network, one block for each layer of the spec, parameters not yet set."""
+    network = nn.HybridSequential()
+    network.add(*(LAYERS[type(layer)](layer, shape) for _, layer, shape in task.walk()))
+    return network
+
+
+def addresses(task: spec.Task) -> dict[str, tuple[int, str, Callable[[np.ndarray], np.ndarray]]]:
+    """The spec's parameter name -> (number of its block, its name in there, the conversion)."""
+    found = {}
+    for number, (layer_name, layer, shape) in enumerate(task.walk()):
+        for short in layer.parameters(shape):
+            found[f"{layer_name}.{short}"] = (number, *PARAMETERS[layer.kind, short])
+    return found
