@@ -150,6 +150,21 @@ def parity(arguments: argparse.Namespace) -> int:
     return GATE_TRIPPED if states - {"ok", "unsupported"} else DONE
 
 
+def conformance(arguments: argparse.Namespace) -> int:
+    from harness import conformance as examiner
+    from harness.plan import make_plan
+
+    told = options_of(arguments) | {"backend": [arguments.name], "mode": arguments.mode or ["all"]}
+    counts = {"passed": 0, "failed": 0, "unsupported": 0}
+    for result in examiner.examine(make_plan(told)):
+        counts[result.state] += 1
+        print(f"{result.name} {result.state.upper()}" + (f": {result.reason}" if result.reason else ""), flush=True)
+    if not counts["passed"]:
+        counts["failed"] += 1  # nothing that passed is nothing that was shown
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    return GATE_TRIPPED if counts["failed"] else DONE
+
+
 def new_folder(asked: str | None, preset: str) -> Path:
     """The folder of a new run, empty. Usage where the one asked for holds something."""
     from harness.plan import Usage
@@ -230,6 +245,12 @@ def parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, metavar="N", help="of the weights and the drawn batches (default: 0)"
     )
     made.add_argument("--json", action="store_true")
+    made = command(
+        "conformance", conformance, "ask one backend, of ours or a stranger's, everything that we ask of ours"
+    )
+    made.add_argument("name", metavar="NAME")
+    add_selection(made)
+    made.set_defaults(preset="quick", parity=False)
     made = command("plan", plan, "show what `run` would do, and about how long it takes; runs nothing")
     add_selection(made)
     made.add_argument("--json", action="store_true")

@@ -116,7 +116,7 @@ def verdict(oracle: Oracle, cell: Cell, outcome: Any, folder: Path) -> dict[str,
     if not checks:
         return {"state": "failed", "reason": "nothing was compared", **nothing}
     first = parity.localise(checks)
-    found: dict[str, Any] = {"dialect": told["dialect"], "checks": parity.summary(checks)}
+    found: dict[str, Any] = {"dialect": told["dialect"], "modes": told["modes"], "checks": parity.summary(checks)}
     if first is None:
         return {"state": "ok", "reason": None, "hint": None, **found}
     why = hint(oracle, first, traces, told["dialect"])

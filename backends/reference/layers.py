@@ -99,39 +99,44 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 def lstm(layer: spec.LSTM, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
     batch, steps, _ = x.shape
+    from_input = x @ p["w_x"] + p["b"]
     h = c = np.zeros((batch, layer.units), x.dtype)
     hidden, kept = [], []
     for t in range(steps):
-        i, f, g, o = np.split(x[:, t] @ p["w_x"] + h @ p["w_h"] + p["b"], 4, axis=1)
+        i, f, g, o = np.split(from_input[:, t] + h @ p["w_h"], 4, axis=1)
         i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
-        c_before, c = c, f * c + i * g
-        kept.append((i, f, g, o, h, c_before, c))
+        c_before, h_before = c, h
+        c = f * c_before + i * g
         h = o * np.tanh(c)
+        kept.append((i, f, g, o, h_before, c_before, np.tanh(c)))
         hidden.append(h)
     return np.stack(hidden, axis=1), (x, kept)
 
 
 def lstm_backward(layer: spec.LSTM, p: Arrays, kept: Kept, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
     x, states = kept
-    dx = np.zeros_like(x)
-    grads = {name: np.zeros_like(p[name]) for name in ("w_x", "w_h", "b")}
     dh_next = dc_next = np.zeros_like(dy[:, 0])
+    dgates, before = [], []
     for t in reversed(range(len(states))):
-        i, f, g, o, h_before, c_before, c = states[t]
+        i, f, g, o, h_before, c_before, tanh_c = states[t]
         dh = dy[:, t] + dh_next
-        dc = dc_next + dh * o * (1 - np.tanh(c) ** 2)
+        dc = dc_next + dh * o * (1 - tanh_c**2)
         # Through each gate's own function: sigmoid' = s (1 - s), tanh' = 1 - t^2.
         di = dc * g * i * (1 - i)
         df = dc * c_before * f * (1 - f)
         dg = dc * i * (1 - g**2)
-        do = dh * np.tanh(c) * o * (1 - o)
-        gates = np.concatenate([di, df, dg, do], axis=1)
-        grads["w_x"] += x[:, t].T @ gates
-        grads["w_h"] += h_before.T @ gates
-        grads["b"] += gates.sum(axis=0)
-        dx[:, t] = gates @ p["w_x"].T
-        dh_next, dc_next = gates @ p["w_h"].T, dc * f
-    return dx, grads
+        do = dh * tanh_c * o * (1 - o)
+        dgates.append(np.concatenate([di, df, dg, do], axis=1))
+        before.append(h_before)
+        dh_next, dc_next = dgates[-1] @ p["w_h"].T, dc * f
+    gates = np.stack(dgates[::-1], axis=1)  # (batch, steps, 4 units), as are x and the states before
+    flat = gates.reshape(-1, gates.shape[2])
+    grads = {
+        "w_x": x.reshape(len(flat), -1).T @ flat,
+        "w_h": np.stack(before[::-1], axis=1).reshape(len(flat), -1).T @ flat,
+        "b": flat.sum(axis=0),
+    }
+    return gates @ p["w_x"].T, grads
 
 
 def last(layer: spec.LastStep, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
