@@ -16,7 +16,7 @@ class Recurrent(HybridBlock):
     """(batch, steps, in) -> (batch, steps, units): one LSTM operator, its own, for each layer of the spec.
 
     Several layers in one operator (`num_layers=2`) would train the lower ones on wrong gradients wherever MXNet's own
-    kernel computes them, so in float64: docs/findings/mxnet_lstm_float64.py.
+    kernel computes them, so in float64: tests/findings/mxnet_lstm_float64.py.
 
     MXNet adds two biases and would train both with the same gradient, so their sum would move twice as fast as the
     one bias of the spec: the second is frozen at zero.
