@@ -1,0 +1,148 @@
+"""JAX by the contract: an update is a pure function of weights, optimizer state and batch.
+
+XLA compiles one (`jit`), or all updates of a call as one program (`scan`), or each operation by itself (`eager`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax import lax
+from jax import numpy as jnp
+
+from backends.contract import Batch, Unsupported
+from backends.jax.network import EXPORTED, LOSSES, Parameters, forward
+from backends.jax.optimizers import build
+from tasks.spec import Arrays, Conv2D, Task
+
+MODES = ("jit", "scan", "eager")
+PRECISIONS = ("float32", "float64")
+
+Trained = tuple[Parameters, optax.OptState]
+
+
+def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
+    """The model on `device`, ready to train."""
+    if precision not in PRECISIONS:
+        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {precision}")
+    if mode == "scan" and device == "cpu" and any(isinstance(layer, Conv2D) for layer in task.layers):
+        # XLA brings convolutions into the form that its fast CPU kernels take only outside of loops.
+        raise Unsupported("XLA's CPU compiler makes a convolution within a scan 100 times slower: use mode jit")
+    # Without this flag JAX makes float32 of every float64.
+    jax.config.update("jax_enable_x64", precision == "float64")
+    # float32 shall mean float32: no TF32 or bfloat16 in matrix products or convolutions.
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return Model(task, weights, find(device), mode, np.dtype(precision))
+
+
+def find(device: str) -> jax.Device:
+    """`cpu`, `cuda:1` -> JAX's device, made the default."""
+    platform, _, number = device.partition(":")
+    if platform == "cpu":
+        jax.config.update("jax_platforms", "cpu")  # or an installed CUDA plugin would start as well
+    try:
+        found = jax.devices(platform)[int(number or 0)]
+    except (RuntimeError, IndexError) as error:
+        raise Unsupported(f"this build of jax, {jax.__version__}, sees no {device}: {error}") from error
+    jax.config.update("jax_default_device", found)
+    return found
+
+
+class Model:
+    def __init__(self, task: Task, weights: Arrays, device: jax.Device, mode: str, dtype: np.dtype):
+        self.task = task
+        self.device = device
+        self.mode = mode
+        self.dtype = dtype
+        self.parameters = {name: self.place(weights[name], dtype) for name in task.parameters()}
+        self.optimizer = build(task)
+        self.state = jax.jit(self.optimizer.init)(self.parameters)
+        # Donated: the new parameters and optimizer state take the memory of the old.
+        self.step = jax.jit(self.update, donate_argnums=0)
+        self.steps = jax.jit(self.updates, donate_argnums=0)
+        self.infer = jax.jit(partial(forward, task))
+
+    def place(self, array: np.ndarray, dtype: Any) -> jax.Array:
+        return jax.device_put(np.asarray(array, dtype), self.device)
+
+    def evaluate(self, parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
+        return LOSSES[self.task.loss](forward(self.task, parameters, x), y)
+
+    def update(self, trained: Trained, batch: Batch) -> Trained:
+        parameters, state = trained
+        gradients = jax.grad(self.evaluate)(parameters, *batch)
+        changes, state = self.optimizer.update(gradients, state, parameters)
+        return optax.apply_updates(parameters, changes), state
+
+    def updates(self, trained: Trained, batches: Sequence[Batch]) -> Trained:
+        """One update for each of `batches`, which are of one shape."""
+        stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *batches)
+        return lax.scan(lambda trained, batch: (self.update(trained, batch), None), trained, stacked)[0]
+
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
+        return self.place(x, self.dtype), self.place(y, np.int32 if y.ndim == 1 else self.dtype)
+
+    def train(self, batches: Sequence[Batch]) -> None:
+        trained = self.parameters, self.state
+        if self.mode == "scan":
+            for _, alike in groupby(batches, lambda batch: batch[0].shape):
+                trained = self.steps(trained, tuple(alike))
+        else:
+            with jax.disable_jit(self.mode == "eager"):
+                for batch in batches:
+                    trained = self.step(trained, batch)
+        self.parameters, self.state = trained
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        with jax.disable_jit(self.mode == "eager"):
+            return np.array(self.infer(self.parameters, self.place(x, self.dtype)))
+
+    def weights(self) -> Arrays:
+        # np.array copies; np.asarray may give a view of memory that the next update is to write into.
+        return {name: np.array(value) for name, value in self.parameters.items()}
+
+    def sync(self) -> None:
+        jax.block_until_ready((self.parameters, self.state))
+
+    def save(self, path: Path) -> None:
+        # JAX has no format of its own; its documentation names Orbax. Imported here, since training has no need of it.
+        from orbax.checkpoint import StandardCheckpointer
+
+        with StandardCheckpointer() as writer:  # it writes in the background; leaving `with` waits for it
+            writer.save(path.absolute(), (self.parameters, self.state), force=True)
+
+    def load(self, path: Path) -> None:
+        from orbax.checkpoint import StandardCheckpointer
+
+        with StandardCheckpointer() as reader:
+            self.parameters, self.state = reader.restore(path.absolute(), (self.parameters, self.state))
+
+    def export_onnx(self, path: Path, opset: int) -> None:
+        from jax2onnx import to_onnx  # here, since it takes longer to import than JAX
+
+        to_onnx(
+            lambda x: forward(self.task, self.parameters, x, EXPORTED),
+            [("batch", *self.task.input_shape)],
+            model_name=self.task.name,
+            opset=opset,
+            enable_double_precision=self.dtype == np.float64,
+            return_mode="file",
+            output_path=path,
+            input_names=["x"],
+            output_names=["y"],
+            export_mode="web",  # one file, weights inside
+        )
+
+    def placement(self) -> str:
+        (device,) = next(iter(self.parameters.values())).devices()
+        return "cpu" if device.platform == "cpu" else f"cuda:{device.id}"
+
+    def device_peak_bytes(self) -> int | None:
+        return (self.device.memory_stats() or {}).get("peak_bytes_in_use")
