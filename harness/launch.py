@@ -18,6 +18,7 @@ from backends import Backend
 from harness.environments import cache
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNNING: set[int] = set()  # process ids of the workers under way
 LOG_TAIL = 300  # characters of a log that a reason quotes
 
 
@@ -85,12 +86,13 @@ def launch(
             )
         except OSError as error:
             return Outcome("not_installed", f"{python} can't be started: {error.strerror}", 0.0, {})
+        RUNNING.add(process.pid)
         try:
             in_time = wait(process, timeout_s)
         finally:
             # On time, too: nothing that the worker started may go on beside the next job.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            end(process.pid)
+            RUNNING.discard(process.pid)
             process.wait()
     wall_s = time.monotonic() - begin
     measures = read_measures(folder / "measures.json")
@@ -99,6 +101,18 @@ def launch(
     if measures is not None:
         return Outcome(measures["state"], measures["reason"], wall_s, measures)
     return Outcome(*without_measures(process.returncode, folder, out_of_memory_kills() > killed_before), wall_s, {})
+
+
+def end(pid: int) -> None:
+    """End a worker and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def end_all() -> None:
+    """End every worker that other threads wait for: an interrupt reaches the main thread alone."""
+    for pid in tuple(RUNNING):
+        end(pid)
 
 
 def wait(process: subprocess.Popen[bytes], timeout_s: float) -> bool:

@@ -17,7 +17,7 @@ from backends import Backend
 from harness import parity
 from harness.environments import Environment, cache
 from harness.hints import hint
-from harness.launch import ROOT, launch
+from harness.launch import ROOT, end_all, launch
 from harness.plan import Cell
 from harness.probes import Probe, draw_batches, probes
 from tasks.spec import Arrays, Task, to_json
@@ -174,5 +174,12 @@ def prove_all(
             cell, backends[cell.backend], ready[cell.backend], oracles[cell.task, cell.batch_size], job, own
         )
 
-    with ThreadPoolExecutor(len(cpus)) as pool:
+    pool = ThreadPoolExecutor(len(cpus))
+    try:
         yield from pool.map(one, enumerate(cells))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_all()
+        raise
+    finally:
+        pool.shutdown()

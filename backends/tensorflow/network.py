@@ -1,0 +1,100 @@
+"""The spec's layers and losses in Keras, channels last, and the way of each parameter there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from backends.contract import Unsupported
+from tasks import spec
+
+Convert = Callable[[np.ndarray], np.ndarray]
+
+
+class Flatten(keras.layers.Flatten):
+    """(batch, height, width, channels) -> (batch, numbers), in the spec's order: channels first."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return super().call(tf.transpose(x, (0, 3, 1, 2)) if len(x.shape) == 4 else x)
+
+
+class LastStep(keras.layers.Layer):
+    """(batch, steps, features) -> (batch, features): the last step alone."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return x[:, -1]
+
+
+def padding(layer: spec.Conv2D) -> str:
+    """Keras' word for the spec's number of zeros; Unsupported where it has none."""
+    words = {0: "valid", (layer.size - 1) / 2: "same"}
+    if layer.padding not in words:
+        raise Unsupported(f"Keras has no word for {layer.padding} zeros around a window of {layer.size}")
+    return words[layer.padding]
+
+
+# Layer -> its Keras layer; the settings are name and dtype.
+LAYERS: dict[type, Callable[..., keras.Layer]] = {
+    spec.Dense: lambda layer, **settings: keras.layers.Dense(layer.units, **settings),
+    spec.Conv2D: lambda layer, **settings: keras.layers.Conv2D(
+        layer.filters, layer.size, padding=padding(layer), data_format="channels_last", **settings
+    ),
+    spec.MaxPool2D: lambda layer, **settings: keras.layers.MaxPooling2D(
+        layer.size, data_format="channels_last", **settings
+    ),
+    spec.ReLU: lambda layer, **settings: keras.layers.ReLU(**settings),
+    spec.Flatten: lambda layer, **settings: Flatten(**settings),
+    spec.LSTM: lambda layer, **settings: keras.layers.LSTM(layer.units, return_sequences=True, **settings),
+    spec.LastStep: lambda layer, **settings: LastStep(**settings),
+}
+
+LOSSES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
+    "binary_cross_entropy": lambda z, y: tf.reduce_mean(
+        tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(y, z.dtype), z[:, 0])
+    ),
+    "softmax_cross_entropy": lambda z, y: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, z)),
+    "mean_squared_error": lambda z, y: tf.reduce_mean(tf.math.squared_difference(z, y)),
+}
+
+# (kind, parameter) -> (its path in the Keras layer, ours to Keras', Keras' to ours).
+PARAMETERS: dict[tuple[str, str], tuple[str, Convert, Convert]] = {
+    ("dense", "w"): ("kernel", np.asarray, np.asarray),
+    ("dense", "b"): ("bias", np.asarray, np.asarray),
+    ("conv", "w"): ("kernel", lambda w: w.transpose(2, 3, 1, 0), lambda w: w.transpose(3, 2, 0, 1)),
+    ("conv", "b"): ("bias", np.asarray, np.asarray),
+    ("lstm", "w_x"): ("cell.kernel", np.asarray, np.asarray),
+    ("lstm", "w_h"): ("cell.recurrent_kernel", np.asarray, np.asarray),
+    ("lstm", "b"): ("cell.bias", np.asarray, np.asarray),
+}
+
+
+def channels_last(images: np.ndarray) -> np.ndarray:
+    """(batch, channels, height, width) -> (batch, height, width, channels); anything else as it is."""
+    return np.moveaxis(images, 1, -1) if images.ndim == 4 else images
+
+
+def channels_first(images: np.ndarray) -> np.ndarray:
+    """The inverse of `channels_last`."""
+    return np.moveaxis(images, -1, 1) if images.ndim == 4 else images
+
+
+def build(task: spec.Task, dtype: str, cudnn: bool) -> keras.Sequential:
+    """The network, its layers named as the spec names them, parameters not yet set."""
+    shape = task.input_shape
+    network = keras.Sequential([keras.Input((*shape[1:], shape[0]) if len(shape) == 3 else shape, dtype=dtype)])
+    for name, layer, _ in task.walk():
+        only = {"use_cudnn": "auto" if cudnn else False} if isinstance(layer, spec.LSTM) else {}
+        network.add(LAYERS[type(layer)](layer, name=name, dtype=dtype, **only))
+    return network
+
+
+def addresses(task: spec.Task) -> dict[str, tuple[str, str, Convert, Convert]]:
+    """The spec's parameter name -> (layer, path in it, ours to Keras', Keras' to ours)."""
+    return {
+        f"{name}.{short}": (name, *PARAMETERS[layer.kind, short])
+        for name, layer, shape in task.walk()
+        for short in layer.parameters(shape)
+    }
