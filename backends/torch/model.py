@@ -1,7 +1,10 @@
-"""PyTorch by the contract: an eager loop, or the network and its loss compiled by TorchInductor."""
+"""PyTorch by the contract: an eager loop, or the gradients (forward, loss and backward) compiled by TorchInductor."""
 
 from __future__ import annotations
 
+import copy
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +30,11 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     # float32 shall mean float32: no TF32 in matrix products or convolutions.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    # Inductor may run what reads the gradient of a max pooling before the scatter that writes it, and return zeros for
+    # all layers below (pytorch#185509, seen in 2.13.0 on the CPU). Deterministic algorithms do without the scatter.
+    torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a pass over each buffer
+    torch._dynamo.config.trace_autograd_ops = True  # else `torch.autograd.grad` splits the graph
     return Model(task, weights, torch.device(device), mode, PRECISIONS[precision])
 
 
@@ -35,7 +43,8 @@ class Model:
         self.task = task
         self.device = device
         self.dtype = dtype
-        self.network = build(task).to(device, dtype)
+        # Channels last is the layout that convolutions run fastest in; other parameters stay as they are.
+        self.network = build(task).to(device, dtype, memory_format=torch.channels_last)
         for name, (key, convert) in addresses(task).items():
             self.network.get_parameter(key).data.copy_(torch.as_tensor(convert(weights[name]), dtype=dtype))
         trained = [p for p in self.network.parameters() if p.requires_grad]
@@ -43,11 +52,14 @@ class Model:
         self.optimizer = OPTIMIZERS[type(task.optimizer)](trained, task.optimizer)
         self.schedule = schedule(task, self.optimizer)
         self.loss = LOSSES[task.loss]
-        self.forward = torch.compile(self.evaluate) if mode == "compile" else self.evaluate
-        self.infer = torch.compile(self.network) if mode == "compile" else self.network
+        self.gradients, self.infer = self.differentiate, self.network.forward
+        if mode == "compile":
+            # Isolated: else models of one process share the number of recompilations after which torch runs eagerly.
+            self.gradients = torch.compile(self.gradients, isolate_recompiles=True)
+            self.infer = torch.compile(self.infer, isolate_recompiles=True)
 
-    def evaluate(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.loss(self.network(x), y)
+    def differentiate(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(self.loss(self.network(x), y), self.trained)
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         targets = torch.as_tensor(y, dtype=torch.int64 if y.ndim == 1 else self.dtype)
@@ -55,8 +67,8 @@ class Model:
 
     def train(self, batches: Sequence[Batch]) -> None:
         for x, y in batches:
-            self.optimizer.zero_grad()
-            self.forward(x, y).backward()
+            for parameter, gradient in zip(self.trained, self.gradients(x, y)):
+                parameter.grad = gradient
             if self.task.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.trained, self.task.clip_norm)
             self.optimizer.step()
@@ -79,7 +91,9 @@ class Model:
         path.mkdir(parents=True, exist_ok=True)
         scheduled = self.schedule.state_dict() if self.schedule else {}
         parts = {"network": self.network, "optimizer": self.optimizer}
-        torch.save({name: part.state_dict() for name, part in parts.items()} | {"schedule": scheduled}, path / "model.pt")
+        torch.save(
+            {name: part.state_dict() for name, part in parts.items()} | {"schedule": scheduled}, path / "model.pt"
+        )
 
     def load(self, path: Path) -> None:
         # weights_only: a checkpoint holds tensors, and no code that unpickling would run.
@@ -89,21 +103,28 @@ class Model:
         if self.schedule:
             self.schedule.load_state_dict(saved["schedule"])
 
+    @torch.inference_mode()  # without gradients to trace, an LSTM takes less than half of the time
     def export_onnx(self, path: Path, opset: int) -> None:
+        network = copy.deepcopy(self.network).cpu().eval()  # a copy: the exporter rebinds an LSTM's weights
         # A batch of 2, since the exporter takes an axis of size 1 for a constant.
-        example = torch.zeros(2, *self.task.input_shape, dtype=self.dtype, device=self.device)
-        torch.onnx.export(
-            self.network.eval(),
-            (example,),
-            path,
-            input_names=["x"],
-            output_names=["y"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            opset_version=opset,
-            dynamo=True,
-            external_data=False,  # one file, weights inside
-            verbose=False,
-        )
+        example = torch.zeros(2, *self.task.input_shape, dtype=self.dtype)
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # each export says that torchvision is not installed
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about torch's own use of what it deprecates
+            program = torch.onnx.export(
+                network,
+                (example,),
+                input_names=["x"],
+                output_names=["y"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+        written = program.model.opset_imports[""]
+        if written != opset:  # what it cannot convert the exporter leaves at its own opset, without an error
+            raise Unsupported(f"torch's exporter wrote opset {written} where {opset} was asked for")
+        program.save(path, external_data=False)  # one file, weights inside
 
     def placement(self) -> str:
         return str(self.trained[0].device)
