@@ -76,6 +76,11 @@ class Oracle:
             return self.known[key]
 
 
+def spoken(dialect: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """The words of a dialect that hold in a precision: what is done in float32 beside float32 is not beside float64."""
+    return {word: value for word, value in dialect.items() if (word, precision) != ("adam_correction", "float64")}
+
+
 def relevant(probe: Probe, dialect: Mapping[str, Any]) -> dict[str, Any]:
     """The words of a dialect that can change a probe: so that backends share the oracle's work where they agree."""
     kind = type(probe.task.optimizer).__name__.lower()
@@ -89,12 +94,13 @@ def relevant(probe: Probe, dialect: Mapping[str, Any]) -> dict[str, Any]:
 
 def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, precision: str) -> Iterator[parity.Check]:
     """Every check of every probe that the backend ran."""
+    dialect = spoken(told["dialect"], precision)
     for probe in oracle.question.probes:
         prefix = f"{probe.name}/"
         seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}
         own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
-        want = oracle.trace(probe, told["dialect"])
-        rounded = oracle.trace(probe, told["dialect"], "float32") if precision == "float32" else None
+        want = oracle.trace(probe, dialect)
+        rounded = oracle.trace(probe, dialect, "float32") if precision == "float32" else None
         yield from parity.compare(probe, seen, want, rounded, own, oracle.batches, precision)
         if probe.twice:
             yield parity.repeats(probe, told["probes"][probe.name]["repeats"])
@@ -119,7 +125,7 @@ def verdict(oracle: Oracle, cell: Cell, outcome: Any, folder: Path) -> dict[str,
     found: dict[str, Any] = {"dialect": told["dialect"], "modes": told["modes"], "checks": parity.summary(checks)}
     if first is None:
         return {"state": "ok", "reason": None, "hint": None, **found}
-    why = hint(oracle, first, traces, told["dialect"])
+    why = hint(oracle, first, traces, spoken(told["dialect"], cell.precision))
     return {"state": "failed", "reason": parity.describe(first), "hint": why, **found}
 
 

@@ -27,6 +27,7 @@ from harness.messages import say
 from harness.plan import Cell, Job, Plan, chosen, task_of
 from harness.prove import Oracle, ask, prove_all
 from harness.quality import pca_mse
+from tasks import discover as discover_tasks
 from tasks.spec import Dense, Task, from_json, to_json
 
 DONE, CELL_FAILED, GATE_TRIPPED, INTERRUPTED = 0, 1, 4, 130
@@ -185,8 +186,9 @@ def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
 
 
 def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:
-    """(task, batch size) -> its oracle. The smallest task is asked about every optimizer."""
-    smallest = min(plan.tasks.values(), key=lambda task: sum(map(math.prod, task.parameters().values())))
+    """(task, batch size) -> its oracle. The smallest task of all is asked about every optimizer."""
+    known = [presets["standard"] for presets in discover_tasks().values()]
+    smallest = min(known, key=lambda task: sum(map(math.prod, task.parameters().values())))
     found: dict[tuple[str, int], Oracle] = {}
     for cell in cells:
         key = cell.task, cell.batch_size

@@ -35,8 +35,9 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     if mode == "scan" and device == "cpu" and any(isinstance(layer, Conv2D) for layer in task.layers):
         # XLA brings convolutions into the form that its fast CPU kernels take only outside of loops.
         raise Unsupported("XLA's CPU compiler makes a convolution within a scan 100 times slower: use mode jit")
-    # Without this flag JAX makes float32 of every float64.
-    jax.config.update("jax_enable_x64", precision == "float64")
+    # Without this flag JAX makes float32 of every float64; that would round 1 - beta ** k in optax's Adam, 6e-5 of the
+    # first steps, also where the weights are float32.
+    jax.config.update("jax_enable_x64", True)
     # float32 shall mean float32: no TF32 or bfloat16 in matrix products or convolutions.
     jax.config.update("jax_default_matmul_precision", "highest")
     return Model(task, weights, find(device), mode, np.dtype(precision))

@@ -40,8 +40,9 @@ def adam(s: spec.Adam, rate: float, g: np.ndarray, state: Arrays, k: int, dialec
     state["m"] = beta1 * state.get("m", np.zeros_like(g)) + (1 - beta1) * g
     state["v"] = beta2 * state.get("v", np.zeros_like(g)) + (1 - beta2) * g**2
     # Who says "before" makes the corrections a part of the rate, so that they are held as one number with it.
-    correction = math.sqrt(1 - s.beta2**k)
-    corrected_rate = rate / (1 - s.beta1**k)
+    working = np.float32 if dialect.get("adam_correction") == "float32" else np.float64
+    correction = math.sqrt(working(1) - working(s.beta2) ** working(k))
+    corrected_rate = rate / float(working(1) - working(s.beta1) ** working(k))
     if dialect.get("adam_epsilon") == "before_correction":
         return number(corrected_rate * correction) * state["m"] / (np.sqrt(state["v"]) + epsilon)
     return number(corrected_rate) * state["m"] / (np.sqrt(state["v"]) / correction + epsilon)

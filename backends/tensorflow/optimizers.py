@@ -13,6 +13,7 @@ from tasks import spec
 # Where Keras' own idiom computes something else than the spec says.
 DIALECT: dict[str, Any] = {
     "adam_epsilon": "before_correction",
+    "adam_correction": "float32",
     "adagrad_epsilon": "inside_root",
     "rmsprop_epsilon": "inside_root",
     "momentum_rate": "inside_velocity",
