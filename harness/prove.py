@@ -22,8 +22,6 @@ from harness.plan import Cell
 from harness.probes import Probe, draw_batches, probes
 from tasks.spec import Arrays, Task, to_json
 
-TIMEOUT_S = 600
-
 
 @dataclass(frozen=True)
 class Question:
@@ -130,7 +128,13 @@ def verdict(oracle: Oracle, cell: Cell, outcome: Any, folder: Path) -> dict[str,
 
 
 def prove(
-    cell: Cell, backend: Backend, environment: Environment, oracle: Oracle, folder: Path, cpus: list[int]
+    cell: Cell,
+    backend: Backend,
+    environment: Environment,
+    oracle: Oracle,
+    folder: Path,
+    cpus: list[int],
+    timeout_s: float,
 ) -> dict[str, Any]:
     """The verdict on one cell; what was proven earlier of the same code, pins and task is not proven again."""
     document = {
@@ -144,7 +148,7 @@ def prove(
     kept = kept_verdict(backend, environment, document, oracle.question.path)
     if kept.exists():
         return json.loads(kept.read_text())
-    outcome = launch(environment.python, backend, document, folder, TIMEOUT_S, "harness.tracer")
+    outcome = launch(environment.python, backend, document, folder, timeout_s, "harness.tracer")
     found = verdict(oracle, cell, outcome, folder)
     if found["state"] == "ok":
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -168,17 +172,17 @@ def prove_all(
     ready: dict[str, Environment],
     oracles: dict[tuple[str, int], Oracle],
     folder: Path,
-    cpus: list[int],
+    options: dict[str, Any],
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Cells and their verdicts, as they come. Nothing is timed here, so the processors are shared out, one a job."""
+    cpus = options["cpus"]
 
     def one(place_cell: tuple[int, Cell]) -> tuple[Cell, dict[str, Any]]:
         place, cell = place_cell
         own = [cpus[place % len(cpus)]]
         job = (folder / f"parity-{cell.name}").resolve()
-        return cell, prove(
-            cell, backends[cell.backend], ready[cell.backend], oracles[cell.task, cell.batch_size], job, own
-        )
+        oracle = oracles[cell.task, cell.batch_size]
+        return cell, prove(cell, backends[cell.backend], ready[cell.backend], oracle, job, own, options["timeout"])
 
     pool = ThreadPoolExecutor(len(cpus))
     try:

@@ -207,7 +207,7 @@ def prove_cells(
     proven = {}
     with (folder / "parity.jsonl").open("a") as file:
         known = oracles(plan, folder, wanted)
-        for cell, found in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options["cpus"]):
+        for cell, found in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options):
             file.write(json.dumps({"cell": asdict(cell), **found}) + "\n")
             proven[cell] = {name: found[name] for name in ("state", "reason", "hint")}
             if found["state"] != "ok":

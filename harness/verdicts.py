@@ -27,7 +27,7 @@ def examine(plan: Plan, seed: int) -> list[dict[str, Any]]:
                 write_inputs(run.inputs_of(folder, cell), task_of(plan, cell), plan.options["data"], data_dir, seed)
         wanted = [cell for cell in cells if cell.backend in ready]
         known = run.oracles(plan, folder, wanted, seed)
-        for cell, verdict in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options["cpus"]):
+        for cell, verdict in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options):
             found.append({"cell": asdict(cell), **verdict})
             where = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
             say(f"[{len(found)}/{len(cells)}] {where}: {verdict['state']}")

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -174,26 +175,24 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     # Single steps, each to its end: these move the weights, which loading the checkpoint then puts back.
     batch = model.put(*(data[side][data["order"][0][0]] for side in ("x_train", "y_train")))
     model.sync()
-    measures["step_samples_s"] = samples(lambda: model.train([batch]), model.sync, 5, 1.0, 2000)
+    measures["step_samples_s"] = samples(lambda: model.train([batch]), model.sync, 5, 0.6, 2000)
     model.load(folder / "checkpoint")
     measures["checkpoint_exact"] = same(trained, model.weights())
 
     one, many = data["x_test"][:1], data["x_test"][:EVALUATION_CHUNK]
     for x, name, at_least in ((one, "infer_samples_s", 5), (many, "infer_many_samples_s", 3)):
         samples(lambda x=x: model.predict(x), model.sync, 2, 0.05, 50)  # type: ignore[misc] # compile and warm up
-        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.3, 1000)  # type: ignore[misc]
+        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.2, 1000)  # type: ignore[misc]
     measures["infer_many"] = len(many)
     measures["export"] = export(model, folder, job["onnx_opset"])
 
 
-def versions(packages: list[str]) -> dict[str, str | None]:
-    """Package -> version in this environment; None where it is not there as a package."""
-    found: dict[str, str | None] = {"python": ".".join(map(str, sys.version_info[:3]))}
+def versions(packages: list[str]) -> dict[str, str]:
+    """Package -> version, of those that are there: a build for one device may have a name of its own."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in packages:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
     return found
 
 

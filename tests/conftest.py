@@ -36,6 +36,7 @@ def faulty_run(crossframe: Command, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("faulty") / "run"
     done = crossframe(
         "run",
+        "--no-parity",
         "--backend",
         "faulty",
         "--mode",

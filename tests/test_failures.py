@@ -65,6 +65,21 @@ def test_a_backend_that_trains_otherwise_shows_its_gap(faulty_run: Path) -> None
     assert found["honest"]["verdict"]["first_epoch_gap"] < 1e-3 < found["lies"]["verdict"]["first_epoch_gap"]
 
 
+def test_the_gate_trips_and_says_so(crossframe: Command, tmp_path: Path) -> None:
+    words = ["--backend", "faulty", "--mode", "honest,lies", "--task", "circle", "--preset", "quick"]
+    done = crossframe("run", *words, "--out", tmp_path / "run")
+    assert done.returncode == 4
+    found = by_mode(tmp_path / "run")
+    assert (found["honest"]["parity"]["state"], found["lies"]["parity"]["state"]) == ("ok", "failed")
+    assert "gradient after 1 update" in found["lies"]["parity"]["reason"]
+    assert "circle faulty lies: parity failed, not ranked" in done.stdout
+
+
+def test_what_was_not_proven_says_so(faulty_run: Path, crossframe: Command) -> None:
+    assert by_mode(faulty_run)["honest"]["parity"] is None
+    assert "not proven equal is not ranked" in crossframe("report", faulty_run).stdout
+
+
 def test_nothing_of_a_killed_worker_lives_on(faulty_run: Path) -> None:
     # `hangs` had started a child that would sleep for ten minutes.
     seen = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
@@ -81,7 +96,18 @@ def test_a_job_can_be_replayed_by_hand(faulty_run: Path) -> None:
 
 def test_ctrl_c_keeps_what_was_done_and_resume_finishes_it(crossframe: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ["run", "--backend", "faulty", "--mode", "honest,hangs", "--task", "circle", "--preset", "quick"]
+    words = [
+        "run",
+        "--no-parity",
+        "--backend",
+        "faulty",
+        "--mode",
+        "honest,hangs",
+        "--task",
+        "circle",
+        "--preset",
+        "quick",
+    ]
     command = [sys.executable, "-m", "harness.cli", *words, "--repeats", "2", "--timeout", "60", "--out", str(run)]
     started = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     hanging = None
