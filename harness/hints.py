@@ -31,7 +31,7 @@ Alternative = tuple[str, Probe, Arrays, dict[str, Any]]  # what it would mean, a
 def hint(oracle: Oracle, check: parity.Check, traces: Arrays, dialect: dict[str, Any]) -> str | None:
     """The known mistake that has the shape of a failed check, in words; None where none has."""
     probe = next(probe for probe in oracle.question.probes if probe.name == check.probe)
-    if check.what in ("round trip", "repeats"):
+    if check.what in ("round trip", "repeats", "barrier"):
         return None
     prefix = f"{probe.name}/"
     seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}

@@ -102,6 +102,7 @@ def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, precision: s
         yield from parity.compare(probe, seen, want, rounded, own, oracle.batches, precision)
         if probe.twice:
             yield parity.repeats(probe, told["probes"][probe.name]["repeats"])
+    yield parity.barrier(told["unfinished"])
 
 
 def verdict(oracle: Oracle, cell: Cell, outcome: Any, folder: Path) -> dict[str, Any]:

@@ -8,21 +8,47 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.probes import Probe, trace
+from harness.probes import EPOCH, Probe, trace
 from harness.worker import said, same, state_of, versions, write_measures
 from tasks.spec import Arrays, Task, from_json
+
+TRIES = 5
 
 
 def read_probe(told: dict[str, Any]) -> Probe:
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     return Probe(**{**fields, "task": from_json(told["task"])})
+
+
+def own_weights(probe: Probe, weights: Arrays) -> Arrays:
+    return {name: weights[name] for name in probe.task.parameters()}
+
+
+def unfinished(probe: Probe, model: Any, arrays: Arrays) -> float:
+    """The share of an epoch's time that is left over after `sync`: what reading the weights then still waits for.
+
+    The least of several tries, since noise only adds to it, and a barrier that is none leaves much every time.
+    """
+    batches = [model.put(arrays[f"{name}/x"], arrays[f"{name}/y"]) for name in probe.batches]
+    shares = []
+    for _ in range(1 + TRIES):
+        model.sync()
+        times = [time.perf_counter()]
+        for step in (lambda: (model.train(batches), model.sync()), model.weights, model.weights):
+            step()
+            times.append(time.perf_counter())
+        worked, read, read_again = (end - begin for begin, end in pairwise(times))
+        shares.append(max(0.0, read - read_again) / (worked + read))
+    return min(shares[1:])  # the first one compiles
 
 
 def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
@@ -41,6 +67,7 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     def prepare(task: Task, own: Arrays) -> Any:
         return backend.prepare(task, own, job["device"], job["mode"], job["precision"])
 
+    measures["unfinished"] = None
     traces: Arrays = {}
     for told in job["probes"]:
         probe = read_probe(told)
@@ -52,6 +79,8 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
             measures["probes"][probe.name] = {"state": state_of(error), "reason": said(error), "repeats": None}
             continue
         measures["probes"][probe.name] = {"state": "ok", "reason": None, "repeats": again}
+        if probe.name == EPOCH:
+            measures["unfinished"] = unfinished(probe, prepare(probe.task, own_weights(probe, weights)), arrays)
         traces |= {f"{probe.name}/{key}": value for key, value in seen.items()}
     np.savez(folder / "outputs.npz", **traces)  # type: ignore[arg-type]
 

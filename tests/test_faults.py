@@ -15,15 +15,16 @@ from backends import Backend, discover
 from harness import parity
 from harness.environments import make
 from harness.launch import launch
-from harness.probes import OPTIMIZERS, VARIANTS, Probe, draw_batches
+from harness.probes import EPOCH, OPTIMIZERS, VARIANTS, Probe, draw_batches
 from harness.prove import Oracle, Question
+from tasks import discover as discover_tasks
 from tasks.spec import Arrays, Task, initial_weights, to_json
 from tests.conftest import STRANGER
 from tests.test_reference import drawn, small
 
 FOLDER = STRANGER / "faults"
 CANDIDATES = {name: backend for name, backend in discover().items() if "install" in backend.facts}
-EPOCH = 4  # steps
+EPOCH_STEPS = 4
 
 # fault -> (task that shows it, probes that must catch it between them)
 SHOWN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -58,12 +59,12 @@ UNDECLARED = {
 def all_probes(task: Task) -> dict[str, Probe]:
     from harness.probes import probes
 
-    return {probe.name: probe for probe in probes(task, EPOCH, every_optimizer=task.name == "circle")}
+    return {probe.name: probe for probe in probes(task, EPOCH_STEPS, every_optimizer=task.name == "circle")}
 
 
 def question(task: Task, path: Path) -> Oracle:
-    x, y = drawn(task, 16 * EPOCH)
-    order = np.arange(16 * EPOCH).reshape(EPOCH, 16)
+    x, y = drawn(task, 16 * EPOCH_STEPS)
+    order = np.arange(16 * EPOCH_STEPS).reshape(EPOCH_STEPS, 16)
     weights = {f"weights/{name}": value for name, value in initial_weights(task, 0).items()}
     np.savez(path, **draw_batches(task, x.astype(np.float32), y, order, 0), **weights)
     return Oracle(Question(task, list(all_probes(task).values()), path))
@@ -80,6 +81,7 @@ class Traced:
         wrapped = f"backends.{backend.name}"
         facts = {**backend.facts, "environment": {**backend.facts["environment"], "FAULTS_WRAP": wrapped}}
         python = make(backend, "cpu").python
+        self.backend = backend.name
         self.told: dict[str, Any] = {}
         self.oracles: dict[str, Oracle] = {}
         self.traces: dict[str, Arrays] = {}
@@ -109,6 +111,19 @@ class Traced:
             self.told[name] = outcome.measures
             with np.load(folder / name / "outputs.npz", allow_pickle=False) as stored:
                 self.traces[name] = {key: stored[key] for key in stored.files}
+        # Enough work that what is left of it stands out: the task itself, and its epoch alone.
+        large = discover_tasks()["lstm"]["standard"]
+        oracle = question(large, folder / "large.npz")
+        epoch = next(probe for probe in oracle.question.probes if probe.name == EPOCH)
+        spoiled = replace(epoch, task=replace(large, name="lstm+no_op_barrier"), weights_after=(), outputs=False)
+        told = {
+            **document,
+            "inputs": str(folder / "large.npz"),
+            "probes": [asdict(spoiled) | {"task": to_json(spoiled.task)}],
+        }
+        outcome = launch(python, around, told, folder / "large", 600, "harness.tracer")
+        assert outcome.state == "ok", outcome.reason
+        self.without_barrier: float = outcome.measures["unfinished"]
 
     def checks(self, task: str, name: str, fault: str = "", dialect: dict[str, Any] | None = None) -> Iterator[Any]:
         """The checks of one probe, as `crossframe parity` makes them."""
@@ -152,6 +167,18 @@ def test_a_dialect_that_is_not_declared_is_caught(traced: Traced, word: str) -> 
     other = {**declared, word: next(form for form in forms if form != spoken)}
     assert all(check.passed for check in traced.checks("circle", probe))
     assert not all(check.passed for check in traced.checks("circle", probe, dialect=other))
+
+
+def test_a_barrier_that_is_none_is_caught(traced: Traced) -> None:
+    """On the CPU torch and TensorFlow finish before they return, so that there a missing barrier changes nothing."""
+    print(
+        "left over after sync:",
+        {task: told["unfinished"] for task, told in traced.told.items()},
+        traced.without_barrier,
+    )
+    assert all(parity.barrier(told["unfinished"]).passed for told in traced.told.values())
+    if traced.backend in ("mxnet", "jax"):
+        assert not parity.barrier(traced.without_barrier).passed
 
 
 def test_every_optimizer_in_every_variant_was_asked() -> None:

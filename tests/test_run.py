@@ -74,7 +74,7 @@ def test_csv_markdown_and_page_show_the_same_cells(real_run: Path, crossframe: C
             shown = figures[cell["task"], cell["backend"], name]
             assert shown == ("" if metric["value"] is None else str(metric["value"]))
     markdown = crossframe("report", real_run, "--format", "md").stdout
-    assert markdown.count("\n| ") == len(CELLS) + 1
+    assert markdown.count("\n| ") == len(CELLS) + 2  # with the headings and the line below them
     page = (real_run / "report.html").read_text()
     assert page.count("<tr>") == len(CELLS) + 1 and "Plotly.newPlot" in page
 
