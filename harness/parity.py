@@ -154,7 +154,7 @@ BARRIER = 0.3  # measured: at most 0.06 of an epoch with a barrier, 0.88 to 0.95
 
 
 def barrier(unfinished: float) -> Check:
-    """After `sync` nothing is left to wait for. Where frameworks queue their work, no barrier leaves most of an epoch."""
+    """After `sync` nothing is left to wait for; where work is queued, no barrier leaves most of an epoch."""
     return Check(EPOCH, "barrier", 0, None, unfinished, None, BARRIER, unfinished <= BARRIER)
 
 

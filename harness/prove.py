@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from backends import Backend
 from harness import parity
@@ -70,7 +71,9 @@ class Oracle:
         key = (probe.name, json.dumps(relevant(probe, dialect)), precision)
         with self.lock:
             if key not in self.known:
-                self.known[key] = parity.oracle_trace(probe, self.weights, self.batches, dialect, precision)
+                # One thread: the others would only get into the way of the workers, which have a processor each.
+                with threadpool_limits(1):
+                    self.known[key] = parity.oracle_trace(probe, self.weights, self.batches, dialect, precision)
             return self.known[key]
 
 

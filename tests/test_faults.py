@@ -171,11 +171,6 @@ def test_a_dialect_that_is_not_declared_is_caught(traced: Traced, word: str) -> 
 
 def test_a_barrier_that_is_none_is_caught(traced: Traced) -> None:
     """On the CPU torch and TensorFlow finish before they return, so that there a missing barrier changes nothing."""
-    print(
-        "left over after sync:",
-        {task: told["unfinished"] for task, told in traced.told.items()},
-        traced.without_barrier,
-    )
     assert all(parity.barrier(told["unfinished"]).passed for told in traced.told.values())
     if traced.backend in ("mxnet", "jax"):
         assert not parity.barrier(traced.without_barrier).passed
