@@ -33,6 +33,22 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     return Model(task, weights, mx.gpu(int(number or 0)) if kind == "cuda" else mx.cpu(), mode, precision)
 
 
+def shared(array: np.ndarray) -> mx.nd.NDArray:
+    """An array of MXNet on the same memory.
+
+    mx.nd.array and asnumpy copy in the calling thread, a large array by OpenMP: that thread then has a team of its own
+    beside the engine's, libgomp finds more threads than processors and lets none of them spin any more, and training
+    is half as fast for the rest of the process (autoencoder, two processors). Copies between arrays are the engine's.
+    """
+    return mx.nd.from_numpy(array, zero_copy=True)
+
+
+def to_host(array: mx.nd.NDArray) -> np.ndarray:
+    copied = np.empty(array.shape, array.dtype)
+    array.copyto(shared(copied)).wait_to_read()
+    return copied
+
+
 class Model:
     def __init__(self, task: Task, weights: Arrays, device: mx.Context, mode: str, dtype: str):
         self.task = task
@@ -42,7 +58,7 @@ class Model:
         self.network.cast(dtype)
         self.network.initialize(mx.init.Zero(), device)
         for name, (number, path, convert) in addresses(task).items():
-            attrgetter(path)(self.network[number]).set_data(mx.nd.array(convert(weights[name]), dtype=dtype))
+            attrgetter(path)(self.network[number]).set_data(shared(np.array(convert(weights[name]), dtype, order="C")))
         self.forward = Evaluate(self.network, LOSSES[task.loss]())
         if mode == "hybrid":
             self.forward.hybridize(static_alloc=True, static_shape=True)
@@ -73,11 +89,11 @@ class Model:
                 self.optimizer.update(index, *parts)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.network(mx.nd.array(x, self.device, self.dtype)).asnumpy()
+        return to_host(self.network(mx.nd.array(x, self.device, self.dtype)))
 
     def weights(self) -> Arrays:
         return {
-            name: convert(attrgetter(path)(self.network[number]).data().asnumpy()).copy()
+            name: convert(to_host(attrgetter(path)(self.network[number]).data())).copy()
             for name, (number, path, convert) in addresses(self.task).items()
         }
 
