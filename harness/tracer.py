@@ -21,7 +21,7 @@ from harness.probes import EPOCH, Probe, trace
 from harness.worker import said, same, state_of, versions, write_measures
 from tasks.spec import Arrays, Task, from_json
 
-QUEUED, TRIES = 6, 2  # updates to wait for, and how often
+QUEUED, QUEUED_S, TRIES = 6, 0.05, 2  # updates to wait for, at least so long, and how often
 
 
 def read_probe(told: dict[str, Any]) -> Probe:
@@ -39,6 +39,13 @@ def unfinished(probe: Probe, model: Any, arrays: Arrays) -> float:
     The least of several tries, since noise only adds to it, and a barrier that is none leaves much every time.
     """
     batches = [model.put(arrays[f"{name}/x"], arrays[f"{name}/y"]) for name in probe.batches[:QUEUED]]
+    for _ in range(2):  # the first one compiles
+        begin = time.perf_counter()
+        model.train(batches)
+        model.weights()
+        once_s = time.perf_counter() - begin
+    # Long enough that the reading of small weights itself, and its jitter, is nothing beside it.
+    batches = batches * max(1, round(QUEUED_S / once_s))
     shares = []
     for _ in range(1 + TRIES):
         model.sync()
