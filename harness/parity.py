@@ -20,7 +20,7 @@ import numpy as np
 import backends.reference.model as reference
 from harness import quality
 from harness.probes import EPOCH, Probe, trace
-from tasks.spec import LSTM, Arrays, Task
+from tasks.spec import LSTM, Arrays, MaxPool2D, Task
 
 # Measured on the honest backends: float32 weights at most 6 times rounding, where they are above the limit at all.
 ROUNDING_FACTOR = 10.0
@@ -33,11 +33,12 @@ RECURRENT: dict[str, dict[str, float]] = {
     "float32": {"loss": 1e-3, "weights": 1e-3},
     "float64": {"loss": 1e-9, "weights": 1e-9},
 }
-# Over an epoch of real data, rounding decides between values that are nearly equal: which of a pool's four is largest,
-# whether a ReLU is open; the oracle in float32 itself comes to 3e-3 of the weights and 1e-3 of the loss (cnn).
-REAL_DATA: dict[str, dict[str, float]] = {
-    "float32": {"outputs": 1e-3, "loss": 2e-3, "weights": 5e-3},
-    "float64": {"outputs": 1e-9, "weights": 1e-9},
+# Over an epoch of real data, rounding decides which of a pool's nearly equal values is the largest, and each such choice
+# sends a gradient elsewhere. Measured in float32 (cnn, 22 updates): weights up to 9e-3, outputs 4e-3, loss 3e-3, where
+# the oracle in float32 comes to 2e-6 or 3e-3, by luck. The probes on drawn data keep the tight limits for such networks.
+POOLED: dict[str, dict[str, float]] = {
+    "float32": {"outputs": 2e-2, "loss": 1e-2, "weights": 3e-2},
+    "float64": {"outputs": 1e-9, "loss": 1e-9, "weights": 1e-9},
 }
 SMALLEST = {"float32": 2.0**-24, "float64": 2.0**-53}
 
@@ -64,7 +65,10 @@ def limits(probe: Probe, precision: str, updates: int) -> dict[str, float]:
     """Kind of check -> limit, after so many updates of a probe."""
     recurrent = any(isinstance(layer, LSTM) for layer in probe.task.layers)
     found = LIMITS[precision] | (RECURRENT[precision] if recurrent else {})
-    return found | (REAL_DATA[precision] if probe.name == EPOCH and updates else {})
+    if updates:
+        found = found | {"outputs": found["weights"]}  # which carry the weights' own error
+    pooled = probe.name == EPOCH and any(isinstance(layer, MaxPool2D) for layer in probe.task.layers)
+    return found | (POOLED[precision] if pooled and updates else {})
 
 
 def oracle_trace(
