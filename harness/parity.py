@@ -33,9 +33,9 @@ RECURRENT: dict[str, dict[str, float]] = {
     "float32": {"loss": 1e-3, "weights": 1e-3},
     "float64": {"loss": 1e-9, "weights": 1e-9},
 }
-# Over an epoch of real data, rounding decides which of a pool's nearly equal values is the largest, and each such choice
-# sends a gradient elsewhere. Measured in float32 (cnn, 22 updates): weights up to 9e-3, outputs 4e-3, loss 3e-3, where
-# the oracle in float32 comes to 2e-6 or 3e-3, by luck. The probes on drawn data keep the tight limits for such networks.
+# Over an epoch of real data, rounding decides which of a pool's nearly equal values is the largest, and each such
+# choice sends a gradient elsewhere. Measured in float32 (cnn, 22 updates): weights up to 9e-3, outputs 4e-3, loss 3e-3,
+# where the oracle in float32 comes to 2e-6 or 3e-3, by luck. On drawn data such networks keep the tight limits.
 POOLED: dict[str, dict[str, float]] = {
     "float32": {"outputs": 2e-2, "loss": 1e-2, "weights": 3e-2},
     "float64": {"outputs": 1e-9, "loss": 1e-9, "weights": 1e-9},
