@@ -10,7 +10,7 @@ from typing import Any
 from harness import environments, records
 from harness.plan import Plan, task_of
 
-UNKNOWN_JOB_S = 20.0  # for a job that no earlier run has measured: the median of a first `standard` run on two cores
+UNKNOWN_JOB_S = 8.0  # for a job that no earlier run has measured: the median of a first `standard` run on two cores
 UNKNOWN_ENVIRONMENT_BYTES = 1.2e9
 
 

@@ -21,7 +21,7 @@ from harness.environments import cache
 from tasks.spec import Arrays, Task
 
 ONNX_BATCHES = (1, 3, 64)  # none of them the exporter's example
-ONNX_TOLERANCE = 1e-4  # largest difference, by the largest output; measured: at most 2e-6 where the file is right
+ONNX_TOLERANCE = 1e-4  # largest difference, by the largest output; measured: at most 5e-6 where the file is right
 
 
 def first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any]) -> Arrays:

@@ -5,8 +5,6 @@ Reads `job.json` and the probes' inputs; leaves the traces in `outputs.npz` and,
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 import traceback
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.probes import EPOCH, Probe, trace
-from harness.worker import said, same, state_of, versions, write_measures
+from harness.worker import main, said, same, state_of, versions
 from tasks.spec import Arrays, Task, from_json
 
 QUEUED, QUEUED_S, TRIES = 6, 0.05, 2  # updates to wait for, at least so long, and how often
@@ -92,17 +90,5 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     np.savez(folder / "outputs.npz", **traces)  # type: ignore[arg-type]
 
 
-def main(folder: Path) -> None:
-    job = json.loads((folder / "job.json").read_text())
-    os.sched_setaffinity(0, job["cpus"])
-    measures: dict[str, Any] = {"state": "ok", "reason": None}
-    try:
-        work(job, folder, measures)
-    except Exception as error:
-        traceback.print_exc()
-        measures |= {"state": state_of(error), "reason": said(error)}
-    write_measures(folder, measures)
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), work)

@@ -217,12 +217,13 @@ def write_measures(folder: Path, measures: dict[str, Any]) -> None:
     aside.replace(folder / "measures.json")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, do: Callable[[dict[str, Any], Path, dict[str, Any]], None] = work) -> None:
+    """Read the job, do it, and leave its measures, whatever happens."""
     job = json.loads((folder / "job.json").read_text())
     os.sched_setaffinity(0, job["cpus"])
     measures: dict[str, Any] = {"state": "ok", "reason": None}
     try:
-        work(job, folder, measures)
+        do(job, folder, measures)
     except Exception as error:
         traceback.print_exc()
         measures |= {"state": state_of(error), "reason": said(error)}
