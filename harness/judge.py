@@ -18,28 +18,39 @@ import numpy as np
 import backends.reference.model as reference
 from harness import quality
 from harness.environments import cache
+from harness.parity import relevant
 from tasks.spec import Arrays, Task
 
 ONNX_BATCHES = (1, 3, 64)  # none of them the exporter's example
 ONNX_TOLERANCE = 1e-4  # largest difference, by the largest output; measured: at most 5e-6 where the file is right
 
 
+def first_epoch_path(task: Task, inputs: Path, dialect: Mapping[str, Any]) -> Path:
+    """Where the oracle's weights after the first epoch are kept: under all that they depend on."""
+    code = b"".join(file.read_bytes() for file in sorted(Path(reference.__file__).parent.glob("*.py")))
+    parts = (inputs.read_bytes(), code, repr(task).encode(), repr(relevant(task, dialect)).encode())
+    key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+    return cache() / "oracle" / f"{task.name}-{key}.npz"
+
+
+def keep_first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any], weights: Arrays) -> None:
+    kept = first_epoch_path(task, inputs, dialect)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    aside = kept.with_suffix(".part.npz")
+    np.savez(aside, **weights)  # type: ignore[arg-type]
+    aside.replace(kept)
+
+
 def first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any]) -> Arrays:
     """The weights that the float64 oracle has after the first epoch; kept, since it is slow and never changes."""
-    code = b"".join(file.read_bytes() for file in sorted(Path(reference.__file__).parent.glob("*.py")))
-    parts = (inputs.read_bytes(), code, repr(task).encode(), repr(sorted(dialect.items())).encode())
-    key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
-    kept = cache() / "oracle" / f"{task.name}-{key}.npz"
+    kept = first_epoch_path(task, inputs, dialect)
     if not kept.exists():
         with np.load(inputs, allow_pickle=False) as data:
             weights = {name: data[f"weights/{name}"] for name in task.parameters()}
             oracle = reference.prepare(task, weights, "cpu", dialect=dialect)
             x, y = data["x_train"], data["y_train"]
             oracle.train([oracle.put(x[rows], y[rows]) for rows in data["order"][0]])
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        aside = kept.with_suffix(".part.npz")
-        np.savez(aside, **oracle.weights())  # type: ignore[arg-type]
-        aside.replace(kept)
+        keep_first_epoch(task, inputs, dialect, oracle.weights())
     with np.load(kept, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 

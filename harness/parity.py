@@ -19,8 +19,8 @@ import numpy as np
 
 import backends.reference.model as reference
 from harness import quality
-from harness.probes import EPOCH, Probe, trace
-from tasks.spec import LSTM, Arrays, MaxPool2D, Task
+from harness.probes import EPOCH, Probe, pooled, trace
+from tasks.spec import LSTM, Arrays, Task
 
 # Where an honest backend is above a limit at all, on drawn data, it is so by 1.0 to 1.6 times rounding (measured).
 ROUNDING_FACTOR = 10.0
@@ -67,8 +67,7 @@ def limits(probe: Probe, precision: str, updates: int) -> dict[str, float]:
     found = LIMITS[precision] | (RECURRENT[precision] if recurrent else {})
     if updates:
         found = found | {"outputs": found["weights"]}  # which carry the weights' own error
-    pooled = probe.name == EPOCH and any(isinstance(layer, MaxPool2D) for layer in probe.task.layers)
-    return found | (POOLED[precision] if pooled and updates else {})
+    return found | (POOLED[precision] if probe.name == EPOCH and updates and pooled(probe.task) else {})
 
 
 def oracle_trace(
@@ -82,10 +81,31 @@ def oracle_trace(
     return trace(probe, prepare, weights, batches)
 
 
+def spoken(dialect: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """The words of a dialect that hold in a precision: what is done in float32 beside float32 is not beside float64."""
+    return {word: value for word, value in dialect.items() if (word, precision) != ("adam_correction", "float64")}
+
+
+def relevant(task: Task, dialect: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a dialect that can change a training: so that backends share the oracle's work where they agree."""
+    kind = type(task.optimizer).__name__.lower()
+    words = {word for word in dialect if word.startswith(f"{kind}_")}
+    if kind == "sgd" and task.schedule is not None:
+        words.add("momentum_rate")
+    if task.clip_norm is not None:
+        words.add("clip_epsilon")
+    return {word: dialect[word] for word in sorted(words & dialect.keys())}
+
+
 def output_error(got: np.ndarray, want: np.ndarray) -> float:
     if got.shape != want.shape:
         return float("inf")
     return float(np.abs(got - want).max() / max(float(np.abs(want).max()), np.finfo(np.float64).tiny))
+
+
+def loss_error(task: Task, got: np.ndarray, want: np.ndarray, y: np.ndarray) -> float:
+    loss = quality.mean_loss(task.loss, want, y)
+    return abs(quality.mean_loss(task.loss, got, y) - loss) / abs(loss)
 
 
 def weight_errors(seen: Arrays, want: Arrays, start: Arrays, updates: int) -> dict[str, float]:
@@ -105,9 +125,15 @@ def weight_errors(seen: Arrays, want: Arrays, start: Arrays, updates: int) -> di
 
 
 def compare(
-    probe: Probe, seen: Arrays, want: Arrays, rounded: Arrays | None, weights: Arrays, batches: Arrays, precision: str
+    probe: Probe,
+    seen: Arrays,
+    want: Arrays,
+    scale: tuple[Arrays, Arrays] | None,
+    weights: Arrays,
+    batches: Arrays,
+    precision: str,
 ) -> Iterator[Check]:
-    """The checks of one probe, in the order of its updates. `rounded`: the trace of the oracle in float32."""
+    """The checks of one probe, in the order of its updates. `scale`: the oracle in float32 and in float64."""
     floor = SMALLEST[precision]
 
     def check(what: str, updates: int, error: float, rounding: float | None, parameter: str | None = None) -> Check:
@@ -120,19 +146,18 @@ def compare(
     for updates in range(len(probe.batches) + 1):
         key = f"outputs/{updates}"
         if key in want:
-            rounding = output_error(rounded[key], want[key]) if rounded else None
+            rounding = output_error(scale[0][key], scale[1][key]) if scale else None
             yield check("outputs", updates, output_error(seen[key], want[key]), rounding)
             if not probe.name.startswith("forward "):
                 y = batches[f"{probe.batches[updates]}/y"]
-                losses = [quality.mean_loss(probe.task.loss, side[key], y) for side in (seen, want, rounded or want)]
-                off = [abs(loss - losses[1]) / abs(losses[1]) for loss in losses]
-                yield check("loss", updates, off[0], off[2] if rounded else None)
+                rounding = loss_error(probe.task, scale[0][key], scale[1][key], y) if scale else None
+                yield check("loss", updates, loss_error(probe.task, seen[key], want[key], y), rounding)
         if updates in probe.weights_after and updates > 0:
             errors = weight_errors(seen, want, weights, updates)
             worst = max(errors, key=lambda name: errors[name])
-            roundings = weight_errors(rounded, want, weights, updates) if rounded else {}
+            rounding = max(weight_errors(*scale, weights, updates).values()) if scale else None
             what = "gradient" if probe.name == "gradient" else "weights"
-            yield check(what, updates, errors[worst], max(roundings.values()) if rounded else None, worst)
+            yield check(what, updates, errors[worst], rounding, worst)
     if 0 in probe.weights_after:
         yield round_trip(probe, seen, weights, precision)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.spec import SGD, AdaGrad, Adam, Arrays, Layer, Optimizer, RMSProp, StepSchedule, Task
+from tasks.spec import SGD, AdaGrad, Adam, Arrays, Layer, MaxPool2D, Optimizer, RMSProp, StepSchedule, Task
 
 SMALL = 16  # samples in a drawn batch
 ODD = (SMALL, 1, 5)  # a batch of one, and a short last one
@@ -47,6 +47,10 @@ VARIANTS: dict[str, Callable[[Task], Task]] = {
     "schedule": lambda task: replace(task, schedule=StepSchedule(every=7, gamma=0.5)),
     "clip": lambda task: replace(task, clip_norm=0.1),
 }
+
+
+def pooled(task: Task) -> bool:
+    return any(isinstance(layer, MaxPool2D) for layer in task.layers)
 
 
 def prefixes(task: Task) -> Iterable[tuple[str, Task]]:
@@ -92,9 +96,11 @@ def draw_batches(task: Task, x: np.ndarray, y: np.ndarray, order: np.ndarray, se
     """Name of a batch and side -> array. Drawn batches are noise, so that no input is zero; the epoch is real data.
 
     Real data of a real trap: a flat background makes the four values of a pool equal but for rounding, which then
-    decides where the gradient goes, in every framework otherwise. A grain of noise on it makes the largest one certain.
+    decides where the gradient goes, in every framework otherwise. So a pooled network gets a grain of noise on it,
+    which makes the largest one certain.
     """
     generator = np.random.default_rng(seed)
+    grain = GRAIN if pooled(task) else 0.0
     classes = int(y.max()) + 1 if y.ndim == 1 else None
     batches: Arrays = {}
     sizes = {f"drawn{number}": SMALL for number in range(STEPS)} | {f"odd{n}": size for n, size in enumerate(ODD)}
@@ -103,9 +109,9 @@ def draw_batches(task: Task, x: np.ndarray, y: np.ndarray, order: np.ndarray, se
         batches[f"{name}/x"] = noise
         batches[f"{name}/y"] = noise if classes is None else generator.integers(0, classes, size)
     for number, rows in enumerate(order):
-        grainy = x[rows] + GRAIN * generator.normal(size=x[rows].shape).astype(np.float32)
-        batches[f"epoch{number}/x"] = grainy
-        batches[f"epoch{number}/y"] = grainy if classes is None else y[rows]
+        seen = x[rows] + grain * generator.normal(size=x[rows].shape).astype(np.float32) if grain else x[rows]
+        batches[f"epoch{number}/x"] = seen
+        batches[f"epoch{number}/y"] = seen if classes is None else y[rows]
     return batches
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,9 +19,10 @@ from backends import Backend
 from harness import parity
 from harness.environments import Environment, cache
 from harness.hints import hint
+from harness.judge import keep_first_epoch
 from harness.launch import ROOT, end_all, launch
 from harness.plan import Cell
-from harness.probes import Probe, draw_batches, probes
+from harness.probes import EPOCH, Probe, draw_batches, pooled, probes
 from tasks.spec import Arrays, Task, to_json
 
 
@@ -30,7 +32,14 @@ class Question:
 
     task: Task
     probes: list[Probe]
-    path: Path
+    inputs: Path  # of the run: data, weights, order of batches
+    path: Path  # of the probes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many trainings (each may have to be compiled) of how many parameters: which question takes longer."""
+        trainings = sum(1 for probe in self.probes if max(probe.weights_after, default=0))
+        return trainings, sum(math.prod(shape) for shape in self.task.parameters().values())
 
     def arrays(self) -> Arrays:
         with np.load(self.path, allow_pickle=False) as stored:
@@ -46,7 +55,7 @@ def ask(task: Task, inputs: Path, folder: Path, every_optimizer: bool, seed: int
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{task.name}-{task.batch_size}.npz"
     np.savez(path, **batches, **weights)  # type: ignore[arg-type]
-    return Question(task, probes(task, len(order), every_optimizer), path.resolve())
+    return Question(task, probes(task, len(order), every_optimizer), inputs, path.resolve())
 
 
 def code_digest(*folders: Path) -> str:
@@ -65,44 +74,42 @@ class Oracle:
             name.removeprefix("weights/"): value for name, value in self.batches.items() if name.startswith("weights/")
         }
         self.lock = Lock()
+        self.working: dict[tuple[str, str, str], Lock] = {}
         self.known: dict[tuple[str, str, str], Arrays] = {}
+        self.scales: dict[str, Mapping[str, Any]] = {}
 
     def trace(self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float64") -> Arrays:
-        key = (probe.name, json.dumps(relevant(probe, dialect)), precision)
+        dialect = parity.relevant(probe.task, dialect) if probe.weights_after else {}
+        key = (probe.name, json.dumps(dialect), precision)
         with self.lock:
+            working = self.working.setdefault(key, Lock())
+        with working:
             if key not in self.known:
-                # One thread: the others would only get into the way of the workers, which have a processor each.
-                with threadpool_limits(1):
-                    self.known[key] = parity.oracle_trace(probe, self.weights, self.batches, dialect, precision)
+                self.known[key] = parity.oracle_trace(probe, self.weights, self.batches, dialect, precision)
+                if (probe.name, precision) == (EPOCH, "float64") and not pooled(probe.task):
+                    # Unless the probe's data has a grain, this is what the judge will ask for: not twice.
+                    last = f"weights/{probe.weights_after[-1]}/"
+                    weights = {name: self.known[key][last + name] for name in self.weights}
+                    keep_first_epoch(probe.task, self.question.inputs, dialect, weights)
             return self.known[key]
 
-
-def spoken(dialect: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """The words of a dialect that hold in a precision: what is done in float32 beside float32 is not beside float64."""
-    return {word: value for word, value in dialect.items() if (word, precision) != ("adam_correction", "float64")}
-
-
-def relevant(probe: Probe, dialect: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of a dialect that can change a probe: so that backends share the oracle's work where they agree."""
-    kind = type(probe.task.optimizer).__name__.lower()
-    words = {word for word in dialect if word.startswith(f"{kind}_")}
-    if kind == "sgd" and probe.task.schedule is not None:
-        words.add("momentum_rate")
-    if probe.task.clip_norm is not None:
-        words.add("clip_epsilon")
-    return {word: dialect[word] for word in sorted(words & dialect.keys())} if probe.weights_after else {}
+    def scale(self, probe: Probe, dialect: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
+        """(float32, float64): what rounding does to a probe. For a scale, the first dialect that comes will do."""
+        with self.lock:
+            dialect = self.scales.setdefault(probe.name, dialect)
+        return self.trace(probe, dialect, "float32"), self.trace(probe, dialect)
 
 
 def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, precision: str) -> Iterator[parity.Check]:
     """Every check of every probe that the backend ran."""
-    dialect = spoken(told["dialect"], precision)
+    dialect = parity.spoken(told["dialect"], precision)
     for probe in oracle.question.probes:
         prefix = f"{probe.name}/"
         seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}
         own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
         want = oracle.trace(probe, dialect)
-        rounded = oracle.trace(probe, dialect, "float32") if precision == "float32" else None
-        yield from parity.compare(probe, seen, want, rounded, own, oracle.batches, precision)
+        scale = oracle.scale(probe, dialect) if precision == "float32" else None
+        yield from parity.compare(probe, seen, want, scale, own, oracle.batches, precision)
         if probe.twice:
             yield parity.repeats(probe, told["probes"][probe.name]["repeats"])
     yield parity.barrier(told["unfinished"])
@@ -127,7 +134,7 @@ def verdict(oracle: Oracle, cell: Cell, outcome: Any, folder: Path) -> dict[str,
     found: dict[str, Any] = {"dialect": told["dialect"], "modes": told["modes"], "checks": parity.summary(checks)}
     if first is None:
         return {"state": "ok", "reason": None, "hint": None, **found}
-    why = hint(oracle, first, traces, spoken(told["dialect"], cell.precision))
+    why = hint(oracle, first, traces, parity.spoken(told["dialect"], cell.precision))
     return {"state": "failed", "reason": parity.describe(first), "hint": why, **found}
 
 
@@ -180,6 +187,8 @@ def prove_all(
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Cells and their verdicts, as they come. Nothing is timed here, so the processors are shared out, one a job."""
     cpus = options["cpus"]
+    # The longest first, or a processor would wait for it at the end.
+    cells = sorted(cells, key=lambda cell: oracles[cell.task, cell.batch_size].question.size, reverse=True)
 
     def one(place_cell: tuple[int, Cell]) -> tuple[Cell, dict[str, Any]]:
         place, cell = place_cell
@@ -190,7 +199,9 @@ def prove_all(
 
     pool = ThreadPoolExecutor(len(cpus))
     try:
-        yield from pool.map(one, enumerate(cells))
+        # One thread for the oracle too: the others would only get into the way of the workers.
+        with threadpool_limits(1):
+            yield from pool.map(one, enumerate(cells))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         end_all()

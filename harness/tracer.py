@@ -19,7 +19,7 @@ from harness.probes import EPOCH, Probe, trace
 from harness.worker import main, said, same, state_of, versions
 from tasks.spec import Arrays, Task, from_json
 
-QUEUED, QUEUED_S, TRIES = 6, 0.05, 2  # updates to wait for, at least so long, and how often
+QUEUED, QUEUED_S, TRIES = 3, 0.05, 2  # updates to wait for, at least so long, and how often
 
 
 def read_probe(told: dict[str, Any]) -> Probe:

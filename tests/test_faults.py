@@ -134,9 +134,9 @@ class Traced:
         assert ran["state"] == "ok", ran["reason"]
         seen = {k.removeprefix(prefix): v for k, v in self.traces[task].items() if k.startswith(prefix)}
         words = told["dialect"] if dialect is None else dialect
-        want, rounded = oracle.trace(probe, words), oracle.trace(probe, words, "float32")
+        want, scale = oracle.trace(probe, words), oracle.scale(probe, words)
         own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
-        yield from parity.compare(probe, seen, want, rounded, own, oracle.batches, "float32")
+        yield from parity.compare(probe, seen, want, scale, own, oracle.batches, "float32")
 
 
 @pytest.fixture(scope="module", params=CANDIDATES)

@@ -5,8 +5,9 @@ XLA compiles one (`jit`), or all updates of a call as one program (`scan`), or e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,55 @@ def find(device: str) -> jax.Device:
     return found
 
 
+def exporter() -> Callable[..., Any]:
+    """`jax2onnx.to_onnx`, with what it knows of JAX itself.
+
+    Left alone it would load what it knows of three more libraries, and its own examples: 74 programs are compiled for
+    that, which is five sixths of what an export takes.
+    """
+    from jax2onnx import to_onnx  # here, since it takes longer to import than JAX
+    from jax2onnx.plugins import plugin_system
+
+    if not plugin_system._already_imported_plugins:
+        folder = Path(plugin_system.__file__).parent / "jax"
+        plugin_system._import_tree(folder, "jax2onnx.plugins.jax")
+        plugin_system._already_imported_plugins = True
+    return to_onnx
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What XLA compiles for a task."""
+
+    step: Callable[[Trained, Batch], Trained]
+    steps: Callable[[Trained, tuple[Batch, ...]], Trained]
+    infer: Callable[[Parameters, jax.Array], jax.Array]
+
+
+@cache  # so that a second model of the same task finds its programs compiled
+def programs(task: Task) -> Programs:
+    optimizer = build(task)
+
+    def evaluate(parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
+        return LOSSES[task.loss](forward(task, parameters, x), y)
+
+    def update(trained: Trained, batch: Batch) -> Trained:
+        parameters, state = trained
+        gradients = jax.grad(evaluate)(parameters, *batch)
+        changes, state = optimizer.update(gradients, state, parameters)
+        return optax.apply_updates(parameters, changes), state
+
+    def updates(trained: Trained, batches: tuple[Batch, ...]) -> Trained:
+        """One update for each of `batches`, which are of one shape."""
+        stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *batches)
+        return lax.scan(lambda trained, batch: (update(trained, batch), None), trained, stacked)[0]
+
+    # Donated: the new parameters and optimizer state take the memory of the old.
+    return Programs(
+        jax.jit(update, donate_argnums=0), jax.jit(updates, donate_argnums=0), jax.jit(partial(forward, task))
+    )
+
+
 class Model:
     def __init__(self, task: Task, weights: Arrays, device: jax.Device, mode: str, dtype: np.dtype):
         self.task = task
@@ -63,29 +113,11 @@ class Model:
         self.mode = mode
         self.dtype = dtype
         self.parameters = {name: self.place(weights[name], dtype) for name in task.parameters()}
-        self.optimizer = build(task)
-        self.state = jax.jit(self.optimizer.init)(self.parameters)
-        # Donated: the new parameters and optimizer state take the memory of the old.
-        self.step = jax.jit(self.update, donate_argnums=0)
-        self.steps = jax.jit(self.updates, donate_argnums=0)
-        self.infer = jax.jit(partial(forward, task))
+        self.state = jax.jit(build(task).init)(self.parameters)
+        self.programs = programs(task)
 
     def place(self, array: np.ndarray, dtype: Any) -> jax.Array:
         return jax.device_put(np.asarray(array, dtype), self.device)
-
-    def evaluate(self, parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
-        return LOSSES[self.task.loss](forward(self.task, parameters, x), y)
-
-    def update(self, trained: Trained, batch: Batch) -> Trained:
-        parameters, state = trained
-        gradients = jax.grad(self.evaluate)(parameters, *batch)
-        changes, state = self.optimizer.update(gradients, state, parameters)
-        return optax.apply_updates(parameters, changes), state
-
-    def updates(self, trained: Trained, batches: Sequence[Batch]) -> Trained:
-        """One update for each of `batches`, which are of one shape."""
-        stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *batches)
-        return lax.scan(lambda trained, batch: (self.update(trained, batch), None), trained, stacked)[0]
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         return self.place(x, self.dtype), self.place(y, np.int32 if y.ndim == 1 else self.dtype)
@@ -94,16 +126,16 @@ class Model:
         trained = self.parameters, self.state
         if self.mode == "scan":
             for _, alike in groupby(batches, lambda batch: batch[0].shape):
-                trained = self.steps(trained, tuple(alike))
+                trained = self.programs.steps(trained, tuple(alike))
         else:
             with jax.disable_jit(self.mode == "eager"):
                 for batch in batches:
-                    trained = self.step(trained, batch)
+                    trained = self.programs.step(trained, batch)
         self.parameters, self.state = trained
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with jax.disable_jit(self.mode == "eager"):
-            return np.array(self.infer(self.parameters, self.place(x, self.dtype)))
+            return np.array(self.programs.infer(self.parameters, self.place(x, self.dtype)))
 
     def weights(self) -> Arrays:
         # np.array copies; np.asarray may give a view of memory that the next update is to write into.
@@ -126,9 +158,7 @@ class Model:
             self.parameters, self.state = reader.restore(path.absolute(), (self.parameters, self.state))
 
     def export_onnx(self, path: Path, opset: int) -> None:
-        from jax2onnx import to_onnx  # here, since it takes longer to import than JAX
-
-        to_onnx(
+        exporter()(
             lambda x: forward(self.task, self.parameters, x, EXPORTED),
             [("batch", *self.task.input_shape)],
             model_name=self.task.name,
