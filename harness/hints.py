@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import backends.reference.model as reference
 from backends.contract import DIALECTS
 from harness import parity
-from harness.probes import Probe
-from tasks.spec import Arrays
+from harness.probes import EPOCH, Probe, trace
+from tasks.spec import Arrays, Task
 
 if TYPE_CHECKING:
     from harness.prove import Oracle
@@ -25,7 +26,22 @@ if TYPE_CHECKING:
 AGREES = 1e-3  # relative error below which a hypothesis is taken for the cause
 PATIENCE_S = 20.0  # a hint is a courtesy
 GATES = "ifgo"
-Alternative = tuple[str, Probe, Arrays, dict[str, Any]]  # what it would mean, and what to run
+Alternative = tuple[str, Probe, Arrays, dict[str, Any]]  # what it would mean, and what to run instead
+
+
+class Forgetful(reference.Model):
+    """The oracle with one slot of its optimizer's state, or all that it counts and keeps, lost after every update."""
+
+    lost: str | None = None
+
+    def update(self, gradients: Arrays) -> None:
+        super().update(gradients)
+        for slots in self.state.values():
+            if self.lost is None:
+                slots.clear()
+                self.updates = 0
+            else:
+                slots.pop(self.lost)
 
 
 def hint(oracle: Oracle, check: parity.Check, traces: Arrays, dialect: dict[str, Any]) -> str | None:
@@ -36,7 +52,8 @@ def hint(oracle: Oracle, check: parity.Check, traces: Arrays, dialect: dict[str,
     prefix = f"{probe.name}/"
     seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}
     want = oracle.trace(probe, dialect)
-    if check.what in ("gradient", "weights"):
+    # Where gradients are clipped, to leave that out is a common factor too.
+    if check.what in ("gradient", "weights") and probe.task.clip_norm is None:
         scaled = common_factor(seen, want, oracle.weights, check.updates)
         if scaled:
             return scaled
@@ -47,7 +64,28 @@ def hint(oracle: Oracle, check: parity.Check, traces: Arrays, dialect: dict[str,
         guess = parity.oracle_trace(other, weights, oracle.batches, words)
         if agrees(seen, guess, want, check):
             return meaning
-    return None
+    return state(probe, oracle, seen, want, check, dialect) if check.what == "weights" else None
+
+
+def state(
+    probe: Probe, oracle: Oracle, seen: Arrays, want: Arrays, check: parity.Check, dialect: dict[str, Any]
+) -> str | None:
+    """Which part of the optimizer's state parts, where what came before agrees: the gradient, and earlier updates."""
+
+    def prepare(task: Task, own: Arrays) -> Forgetful:
+        model = Forgetful(task, own, np.dtype("float64"), dialect)
+        model.lost = lost
+        return model
+
+    stateful = reference.prepare(probe.task, oracle.weights, "cpu", dialect=dialect)
+    stateful.update({name: np.ones(shape) for name, shape in probe.task.parameters().items()})
+    slots = list(next(iter(stateful.state.values())))
+    for lost in [*slots, None]:
+        if slots and agrees(seen, trace(probe, prepare, oracle.weights, oracle.batches), want, check):
+            return f"the optimizer forgets {f'its {lost}' if lost else 'all that it keeps'} between updates"
+    if probe.name == EPOCH or check.updates < 2 or not slots:
+        return None
+    return f"gradients and earlier updates agree: what parts is the optimizer's state ({' or '.join(slots)})"
 
 
 def moved(side: Arrays, weights: Arrays, updates: int, name: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from tasks.spec import SGD, AdaGrad, Adam, Arrays, Layer, MaxPool2D, Optimizer, 
 SMALL = 16  # samples in a drawn batch
 ODD = (SMALL, 1, 5)  # a batch of one, and a short last one
 STEPS = 20
+LOOKS = (1, 2, 3, STEPS)  # the first shows the rule, the next two the optimizer's state
 EPOCH = "first epoch"
 GRAIN = 0.01  # of data whose own deviation is about 1
 
@@ -81,12 +82,12 @@ def probes(task: Task, epoch_steps: int, every_optimizer: bool) -> list[Probe]:
         for name, optimizer in OPTIMIZERS.items():
             for variant, change in VARIANTS.items():
                 changed = change(replace(task, optimizer=optimizer))
-                found.append(Probe(f"{name} {variant}", changed, drawn, weights_after=(1, STEPS)))
+                found.append(Probe(f"{name} {variant}", changed, drawn, weights_after=LOOKS))
     else:
         changed = task
         for change in VARIANTS.values():
             changed = change(changed)
-        found.append(Probe("own optimizer, all variants", changed, drawn[:9], weights_after=(1, 9)))
+        found.append(Probe("own optimizer, all variants", changed, drawn[:9], weights_after=(1, 2, 3, 9)))
     looks = tuple(sorted({2**power for power in range(10) if 2**power < epoch_steps} | {epoch_steps}))
     found.append(Probe(EPOCH, task, epoch, weights_after=looks, outputs=True))
     return found

@@ -14,6 +14,7 @@ import pytest
 from backends import Backend, discover
 from harness import parity
 from harness.environments import make
+from harness.hints import hint
 from harness.launch import launch
 from harness.probes import EPOCH, OPTIMIZERS, VARIANTS, Probe, draw_batches
 from harness.prove import Oracle, Question
@@ -42,10 +43,24 @@ SHOWN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "rate_off_by_1_percent": ("circle", ("gradient", "adam plain", "first epoch")),
     "clipping_left_out": ("circle", ("sgd clip", "rmsprop clip")),
     "schedule_left_out": ("circle", ("sgd schedule", "adam schedule")),
+    "state_forgotten": ("circle", ("momentum plain", "adam plain")),
     "dropout_left_on": ("autoencoder", ("forward dense1",)),
     "batches_shifted_by_one": ("circle", ("first epoch",)),
     "weight_not_loaded": ("lstm", ("forward",)),
     "lower_precision": ("autoencoder", ("forward dense1", "gradient")),
+}
+# fault -> what the hint must say; the others have a shape that many mistakes share
+HINTED = {
+    "gates_swapped": "the gates of lstm1 stand in the order i g f o",
+    "second_bias_trained": "a second bias is trained",
+    "kernel_transposed": "the kernel of conv1.w is transposed",
+    "loss_halved": "every step is 0.5 times the oracle's",
+    "rate_off_by_1_percent": "every step is 1.01 times the oracle's",
+    "epsilon_changed": "its epsilon is 10 times the spec's",
+    "decay_missing": "weight decay is left out",
+    "clipping_left_out": "clipping is left out",
+    "schedule_left_out": "the schedule is left out",
+    "state_forgotten": "the optimizer forgets",
 }
 # The same optimizer in a form that the backend has not declared: caught by every probe in which the forms differ.
 UNDECLARED = {
@@ -67,7 +82,7 @@ def question(task: Task, path: Path) -> Oracle:
     order = np.arange(16 * EPOCH_STEPS).reshape(EPOCH_STEPS, 16)
     weights = {f"weights/{name}": value for name, value in initial_weights(task, 0).items()}
     np.savez(path, **draw_batches(task, x.astype(np.float32), y, order, 0), **weights)
-    return Oracle(Question(task, list(all_probes(task).values()), path))
+    return Oracle(Question(task, list(all_probes(task).values()), path, path))
 
 
 def spoilt(probe: Probe, fault: str) -> Probe:
@@ -157,6 +172,15 @@ def test_a_fault_is_caught(traced: Traced, fault: str) -> None:
     task, shown = SHOWN_BY[fault]
     for probe in shown:
         assert not all(check.passed for check in traced.checks(task, probe, fault)), f"{probe} did not see it"
+
+
+@pytest.mark.parametrize("fault", HINTED)
+def test_a_known_mistake_is_named(traced: Traced, fault: str) -> None:
+    task, shown = SHOWN_BY[fault]
+    first = parity.localise(list(traced.checks(task, shown[0], fault)))
+    assert first is not None
+    traces = {key.removeprefix(f"{fault}/"): v for key, v in traced.traces[task].items() if key.startswith(fault)}
+    assert HINTED[fault] in (hint(traced.oracles[task], first, traces, traced.told[task]["dialect"]) or "")
 
 
 @pytest.mark.parametrize("word", UNDECLARED)

@@ -164,6 +164,15 @@ class Shifted(Around):
             self.late = batch
 
 
+class Forgetting(Around):
+    """Every update starts with a new optimizer."""
+
+    def train(self, batches: Any) -> None:
+        for batch in batches:
+            self.model.train([batch])
+            self.model = self.honest(self.task, self.model.weights())
+
+
 class NotLoaded(Around):
     """One parameter keeps what it was made with."""
 
@@ -191,6 +200,7 @@ FAULTS: dict[str, Callable[..., Any]] = {
     "rate_off_by_1_percent": setting("rate", 1.01),
     "clipping_left_out": altered(lambda task: replace(task, clip_norm=None)),
     "schedule_left_out": altered(lambda task: replace(task, schedule=None)),
+    "state_forgotten": Forgetting,
     "flatten_order_wrong": relaid(reorder_rows(True), reorder_rows(False)),
     "dropout_left_on": spoilt_input(drop),
     "batches_shifted_by_one": Shifted,
