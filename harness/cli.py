@@ -142,7 +142,7 @@ def parity(arguments: argparse.Namespace) -> int:
     from harness import verdicts
     from harness.plan import make_plan
 
-    found = verdicts.examine(make_plan(options_of(arguments)), arguments.seed)
+    found = verdicts.examine(make_plan(options_of(arguments)), arguments.seed, arguments.effects)
     print(json.dumps(found, indent=1) + "\n" if arguments.json else verdicts.as_text(found), end="")
     states = {verdict["state"] for verdict in found}
     if "not_installed" in states:
@@ -243,6 +243,9 @@ def parser() -> argparse.ArgumentParser:
     add_selection(made)
     made.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the weights and the drawn batches (default: 0)"
+    )
+    made.add_argument(
+        "--effects", action="store_true", help="train the oracle to the end too, to see what each dialect changes"
     )
     made.add_argument("--json", action="store_true")
     made = command(

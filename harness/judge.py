@@ -25,16 +25,16 @@ ONNX_BATCHES = (1, 3, 64)  # none of them the exporter's example
 ONNX_TOLERANCE = 1e-4  # largest difference, by the largest output; measured: at most 5e-6 where the file is right
 
 
-def first_epoch_path(task: Task, inputs: Path, dialect: Mapping[str, Any]) -> Path:
-    """Where the oracle's weights after the first epoch are kept: under all that they depend on."""
+def oracle_path(task: Task, inputs: Path, dialect: Mapping[str, Any], what: str) -> Path:
+    """Where something that the oracle worked out is kept: under all that it depends on."""
     code = b"".join(file.read_bytes() for file in sorted(Path(reference.__file__).parent.glob("*.py")))
     parts = (inputs.read_bytes(), code, repr(task).encode(), repr(relevant(task, dialect)).encode())
     key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
-    return cache() / "oracle" / f"{task.name}-{key}.npz"
+    return cache() / "oracle" / f"{task.name}-{key}-{what}"
 
 
 def keep_first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any], weights: Arrays) -> None:
-    kept = first_epoch_path(task, inputs, dialect)
+    kept = oracle_path(task, inputs, dialect, "first_epoch.npz")
     kept.parent.mkdir(parents=True, exist_ok=True)
     aside = kept.with_suffix(".part.npz")
     np.savez(aside, **weights)  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def keep_first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any], weigh
 
 def first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any]) -> Arrays:
     """The weights that the float64 oracle has after the first epoch; kept, since it is slow and never changes."""
-    kept = first_epoch_path(task, inputs, dialect)
+    kept = oracle_path(task, inputs, dialect, "first_epoch.npz")
     if not kept.exists():
         with np.load(inputs, allow_pickle=False) as data:
             weights = {name: data[f"weights/{name}"] for name in task.parameters()}

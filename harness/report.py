@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import figures, records
+from harness.effects import described
 
 Cell = dict[str, Any]
 
@@ -124,6 +125,11 @@ def notes(report: dict[str, Any]) -> list[str]:
     for task, facts in report["tasks"].items():
         for name, value in (facts["baseline"] or {}).items():
             lines.append(f"{task}: {name} {value:.4f} is the linear optimum (principal components), untrained")
+    lines += dict.fromkeys(
+        described(cell["backend"], cell["task"], cell["parity"]["effect"])
+        for cell in report["cells"]
+        if cell["parity"] and cell["parity"].get("effect")
+    )
     return lines + problems(report["cells"]) + [f"warning: {warning}" for warning in report["warnings"]]
 
 

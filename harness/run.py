@@ -18,6 +18,7 @@ import numpy as np
 
 from backends import discover
 from harness import records
+from harness.effects import effect
 from harness.environments import Environment, make_all
 from harness.host import fingerprint
 from harness.inputs import write_inputs
@@ -202,14 +203,15 @@ def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[
 def prove_cells(
     plan: Plan, folder: Path, cells: list[Cell], ready: dict[str, Environment]
 ) -> dict[Cell, dict[str, Any]]:
-    """Cell -> {state, reason, hint}, for cells whose backend can run; all checks go to `parity.jsonl`."""
+    """Cell -> {state, reason, hint, effect}, for cells whose backend can run; all checks go to `parity.jsonl`."""
     wanted = [cell for cell in dict.fromkeys(cells) if cell.backend in ready]
     proven = {}
     with (folder / "parity.jsonl").open("a") as file:
         known = oracles(plan, folder, wanted)
         for cell, found in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options):
             file.write(json.dumps({"cell": asdict(cell), **found}) + "\n")
-            proven[cell] = {name: found[name] for name in ("state", "reason", "hint")}
+            changed = effect(task_of(plan, cell), inputs_of(folder, cell), found["dialect"], work=False)
+            proven[cell] = {**{name: found[name] for name in ("state", "reason", "hint")}, "effect": changed}
             if found["state"] != "ok":
                 say(f"parity of {cell.task} {cell.backend} {cell.mode}: {found['state']}: {found['reason']}")
     return proven

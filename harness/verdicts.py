@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import run
+from harness.effects import described, effect
 from harness.inputs import write_inputs
 from harness.messages import say
 from harness.plan import Plan, task_of
 from harness.prove import prove_all
 
 
-def examine(plan: Plan, seed: int) -> list[dict[str, Any]]:
-    """{cell, state, reason, hint, dialect, checks} of every cell of a plan, in its order."""
+def examine(plan: Plan, seed: int, work: bool) -> list[dict[str, Any]]:
+    """{cell, state, reason, hint, dialect, effect, checks} of every cell of a plan; `work` out the effects, or not."""
     cells = list(dict.fromkeys(job.cell for job in plan.jobs))
     ready, failed = run.prepared(plan, list(plan.jobs))
     found = []
@@ -29,12 +30,14 @@ def examine(plan: Plan, seed: int) -> list[dict[str, Any]]:
         known = run.oracles(plan, folder, wanted, seed)
         for cell, verdict in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options):
             found.append({"cell": asdict(cell), **verdict})
+            inputs = run.inputs_of(folder, cell)
+            found[-1]["effect"] = effect(task_of(plan, cell), inputs, verdict["dialect"], work)
             where = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
             say(f"[{len(found)}/{len(cells)}] {where}: {verdict['state']}")
     for cell in cells:
         if cell.backend not in ready:
             reason = failed.get(cell.backend, f"{cell.backend} names no requirements for {plan.device}")
-            nothing: dict[str, Any] = {"hint": None, "dialect": {}, "checks": []}
+            nothing: dict[str, Any] = {"hint": None, "dialect": {}, "effect": None, "checks": []}
             found.append({"cell": asdict(cell), "state": "not_installed", "reason": reason, **nothing})
     return found
 
@@ -56,6 +59,8 @@ def as_text(verdicts: list[dict[str, Any]]) -> str:
     spoken = {verdict["cell"]["backend"]: verdict["dialect"] for verdict in verdicts if verdict["dialect"]}
     for backend, dialect in spoken.items():
         lines.append(f"dialect of {backend}: {', '.join(f'{word} = {value}' for word, value in dialect.items())}")
+    effects = [(verdict["cell"], verdict["effect"]) for verdict in verdicts if verdict["effect"]]
+    lines += dict.fromkeys(described(cell["backend"], cell["task"], found) for cell, found in effects)
     return "\n".join(lines) + "\n"
 
 

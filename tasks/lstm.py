@@ -11,7 +11,7 @@ STANDARD = Task(
     layers=(LSTM(256), LSTM(256), LastStep(), Dense(10)),
     loss="softmax_cross_entropy",
     optimizer=Adam(0.001),
-    epochs=7,
+    epochs=6,
     target=0.9,
 )
 
