@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,20 @@ def report_run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def decide(arguments: argparse.Namespace) -> int:
+    from backends import discover
+    from harness import criteria, decision_record
+
+    weights = Path(arguments.weights) if arguments.weights else None
+    profile = criteria.read_weights(weights) if weights else criteria.PROFILES[arguments.profile]
+    facts = {name: backend.facts.get("facts", {}) for name, backend in discover().items()}
+    told = decision_record.document(Path(arguments.run), facts, profile, arguments.require, date.today())
+    for warning in told["warnings"]:
+        say(f"warning: {warning}")
+    print(decision_record.FORMATS[arguments.format](told), end="")
+    return DONE
+
+
 def env(arguments: argparse.Namespace) -> int:
     from backends import discover
     from harness import environments
@@ -260,6 +274,25 @@ def parser() -> argparse.ArgumentParser:
     made = command("report", report_run, "print a run again, from its records")
     made.add_argument("run", metavar="RUN", help="the folder of a run")
     made.add_argument("--format", choices=("table", "json", "csv", "md", "html"), default="table")
+    made = command("decide", decide, "which backend to choose, from a run: a decision record, or that there is none")
+    made.add_argument("run", metavar="RUN", help="the folder of a run")
+    weighing = made.add_mutually_exclusive_group()
+    weighing.add_argument(
+        "--profile",
+        choices=("research", "production", "edge", "teaching"),
+        default="research",
+        help="weights and limits for a purpose (default: research)",
+    )
+    weighing.add_argument("--weights", metavar="FILE", help="JSON: criterion -> weight, for every criterion")
+    made.add_argument(
+        "--require",
+        action="extend",
+        type=words,
+        default=[],
+        metavar="LIMIT",
+        help="exports, device=KIND, a fact, or FACT=VALUE|VALUE: who does not meet it is out",
+    )
+    made.add_argument("--format", choices=("md", "json"), default="md")
     made = command("env", env, "make, list or remove the backends' environments")
     made.add_argument("action", choices=("sync", "list", "remove"))
     made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")

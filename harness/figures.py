@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from harness.records import CELL_KEYS
+from harness.statistics import interval
 from tasks.spec import QUALITY
 
 Record = dict[str, Any]
@@ -80,16 +81,6 @@ FIGURES: dict[str, Figure] = {
     "environment_install_s": Figure(lambda r: r["environment"]["install_s"], "not made by Crossframe"),
     "energy_j": Figure(lambda r: None, "no energy counter is read yet"),
 }
-
-
-def interval(values: Sequence[float]) -> dict[str, Any]:
-    """{value, low, high, n}: the median over processes and its 95 % bootstrap interval, which one can't give."""
-    n = len(values)
-    if n < 2:
-        return {"value": values[0], "low": None, "high": None, "n": n}
-    drawn = np.random.default_rng(0).choice(np.asarray(values, float), (2000, n))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-    return {"value": float(np.median(values)), "low": float(low), "high": float(high), "n": n}
 
 
 def missing(reason: str) -> dict[str, Any]:

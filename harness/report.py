@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import figures, records
+from harness import figures, ranking, records
 from harness.effects import described
 
 Cell = dict[str, Any]
@@ -38,6 +38,7 @@ def document(run: Path) -> dict[str, Any]:
         name: facts["uncompiled_mode"] for name, facts in told["backends"].items() if facts.get("uncompiled_mode")
     }
     options = told["options"]
+    cells = figures.cells(found, uncompiled)
     return {
         "schema": records.SCHEMA_VERSION,
         "run": {
@@ -50,7 +51,8 @@ def document(run: Path) -> dict[str, Any]:
         },
         "host": told["host"],
         "tasks": told["tasks"],
-        "cells": figures.cells(found, uncompiled),
+        "cells": cells,
+        "comparisons": ranking.rank(cells, found),
         "warnings": warnings,
     }
 
@@ -84,6 +86,7 @@ def rows(cells: list[Cell]) -> list[list[str]]:
                 cell["state"],
                 cell["parity"]["state"] if cell["parity"] else ABSENT,
                 quality_shown(cell),
+                str(cell["metrics"]["train_samples_per_s"]["tier"] or ABSENT),
                 *(shown(cell["metrics"][name], *COLUMNS[name][1:]) for name in COLUMNS if name != "onnx_bytes"),
                 f"{exported} {size}" if exported == "ok" else exported,
             ]
@@ -92,7 +95,8 @@ def rows(cells: list[Cell]) -> list[list[str]]:
 
 
 def headings() -> list[str]:
-    return ["task", "backend", "mode", "state", "parity", "held-out", *(heading for heading, *_ in COLUMNS.values())]
+    first = ["task", "backend", "mode", "state", "parity", "held-out", "tier"]  # the tier of what comes next: samples/s
+    return [*first, *(heading for heading, *_ in COLUMNS.values())]
 
 
 def problems(cells: list[Cell]) -> list[str]:
@@ -118,8 +122,9 @@ def notes(report: dict[str, Any]) -> list[str]:
         f"preset {run['preset']}, {', '.join(settings)}, threads {run['threads']}, "
         f"median of {run['repeats']} process{'es' * (run['repeats'] != 1)} a cell"
     ]
-    if run["repeats"] == 1:
-        lines.append("one process a cell tells nothing of the noise: no ranking; try --repeats 5")
+    proven = [cell for cell in report["cells"] if (cell["parity"] or {}).get("state") == "ok"]
+    reasons = dict.fromkeys(cell["metrics"]["train_samples_per_s"].get("tier_reason") for cell in proven)
+    lines += [f"no tier: {reason}" for reason in reasons if reason and reason.startswith("not enough")]
     if any(cell["parity"] is None for cell in report["cells"]):
         lines.append("parity was not checked for every cell (--no-parity): what was not proven equal is not ranked")
     for task, facts in report["tasks"].items():
@@ -170,12 +175,12 @@ def as_csv(report: dict[str, Any]) -> str:
     """One line a cell and figure: long form, the raw material of a spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*records.CELL_KEYS, "state", "metric", "value", "low", "high", "n", "reason"])
+    writer.writerow([*records.CELL_KEYS, "state", "metric", "value", "low", "high", "n", "reason", "tier"])
     for cell in report["cells"]:
         for name, metric in cell["metrics"].items():
             where = [cell[key] for key in records.CELL_KEYS]
             figure = [metric[key] for key in ("value", "low", "high", "n")]
-            writer.writerow([*where, cell["state"], name, *figure, metric.get("reason", "")])
+            writer.writerow([*where, cell["state"], name, *figure, metric.get("reason", ""), metric.get("tier")])
     return out.getvalue()
 
 
