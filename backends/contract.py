@@ -75,3 +75,8 @@ class Model(Protocol):
 
     def device_peak_bytes(self) -> int | None:
         """The peak of the device's allocator; None where it cannot tell."""
+
+    def settings(self) -> dict[str, Any]:
+        """What bears on a fair comparison, read back: `threads`, those that the framework says it uses, and
+        `float32_products`, the format of what it multiplies in float32; None where it does not tell. More, if it has.
+        """

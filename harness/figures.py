@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from harness import fairness
 from harness.records import CELL_KEYS
 from harness.statistics import interval
 from tasks.spec import QUALITY
@@ -32,25 +33,52 @@ def judged(part: str, name: str) -> Callable[[Record], float | None]:
     return lambda record: (record["verdict"] or {}).get(part, {}).get(name)
 
 
+def steady(samples: Sequence[float]) -> np.ndarray:
+    """The samples after warm-up, by the rule MSER of White 1997: cut off the d first ones, at most half of them, for
+    which the standard error of the mean of the others, sqrt(sum of squares) / (n - d), is least.
+    """
+    taken = np.asarray(samples, float)
+    errors = [
+        float(np.sqrt(((rest := taken[d:]) - rest.mean()) @ (rest - rest.mean())) / len(rest))
+        for d in range(len(taken) // 2 + 1)
+    ]
+    return taken[int(np.argmin(errors)) :]
+
+
 def percentile(name: str, share: float) -> Callable[[Record], float | None]:
     def read(record: Record) -> float | None:
         samples = record["measures"].get(name)
-        return float(np.percentile(samples, share)) if samples else None
+        return float(np.percentile(steady(samples), share)) if samples else None
 
     return read
 
 
 def train_samples_per_s(record: Record) -> float | None:
-    """Samples a second of whole epochs, pipelined; from the third epoch on, since the first two compile."""
-    epochs = record["measures"].get("epochs", [])[2:]
+    """Samples a second of whole epochs, pipelined, after warm-up. The two first steps of all stand by themselves."""
+    epochs = record["measures"].get("epochs")
     if not epochs:
         return None
-    return record["cell"]["batch_size"] * sum(e["steps"] for e in epochs) / sum(e["train_s"] for e in epochs)
+    return record["cell"]["batch_size"] / float(np.mean(steady([e["train_s"] / e["steps"] for e in epochs])))
+
+
+def jitter_s(record: Record) -> float | None:
+    """The distance between the quartiles of a step's time."""
+    samples = record["measures"].get("step_samples_s")
+    return float(np.subtract(*np.percentile(steady(samples), [75, 25]))) if samples else None
+
+
+def evaluate_s(record: Record) -> float | None:
+    taken = [point["evaluate_s"] for point in record["measures"].get("curve", [])]
+    return float(np.median(taken)) if taken else None
+
+
+def received(name: str) -> Callable[[Record], float | None]:
+    return lambda record: record["measures"].get("receipt", {}).get(name)
 
 
 def infer_samples_per_s(record: Record) -> float | None:
     taken = record["measures"].get("infer_many_samples_s")
-    return record["measures"]["infer_many"] / float(np.median(taken)) if taken else None
+    return record["measures"]["infer_many"] / float(np.median(steady(taken))) if taken else None
 
 
 NOT_THIS_LOSS = "not a measure of this task's loss"
@@ -58,9 +86,13 @@ FIGURES: dict[str, Figure] = {
     "import_s": Figure(measured("import_s"), "not measured"),
     "prepare_s": Figure(measured("prepare_s"), "not measured"),
     "first_step_s": Figure(measured("first_step_s"), "not measured"),
+    "second_step_s": Figure(measured("second_step_s"), "an epoch of one step"),
     "step_s": Figure(percentile("step_samples_s", 50), "not measured"),
     "step_p95_s": Figure(percentile("step_samples_s", 95), "not measured"),
-    "train_samples_per_s": Figure(train_samples_per_s, "fewer than three epochs: no steady state", "more"),
+    "step_p99_s": Figure(percentile("step_samples_s", 99), "not measured"),
+    "step_jitter_s": Figure(jitter_s, "not measured"),
+    "train_samples_per_s": Figure(train_samples_per_s, "not measured", "more"),
+    "evaluate_s": Figure(evaluate_s, "not measured"),
     "time_to_target_s": Figure(measured("time_to_target_s"), "the target was not reached"),
     "accuracy": Figure(judged("quality", "accuracy"), NOT_THIS_LOSS, "more"),
     "precision": Figure(judged("quality", "precision"), NOT_THIS_LOSS, "more"),
@@ -79,7 +111,7 @@ FIGURES: dict[str, Figure] = {
     "export_s": Figure(judged("onnx", "export_s"), "not exported"),
     "environment_bytes": Figure(lambda r: r["environment"]["bytes"], "the environment was not made by Crossframe"),
     "environment_install_s": Figure(lambda r: r["environment"]["install_s"], "not made by Crossframe"),
-    "energy_j": Figure(lambda r: None, "no energy counter is read yet"),
+    "energy_j": Figure(received("energy_j"), "the processor's energy counters (RAPL) can't be read here"),
 }
 
 
@@ -143,6 +175,9 @@ def cells(records: list[Record], baseline_modes: dict[str, str]) -> list[dict[st
     for record in records:
         groups.setdefault(tuple(record["cell"][key] for key in CELL_KEYS), []).append(record)
     found = [cell_of(groups[key]) for key in sorted(groups)]
+    unequal = fairness.differences(fairness.receipts(records))
+    for cell in found:
+        cell["withheld"] = "; ".join(unequal) or None
     break_even(found, baseline_modes)
     return found
 

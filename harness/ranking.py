@@ -69,6 +69,8 @@ def unranked(cell: Cell, metric: str, rounds: statistics.Rounds, repeats: int) -
         return "not proven equal: parity was not checked"
     if cell["parity"]["state"] != "ok":
         return f"not proven equal: parity is {cell['parity']['state']}"
+    if cell["withheld"]:
+        return f"budgets were not equal: {cell['withheld']}"
     if not rounds:
         return str(cell["metrics"][metric]["reason"])
     if len(rounds) < repeats:

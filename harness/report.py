@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import figures, ranking, records
+from harness import fairness, figures, machine, ranking, records
 from harness.effects import described
 
 Cell = dict[str, Any]
@@ -53,7 +53,8 @@ def document(run: Path) -> dict[str, Any]:
         "tasks": told["tasks"],
         "cells": cells,
         "comparisons": ranking.rank(cells, found),
-        "warnings": warnings,
+        "receipts": fairness.receipts(found),
+        "warnings": warnings + machine.warnings(found, told["host"]),
     }
 
 
@@ -127,6 +128,8 @@ def notes(report: dict[str, Any]) -> list[str]:
     lines += [f"no tier: {reason}" for reason in reasons if reason and reason.startswith("not enough")]
     if any(cell["parity"] is None for cell in report["cells"]):
         lines.append("parity was not checked for every cell (--no-parity): what was not proven equal is not ranked")
+    for withheld in dict.fromkeys(cell["withheld"] for cell in report["cells"]):
+        lines += [f"no ranking, since budgets were not equal: {withheld}"] if withheld else []
     for task, facts in report["tasks"].items():
         for name, value in (facts["baseline"] or {}).items():
             lines.append(f"{task}: {name} {value:.4f} is the linear optimum (principal components), untrained")

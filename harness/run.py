@@ -24,6 +24,7 @@ from harness.host import fingerprint
 from harness.inputs import write_inputs
 from harness.judge import OnnxJudge, judge
 from harness.launch import ROOT, Outcome, launch
+from harness.machine import Watch
 from harness.messages import say
 from harness.plan import Cell, Job, Plan, chosen, task_of
 from harness.prove import Oracle, ask, prove_all
@@ -176,9 +177,11 @@ def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
     begin = time.monotonic()
     with closing(OnnxJudge()) as onnx:
         for number, job in enumerate(jobs, start=1):
+            watch = Watch()
             outcome = work(plan, job, folder, ready, failed)
+            machine = watch.told()
             record = record_of(plan, job, folder, outcome, onnx, ready.get(job.cell.backend))
-            record["parity"] = proven.get(job.cell)
+            record |= {"parity": proven.get(job.cell), "machine": machine}
             records.append(folder, record)
             left_s = (time.monotonic() - begin) / number * (len(jobs) - number)
             say(progress(job, record, number, len(jobs), left_s))

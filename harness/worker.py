@@ -22,28 +22,18 @@ from typing import Any
 import numpy as np
 
 from harness import quality
+from harness.readback import Usage, given, memory_peak_bytes
 from tasks.spec import QUALITY, EarlyStopping, Task, from_json
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|RESOURCE_EXHAUSTED|bad_alloc|can't allocate memory|cannot allocate memory", re.I
 )
+ENOUGH_EPOCHS = 4  # of which two may be warm-up: a mode that compiles whole epochs compiles two lengths
 EVALUATION_CHUNK = 500  # samples; the digits' 360 go through in one
 
 
 class Diverged(Exception):
     """The loss is no longer a number."""
-
-
-def memory_peak_bytes() -> int | None:
-    """The largest resident size of this process so far.
-
-    VmHWM starts afresh with the process's own image; ru_maxrss would carry over what the parent once had.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-    return int(found[1]) * 1024 if found else None
 
 
 def seconds(do: Callable[[], Any], sync: Callable[[], None]) -> float:
@@ -97,20 +87,21 @@ def train(model: Any, task: Task, data: Any) -> dict[str, Any]:
     for epoch, order in enumerate(data["order"], start=1):
         batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in order]
         model.sync()
-        spent: list[float] = []
         if epoch == 1:
             # The first step compiles, the second shows what is left of that.
             spent = [seconds(lambda b=batch: model.train([b]), model.sync) for batch in batches[:2]]  # type: ignore[misc]
             figures["first_step_s"], figures["second_step_s"] = (*spent, None)[:2]
-            batches = batches[2:]
+            batches, train_s = batches[2:], sum(spent)
         if batches:
-            spent.append(seconds(lambda b=batches: model.train(b), model.sync))  # type: ignore[misc]
-        train_s += sum(spent)
-        figures["epochs"].append({"epoch": epoch, "train_s": sum(spent), "steps": len(order)})
+            spent_s = seconds(lambda b=batches: model.train(b), model.sync)  # type: ignore[misc]
+            figures["epochs"].append({"epoch": epoch, "train_s": spent_s, "steps": len(batches)})
+            train_s += spent_s
         if epoch == 1:
             figures["after_first_epoch"] = model.weights()
         if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
+            begin = time.perf_counter()
             point = {**evaluate(model, task, data, epoch), "train_s": train_s}
+            point["evaluate_s"] = time.perf_counter() - begin
             figures["curve"].append(point)
             reached = point[name] >= task.target if more_is_better else point[name] <= task.target
             if reached and figures["time_to_target_s"] is None:
@@ -160,9 +151,9 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     if measures["placement"] != job["device"]:
         raise RuntimeError(f"asked for {job['device']}, but the parameters lie on {measures['placement']}")
 
-    used = time.process_time(), time.perf_counter()
+    usage = Usage()
     measures |= train(model, task, data)
-    measures["cpu_per_wall"] = (time.process_time() - used[0]) / (time.perf_counter() - used[1])
+    measures["receipt"] = {**given(), **usage.told(), "settings": model.settings()}
     measures["host_peak_bytes"] = memory_peak_bytes()
     measures["device_peak_bytes"] = model.device_peak_bytes()
     outputs, trained = predict(model, data["x_test"]), model.weights()
@@ -172,10 +163,14 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     model.save(folder / "checkpoint")
     files = [file for file in (folder / "checkpoint").rglob("*") if file.is_file()]
     measures["checkpoint_bytes"] = sum(file.stat().st_size for file in files)
-    # Single steps, each to its end: these move the weights, which loading the checkpoint then puts back.
-    batch = model.put(*(data[side][data["order"][0][0]] for side in ("x_train", "y_train")))
+    # More steps, which move the weights; loading the checkpoint then puts them back.
+    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
     model.sync()
-    measures["step_samples_s"] = samples(lambda: model.train([batch]), model.sync, 5, 0.6, 2000)
+    # Single steps, each to its end.
+    measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.6, 2000)
+    # Of so few epochs nothing could tell the steady ones.
+    more = [seconds(lambda: model.train(batches), model.sync) for _ in range(ENOUGH_EPOCHS - len(measures["epochs"]))]
+    measures["epochs"] += [{"epoch": None, "train_s": spent_s, "steps": len(batches)} for spent_s in more]
     model.load(folder / "checkpoint")
     measures["checkpoint_exact"] = same(trained, model.weights())
 

@@ -54,7 +54,7 @@ def test_a_quality_that_is_the_same_in_every_repeat_is_no_evidence_of_a_differen
         ({"state": "failed", "reason": "why"}, "the cell is failed"),
         ({"parity": None}, "not proven equal: parity was not checked"),
         ({"parity": {"state": "failed", "reason": "why", "hint": None}}, "not proven equal: parity is failed"),
-        ({"measures": {"epochs": []}}, "fewer than three epochs: no steady state"),
+        ({"measures": {"epochs": []}}, "not measured"),
     ],
 )
 def test_what_is_not_ranked_says_why(changed: dict[str, Any], reason: str) -> None:

@@ -178,3 +178,11 @@ class Model:
 
     def device_peak_bytes(self) -> int | None:
         return (self.device.memory_stats() or {}).get("peak_bytes_in_use")
+
+    def settings(self) -> dict[str, Any]:
+        exact = jax.config.jax_default_matmul_precision == "highest"
+        return {
+            "threads": None,  # as many as the process may use processors: it has no setting
+            "float32_products": "float32" if exact else None,
+            "x64": jax.config.jax_enable_x64,
+        }

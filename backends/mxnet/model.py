@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -141,6 +143,14 @@ class Model:
 
     def device_peak_bytes(self) -> int | None:
         return None  # gpu_memory_info knows what is free now, not what was used at most
+
+    def settings(self) -> dict[str, Any]:
+        features = mx.runtime.Features()
+        return {
+            "threads": None,  # OpenMP's, of which it does not tell
+            "float32_products": "float32" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0" else None,
+            "onednn": features.is_enabled("MKLDNN"),
+        }
 
 
 def finished(model: onnx.ModelProto, task: Task) -> onnx.ModelProto:

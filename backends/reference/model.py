@@ -127,3 +127,6 @@ class Model:
 
     def device_peak_bytes(self) -> int | None:
         return None
+
+    def settings(self) -> dict[str, Any]:
+        return {"threads": None, "float32_products": "float32"}

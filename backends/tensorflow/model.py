@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -148,3 +149,11 @@ class Model:
 
     def device_peak_bytes(self) -> int | None:
         return None if self.device == "cpu" else tf.config.experimental.get_memory_info(self.device)["peak"]
+
+    def settings(self) -> dict[str, Any]:
+        exact = not tf.config.experimental.tensor_float_32_execution_enabled()
+        return {
+            "threads": tf.config.threading.get_intra_op_parallelism_threads() or None,
+            "float32_products": "float32" if exact else "tf32",
+            "xla": self.mode == "xla",
+        }

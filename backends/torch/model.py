@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,3 +132,12 @@ class Model:
 
     def device_peak_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
+
+    def settings(self) -> dict[str, Any]:
+        exact = torch.get_float32_matmul_precision() == "highest" and not torch.backends.cudnn.allow_tf32
+        return {
+            "threads": torch.get_num_threads(),
+            "float32_products": "float32" if exact else "tf32",
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "onednn": torch.backends.mkldnn.is_available(),
+        }
