@@ -228,6 +228,23 @@ def env(arguments: argparse.Namespace) -> int:
     return MISSING if failed else DONE
 
 
+def selftest(arguments: argparse.Namespace) -> int:
+    from backends import discover
+    from harness import selftest as examiner
+    from harness.host import resolve_device
+    from harness.plan import chosen
+
+    known = discover()
+    candidates = [name for name, backend in known.items() if "install" in backend.facts]
+    names = chosen("backend", arguments.backend or candidates, list(known))
+    (candidate,) = chosen("backend", [arguments.candidate], list(known))
+    cpus = sorted(os.sched_getaffinity(0))
+    device = resolve_device(arguments.device)
+    told = examiner.examine(names, candidate, arguments.pairs, arguments.tries, cpus, device)
+    print(json.dumps(told, indent=1) + "\n" if arguments.json else examiner.as_text(told), end="")
+    return GATE_TRIPPED if examiner.failed(told) else DONE
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     from harness import doctor as examiner
 
@@ -297,6 +314,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("action", choices=("sync", "list", "remove"))
     made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")
     made.add_argument("--device", default="auto", help="auto, cpu or cuda: which build to make (default: auto)")
+    made = command("selftest", selftest, "measure costs that are known, to see how far this machine is to be trusted")
+    made.add_argument(
+        "--backend", action="extend", type=words, default=[], metavar="NAME", help="whose clock to test (default: all)"
+    )
+    made.add_argument("--candidate", default="reference", metavar="NAME", help="what the pairs are of (reference)")
+    made.add_argument("--pairs", type=int, default=5, metavar="N", help="equal pairs, which must tie (default: 5)")
+    made.add_argument("--tries", type=int, default=5, metavar="N", help="pairs with one slowed by 5 %% (default: 5)")
+    made.add_argument("--device", default="auto")
+    made.add_argument("--json", action="store_true")
     made = command("doctor", doctor, "what this machine has and lacks")
     made.add_argument("--json", action="store_true")
     return top

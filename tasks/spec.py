@@ -43,6 +43,9 @@ class Layer(Protocol):
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
         """Name of each weight that is drawn -> (fan in, fan out); what is not named starts at zero."""
 
+    def uses(self, shape: Shape) -> int:
+        """How often each of those weights is multiplied by something, forward, for one sample."""
+
 
 class _Parameterless:
     def parameters(self, shape: Shape) -> dict[str, Shape]:
@@ -50,6 +53,9 @@ class _Parameterless:
 
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
         return {}
+
+    def uses(self, shape: Shape) -> int:
+        return 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,9 @@ class Dense:
 
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
         return {"w": (shape[0], self.units)}
+
+    def uses(self, shape: Shape) -> int:
+        return 1
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,9 @@ class Conv2D:
 
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
         return {"w": (shape[0] * self.size**2, self.filters * self.size**2)}
+
+    def uses(self, shape: Shape) -> int:
+        return math.prod(self.output_shape(shape)[1:])
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,9 @@ class LSTM:
 
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
         return {"w_x": (shape[1], self.units), "w_h": (self.units, self.units)}
+
+    def uses(self, shape: Shape) -> int:
+        return shape[0]
 
 
 @dataclass(frozen=True)
@@ -275,6 +290,17 @@ class Task:
             for name, layer, shape in self.walk()
             for short, size in layer.parameters(shape).items()
         }
+
+    def flops(self) -> int:
+        """Floating-point operations of one sample's forward pass: 2 for each use of a weight; the rest is not counted.
+
+        Training takes three times as many: forward, and the gradients of weights and of inputs.
+        """
+        return 2 * sum(
+            layer.uses(shape) * math.prod(layer.parameters(shape)[short])
+            for _, layer, shape in self.walk()
+            for short in layer.fans(shape)
+        )
 
     @property
     def quality(self) -> str:

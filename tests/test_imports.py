@@ -12,7 +12,16 @@ from backends import discover
 ROOT = Path(__file__).parent.parent
 STANDARD = set(sys.stdlib_module_names) | {"__future__"}
 FRAMEWORKS = {"torch", "tensorflow", "keras", "mxnet", "jax", "optax", "tf2onnx", "jax2onnx"}
-WORKER_SIDE = ("worker.py", "quality.py", "__init__.py")
+WORKER_SIDE = (
+    "worker.py",
+    "tracer.py",
+    "stopwatch.py",
+    "burden.py",
+    "probes.py",
+    "readback.py",
+    "quality.py",
+    "__init__.py",
+)
 
 
 def imported(file: Path) -> set[str]:
