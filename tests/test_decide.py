@@ -145,7 +145,9 @@ def test_what_is_unknown_of_both_parts_nobody_and_of_one_is_doubt() -> None:
 weights_drawn = st.fixed_dictionaries({name: st.floats(0, 10) for name in CRITERIA}).filter(
     lambda weights: sum(weights.values()) > 0.1
 )
-costs = st.lists(st.tuples(st.floats(0.01, 100), st.integers(10**6, 10**9)), min_size=2, max_size=5)
+# Speed against memory within a factor of eight, so that scores lie close enough to be reordered.
+costs = st.lists(st.tuples(st.floats(1, 8), st.integers(10**8, 8 * 10**8)), min_size=3, max_size=5)
+two_weights = st.fixed_dictionaries({"train_samples_per_s": st.floats(0.1, 1), "host_peak_bytes": st.floats(0.1, 1)})
 
 
 def order(found: list[dict[str, Any]], weights: dict[str, float]) -> list[str]:
@@ -157,8 +159,8 @@ def order(found: list[dict[str, Any]], weights: dict[str, float]) -> list[str]:
     ]  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
-@given(costs, weights_drawn, st.data())
+@settings(max_examples=60, deadline=None)
+@given(costs, two_weights, st.data())
 def test_adding_or_removing_a_candidate_reorders_nobody(
     drawn: list[tuple[float, int]], weights: dict[str, float], data: st.DataObject
 ) -> None:
@@ -193,6 +195,17 @@ def test_who_is_worse_in_everything_is_recommended_for_no_weights(factor: float,
     verdict, candidates = reached(worse + repeats("b", steps(1, 6, seed=2)), Profile("drawn", weights))
     assert verdict["choice"] == ["b"]
     assert candidates["a"].out == "b is better in everything, beyond the noise"
+
+
+def test_who_is_better_in_all_that_is_measured_but_not_in_a_fact_beats_nobody() -> None:
+    onnx = {"state": "ok", "reason": None, "export_s": 0.5, "onnx_bytes": 9000, "max_error": 1e-7}
+    worse = {"measures": {"import_s": 2.0, "host_peak_bytes": 2 * 10**8}, "verdict": {"onnx": onnx}}
+    found = repeats("a", steps(1)) + repeats("b", steps(2), **worse)
+    beaten = "a is better in everything, beyond the noise"
+    assert reached(found)[1]["b"].out == beaten
+    retired = {"a": FACTS["a"] | {"maintained": {**KNOWN, "value": False}}, "b": FACTS["b"]}
+    assert reached(found, facts=retired)[1]["b"].out is None
+    assert reached(found, facts={})[1]["b"].out == beaten  # unknown of both is no difference
 
 
 @pytest.mark.parametrize("noise, profile", [(0.03, SPEED), (0.1, PROFILES["research"])], ids=["speed", "research"])
