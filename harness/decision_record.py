@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import decide, records
+from harness.candidates import Candidate, Facts
 from harness.criteria import CRITERIA, MEASURED, Profile
 from harness.report import escaped
 
@@ -30,7 +31,7 @@ SILENT = (
 
 
 def document(
-    run: Path, facts: Mapping[str, decide.Facts], profile: Profile, require: list[str], today: date
+    run: Path, facts: Mapping[str, Facts], profile: Profile, require: list[str], today: date
 ) -> dict[str, Any]:
     """The decision from the records of a run."""
     told = records.read_run(run)
@@ -52,7 +53,7 @@ def document(
     }
 
 
-def of_candidate(one: decide.Candidate) -> dict[str, Any]:
+def of_candidate(one: Candidate) -> dict[str, Any]:
     """{name, out, first, rounds, workloads, values}; each value with where it comes from."""
     values = {}
     for name, points in one.plain.items():
@@ -70,7 +71,7 @@ def of_candidate(one: decide.Candidate) -> dict[str, Any]:
         "name": one.name,
         "out": one.out,
         "first": one.first,
-        "rounds": one.rounds,
+        "rounds": len(one.rounds),
         "workloads": workloads,
         "values": values,
     }
