@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,14 @@ def positives(text: str) -> list[int]:
     return [positive(word) for word in words(text)]
 
 
+def seconds(text: str) -> float:
+    """`90`, `90s`, `10m`, `2h` -> seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text)
+    if not found or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time above zero, such as 90s, 10m or 2h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[found[2]]
+
+
 def interpreter(text: str) -> tuple[str, str]:
     backend, separator, path = text.partition("=")
     if not separator or not Path(path).is_file():
@@ -58,6 +67,16 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", default="standard", help="quick, standard or original (default: standard)")
     parser.add_argument("--repeats", type=positive, default=1, metavar="N", help="processes a cell (default: 1)")
+    parser.add_argument(
+        "--budget",
+        dest="budget_s",
+        type=seconds,
+        metavar="TIME",
+        help="after these, repeat what the noise still holds together until so much time was spent: 90s, 10m, 2h",
+    )
+    parser.add_argument(
+        "--seeds", type=positive, default=1, metavar="N", help="of weights and data, which repeats take in turns"
+    )
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="default: every processor that this process may use"
     )
@@ -92,6 +111,8 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
         "batch_size",
         "preset",
         "repeats",
+        "budget_s",
+        "seeds",
         "timeout",
         "data",
         "data_dir",

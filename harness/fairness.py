@@ -29,12 +29,16 @@ def receipts(records: Iterable[Record]) -> list[dict[str, Any]]:
                 "busy_threads": 0,
                 "cpu_per_wall": 0.0,
                 "same_in_all_jobs": True,
+                "jobs": 0,
+                "processes": set(),
             },
         )
+        row["jobs"] += 1
+        row["processes"].add(told["process"])
         row["same_in_all_jobs"] &= all(row[name] == told[name] for name in ("cpus", "pools", "settings"))
         row["busy_threads"] = max(row["busy_threads"], told["busy_threads"] or 0)
         row["cpu_per_wall"] = max(row["cpu_per_wall"], told["cpu_per_wall"])
-    return [rows[key] for key in sorted(rows)]
+    return [{**rows[key], "processes": len(rows[key]["processes"])} for key in sorted(rows)]
 
 
 def differences(rows: list[dict[str, Any]]) -> list[str]:
@@ -48,6 +52,8 @@ def differences(rows: list[dict[str, Any]]) -> list[str]:
         who, settings = f"{row['backend']} {row['mode']}", row["settings"]
         if not row["same_in_all_jobs"]:
             found.append(f"{who} did not have the same settings in all of its jobs")
+        if row["processes"] < row["jobs"]:
+            found.append(f"{who} ran {row['jobs']} jobs in {row['processes']} processes: they share their luck")
         if settings["threads"] not in (None, len(row["cpus"])):
             found.append(f"{who} uses {settings['threads']} threads, where {len(row['cpus'])} processors were given")
         if row["precision"] == "float32" and settings["float32_products"] not in (None, "float32"):

@@ -73,8 +73,10 @@ class Usage:
 
 
 def given() -> dict[str, Any]:
-    """The processors that this process may use, and the sizes of thread pools that it was told."""
+    """Which process this is, the processors that it may use, and the sizes of thread pools that it was told."""
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]  # numbers of processes come again
     return {
+        "process": f"{os.getpid()}-{started}",
         "cpus": sorted(os.sched_getaffinity(0)),
         "pools": {name: os.environ.get(name) for name in POOLS},
     }

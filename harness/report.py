@@ -46,7 +46,7 @@ def document(run: Path) -> dict[str, Any]:
             "created": told["created"],
             "preset": options["preset"],
             "data": options["data"],
-            "repeats": options["repeats"],
+            "repeats": max((record["repeat"] for record in found), default=options["repeats"]),
             "threads": len(options["cpus"]),
         },
         "host": told["host"],
@@ -59,12 +59,13 @@ def document(run: Path) -> dict[str, Any]:
 
 
 def shown(metric: dict[str, Any], divisor: float, decimals: int) -> str:
-    """A figure with its interval; a dash where there is none."""
+    """A figure and how far its 95 % interval reaches to its farther side; a dash where there is none."""
     if metric["value"] is None:
         return ABSENT
     text = f"{metric['value'] / divisor:,.{decimals}f}"
-    if metric["low"] is not None:
-        text += f" [{metric['low'] / divisor:,.{decimals}f}, {metric['high'] / divisor:,.{decimals}f}]"
+    if metric["low"] is not None and metric["value"]:
+        off = max(metric["high"] / metric["value"] - 1, 1 - metric["low"] / metric["value"])
+        text += f" ±{off:.0%}" if off < 1 else " ±>100%"
     return text
 
 
@@ -123,6 +124,8 @@ def notes(report: dict[str, Any]) -> list[str]:
         f"preset {run['preset']}, {', '.join(settings)}, threads {run['threads']}, "
         f"median of {run['repeats']} process{'es' * (run['repeats'] != 1)} a cell"
     ]
+    if run["repeats"] > 1:
+        lines[0] += "; ± is the farther end of the 95 % interval over them"
     proven = [cell for cell in report["cells"] if (cell["parity"] or {}).get("state") == "ok"]
     reasons = dict.fromkeys(cell["metrics"]["train_samples_per_s"].get("tier_reason") for cell in proven)
     lines += [f"no tier: {reason}" for reason in reasons if reason and reason.startswith("not enough")]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -29,6 +31,7 @@ from harness.messages import say
 from harness.plan import Cell, Job, Plan, chosen, task_of
 from harness.prove import Oracle, ask, prove_all
 from harness.quality import pca_mse
+from harness.ranking import next_round
 from tasks import discover as discover_tasks
 from tasks.spec import Dense, Task, from_json, to_json
 
@@ -62,7 +65,9 @@ def start(plan: Plan, folder: Path) -> None:
     for task in plan.tasks.values():
         for batch_size in sorted({job.cell.batch_size for job in plan.jobs if job.cell.task == task.name}):
             cell = Cell(task.name, "", "", "", "", batch_size)
-            write_inputs(inputs_of(folder, cell), task_of(plan, cell), plan.options["data"], data_dir)
+            for seed in range(plan.options["seeds"]):
+                path = inputs_of(folder, cell, seed)
+                write_inputs(path, task_of(plan, cell), plan.options["data"], data_dir, seed)
         sizes = [int(np.prod(shape)) for shape in task.parameters().values()]
         tasks[task.name] = {"parameters": sum(sizes), "baseline": baseline(task, inputs_of(folder, cell))}
     told = {
@@ -95,8 +100,14 @@ def resumed(told: dict[str, Any]) -> Plan:
     return Plan(tasks, {name: known[name] for name in names}, told["device"], jobs, told["options"])
 
 
-def inputs_of(folder: Path, cell: Cell) -> Path:
-    return folder / "inputs" / f"{cell.task}-{cell.batch_size}.npz"
+def inputs_of(folder: Path, cell: Cell, seed: int = 0) -> Path:
+    """What a cell's jobs read: data, initial weights and order of batches, as a seed draws them."""
+    return folder / "inputs" / f"{cell.task}-{cell.batch_size}{f'-seed{seed}' * (seed > 0)}.npz"
+
+
+def seed_of(plan: Plan, job: Job) -> int:
+    """The seeds take turns, so that a round is the same for every cell."""
+    return (job.repeat - 1) % plan.options["seeds"]
 
 
 def now() -> str:
@@ -112,7 +123,7 @@ def job_document(plan: Plan, job: Job, folder: Path) -> dict[str, Any]:
         "module": backend.module,
         "packages": backend.facts["packages"],
         "onnx_opset": backend.facts.get("onnx_opset", 0),
-        "inputs": str(inputs_of(folder, job.cell).resolve()),
+        "inputs": str(inputs_of(folder, job.cell, seed_of(plan, job)).resolve()),
         "cpus": plan.options["cpus"],
     }
 
@@ -138,7 +149,8 @@ def record_of(
     if state == "ok":
         try:
             job_folder = folder / "jobs" / job.name
-            verdict = judge(task_of(plan, job.cell), inputs_of(folder, job.cell), job_folder, outcome.measures, onnx)
+            inputs = inputs_of(folder, job.cell, seed_of(plan, job))
+            verdict = judge(task_of(plan, job.cell), inputs, job_folder, outcome.measures, onnx)
         except (OSError, ValueError, KeyError) as error:
             state, reason = "failed", f"its outputs can't be judged: {type(error).__name__}: {error}"
     if verdict and not outcome.measures["checkpoint_exact"]:
@@ -170,23 +182,43 @@ def prepared(plan: Plan, jobs: list[Job]) -> tuple[dict[str, Environment], dict[
 
 
 def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
-    """Prove every cell that has a job left, then run each such job: a record each."""
+    """Prove every cell that has a job left, then run each such job: a record each. Then spend what is left to spend."""
     jobs = [job for job in plan.jobs if job.name not in done]
     ready, failed = prepared(plan, jobs)
     proven = prove_cells(plan, folder, [job.cell for job in jobs], ready) if plan.options["parity"] else {}
     begin = time.monotonic()
     with closing(OnnxJudge()) as onnx:
-        for number, job in enumerate(jobs, start=1):
+
+        def one(job: Job) -> dict[str, Any]:
             watch = Watch()
             outcome = work(plan, job, folder, ready, failed)
             machine = watch.told()
             record = record_of(plan, job, folder, outcome, onnx, ready.get(job.cell.backend))
             record |= {"parity": proven.get(job.cell), "machine": machine}
             records.append(folder, record)
+            return record
+
+        for number, job in enumerate(jobs, start=1):
+            record = one(job)
             left_s = (time.monotonic() - begin) / number * (len(jobs) - number)
             say(progress(job, record, number, len(jobs), left_s))
             if plan.options["preset"] == "original":
                 say_curve(record)
+        if plan.options["budget_s"]:
+            spend(folder, one, begin + plan.options["budget_s"])
+
+
+def spend(folder: Path, one: Callable[[Job], dict[str, Any]], end: float) -> None:
+    """More rounds, of the cells that the noise still holds together, until all is settled or the time is up."""
+    while True:
+        known = records.read(folder)[0]
+        cells = [Cell(**cell) for cell in next_round(known, end - time.monotonic())]
+        if not cells:
+            return
+        number = 1 + max(record["repeat"] for record in known)
+        say(f"round {number}: {len(cells)} cells are not settled, {max(0.0, end - time.monotonic()):.0f} s are left")
+        for cell in random.Random(number).sample(cells, len(cells)):
+            one(Job(cell, number))
 
 
 def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:

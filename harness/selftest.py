@@ -13,7 +13,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +99,15 @@ def exact(bench: Bench, backend: Backend, environment: Environment) -> Iterator[
         yield {"what": "host_peak_bytes", "known": size, "measured": measured, "off": measured - size}
 
 
-def clock(bench: Bench, backend: Backend, environment: Environment) -> dict[str, Any]:
-    """{backend, state, reason, ...}: failed where steps end before the sums in them can be done, or after `sync`."""
-    # The most sums for each parameter that must be read back afterwards.
+def busiest() -> Task:
+    """The task with the most sums for each parameter, which must be read back to see what is left after `sync`."""
     tasks = [presets["quick"] for presets in discover_tasks().values()]
-    task = max(tasks, key=lambda task: task.flops() / sum(map(math.prod, task.parameters().values())))
-    measures = bench.measure(replace(task, batch_size=64), backend, environment)
+    return max(tasks, key=lambda task: task.flops() / sum(map(math.prod, task.parameters().values())))
+
+
+def clock(bench: Bench, task: Task, backend: Backend, environment: Environment) -> dict[str, Any]:
+    """{backend, state, reason, ...}: failed where steps end before the sums in them can be done, or after `sync`."""
+    measures = bench.measure(task, backend, environment)
     took_s = float(np.median([epoch["train_s"] / epoch["steps"] for epoch in measures["epochs"]]))
     # Forward, and the gradient of the weights: what can't be left out in any step.
     needed_s = 2 * task.flops() * task.batch_size / measures["ceiling_flops"]
@@ -155,7 +158,7 @@ def examine(names: list[str], candidate: str, pairs: int, tries: int, cpus: list
         told: dict[str, Any] = {"exact": list(exact(bench, own, environment)), "clock": []}
         say("known costs are measured")
         for backend in (known[name] for name in names):
-            told["clock"].append(clock(bench, backend, make(backend, device.partition(":")[0])))
+            told["clock"].append(clock(bench, busiest(), backend, make(backend, device.partition(":")[0])))
             say(f"clock of {backend.name}: {told['clock'][-1]['state']}")
         task, spreads = small(), []
         plain, slow = burdened(own), burdened(own, slowdown=SLOWDOWN)
