@@ -43,9 +43,10 @@ def beaten_in_all(fit: list[Candidate]) -> dict[str, str]:
 
 
 def flips(fit: list[Candidate], leader: Candidate, weights: dict[str, float]) -> list[dict[str, Any]]:
-    """For each criterion the nearest weight at which another candidate passes the leader; the other weights keep their
-    shares of what is left. The nearest first.
-    """  # fmt: skip
+    """For each criterion the nearest weight at which another passes the leader, the nearest flip first.
+
+    The weights of the other criteria keep their shares of what is left.
+    """
     found = []
     for name, weight in weights.items():
         crossings = []
@@ -103,8 +104,8 @@ def judge(
     names = [one.name for one in fit]
     name = names[lead]
     of_lead = {two.b if two.a == name else two.a: two for two in found if name in (two.a, two.b)}
-    rivals = [other for other, two in of_lead.items() if not two.separated]
-    open_rivals = [other for other in rivals if of_lead[other].more_runs is not None]
+    rivals = [other for other, two in of_lead.items() if not (two.separated and two.a == name)]
+    open_rivals = [other for other in rivals if of_lead[other].separated or of_lead[other].more_runs]
     sure = float(np.mean(unsure[lead] >= unsure.max(axis=0) - 1e-12)) >= SURE
     reach = np.quantile(np.abs(unsure[lead] - unsure), 1 - SURE / 2, axis=1)
     alike = all(reach[names.index(other)] <= math.log2(1 + EQUAL) for other in rivals)
@@ -117,11 +118,8 @@ def judge(
     others = np.delete(np.arange(len(fit)), lead)
     challenger = int(others[np.argmax(first_of(unsure)[others].mean(axis=1))])
     other = names[challenger]
-    spread_of_weights, spread_of_noise = (
-        np.std(unsure[lead] - unsure[challenger]),
-        np.std(noisy[lead] - noisy[challenger]),
-    )
-    if not sure and (other not in open_rivals or spread_of_weights > spread_of_noise):
+    by_weights, by_noise = (float(np.std(scores[lead] - scores[challenger])) for scores in (unsure, noisy))
+    if not sure and (other not in open_rivals or by_weights > by_noise):
         turn = next((turn for turn in turns if turn["to"] == other), None)
         where = f" where {turn['criterion']} weighs {turn['at']:.0%} instead of {turn['weight']:.0%}" if turn else ""
         return verdict("depends", [name, other], f"{name} at these weights; {other}{where}", flips=turns)

@@ -13,6 +13,7 @@ from harness.candidates import Candidate, Facts
 from harness.criteria import CRITERIA, MEASURED, Profile
 from harness.report import escaped
 
+UNKNOWN = {"points": None, "kind": "unknown"}
 LOOK_AGAIN = timedelta(days=180)  # a judgement: the frameworks here release every one to four months
 JUDGED = (
     "the weights",
@@ -54,26 +55,22 @@ def document(
 
 
 def of_candidate(one: Candidate) -> dict[str, Any]:
-    """{name, out, first, rounds, workloads, values}; each value with where it comes from."""
-    values = {}
+    """{name, out, first, rounds, workloads, values, facts}; the date and source of a looked-up value are its fact's."""
+    values: dict[str, dict[str, Any]] = {}
     for name, points in one.plain.items():
-        fact = one.facts.get(name, {})
         if name in MEASURED:
             values[name] = {"points": points, "kind": "measured"}
-        elif fact:
-            values[name] = {"points": points, "kind": "looked up", **fact}
         else:
-            values[name] = {"points": None, "kind": "unknown"}
-    workloads = [
-        {key: cell[key] for key in ("task", "mode", "device", "precision", "batch_size")} for cell in one.cells
-    ]
+            values[name] = {"points": points, "kind": "looked up"} if name in one.facts else UNKNOWN
+    kept = ("task", "mode", "device", "precision", "batch_size")
     return {
         "name": one.name,
         "out": one.out,
         "first": one.first,
         "rounds": len(one.rounds),
-        "workloads": workloads,
+        "workloads": [{key: cell[key] for key in kept} for cell in one.cells],
         "values": values,
+        "facts": dict(one.facts),
     }
 
 
@@ -106,13 +103,15 @@ def table(told: dict[str, Any]) -> list[str]:
 
 
 def sources(told: dict[str, Any]) -> list[str]:
-    """A line a looked-up fact: what it says, when and where."""
+    """A line a looked-up fact that is weighed or required: what it says, when and where."""
+    asked = {*CRITERIA, *(text.partition("=")[0] for text in told["require"])}
     lines = []
     for one in told["candidates"]:
-        for name, value in one["values"].items():
-            if value["kind"] == "looked up":
-                said = f"{'yes' if value['value'] else 'no'}" + (f", {value['note']}" if "note" in value else "")
-                lines.append(f"- {one['name']}, {CRITERIA[name]}: {said} ({value['date']}, {value['source']})")
+        for name, fact in one["facts"].items():
+            if name in asked:
+                said = {True: "yes", False: "no"}.get(fact["value"], fact["value"])
+                note = f", {fact['note']}" if "note" in fact else ""
+                lines.append(f"- {one['name']}, {name}: {said}{note} ({fact['date']}, {fact['source']})")
     return [escaped(line) for line in lines]
 
 

@@ -278,6 +278,9 @@ def test_the_command_prints_a_record_and_refuses_bad_weights(
     assert "It says nothing about" in record and "<script>" not in record
     told = json.loads(crossframe(run, "--profile", "production", "--format", "json")[1])
     assert told["verdict"] == "clear" and told["require"] == ["maintained", "exports"]
+    record = crossframe(run, "--require", "licence=Apache-2.0")[1]
+    assert "# Decision: jax\n" in record and "licence is BSD-3-Clause" in record
+    assert "- jax, licence: Apache-2.0 (2026-11-21, " in record
     marks = {value["kind"] for one in told["candidates"] for value in one["values"].values()}
     assert marks == {"measured", "looked up"}
     bad = tmp_path / "weights.json"
