@@ -50,6 +50,7 @@ def document(run: Path) -> dict[str, Any]:
             "threads": len(options["cpus"]),
         },
         "host": told["host"],
+        "selftest": told.get("selftest"),
         "tasks": told["tasks"],
         "cells": cells,
         "comparisons": ranking.rank(cells, found),
@@ -131,6 +132,9 @@ def notes(report: dict[str, Any]) -> list[str]:
     lines += [f"no tier: {reason}" for reason in reasons if reason and reason.startswith("not enough")]
     if any(cell["parity"] is None for cell in report["cells"]):
         lines.append("parity was not checked for every cell (--no-parity): what was not proven equal is not ranked")
+    lines.append(
+        report["selftest"] or "how small a difference this machine can show was not tested: crossframe selftest"
+    )
     for withheld in dict.fromkeys(cell["withheld"] for cell in report["cells"]):
         lines += [f"no ranking, since budgets were not equal: {withheld}"] if withheld else []
     for task, facts in report["tasks"].items():

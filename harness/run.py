@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from backends import discover
-from harness import records
+from harness import records, selftest
 from harness.effects import effect
 from harness.environments import Environment, make_all
 from harness.host import fingerprint
@@ -79,6 +79,7 @@ def start(plan: Plan, folder: Path) -> None:
         "options": plan.options,
         "device": plan.device,
         "host": fingerprint(),
+        "selftest": selftest.last(),
         "tasks": tasks,
         "specs": {name: to_json(task) for name, task in plan.tasks.items()},
         "backends": {

@@ -14,6 +14,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,7 @@ def examine(names: list[str], candidate: str, pairs: int, tries: int, cpus: list
         "equal": {"pairs": pairs, "called_different": different},
         "slower": {"slowdown": SLOWDOWN - 1, "tries": tries, "found": found},
         "smallest_slowdown": smallest(spreads) if spreads else None,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "rounds": ROUNDS,
         "candidate": candidate,
     }
@@ -190,6 +192,13 @@ def kept() -> Path:
     """Where the last selftest on this machine is kept."""
     host = fingerprint()
     return cache() / "selftest" / f"{host['cpu']}-{len(host['affinity'])}.json".replace("/", " ")
+
+
+def last() -> str | None:
+    """What the last selftest on this machine came to, and when; None where there was none."""
+    return (
+        f"{summary(told)} ({told['created']})" if kept().exists() and (told := json.loads(kept().read_text())) else None
+    )
 
 
 def failed(told: dict[str, Any]) -> list[str]:
