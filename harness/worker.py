@@ -167,7 +167,8 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     measures["device_peak_bytes"] = model.device_peak_bytes()
     outputs, trained = predict(model, data["x_test"]), model.weights()
     after = {f"after_first_epoch/{name}": value for name, value in measures.pop("after_first_epoch").items()}
-    np.savez(folder / "outputs.npz", outputs=outputs, **after)
+    kept = {f"weights/{name}": value for name, value in trained.items()}
+    np.savez(folder / "outputs.npz", outputs=outputs, **after, **kept)
 
     model.save(folder / "checkpoint")
     files = [file for file in (folder / "checkpoint").rglob("*") if file.is_file()]

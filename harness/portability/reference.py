@@ -1,0 +1,72 @@
+"""What a file is fed and what it should say: batches of many sizes, zeros, large numbers, NaN; the float64 oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import backends.reference.model as reference
+from tasks.spec import Arrays, Task
+
+PARTS = (1, 2, 3, 7, 64)  # batch sizes
+LARGE = 1e3
+NAN_ROW = 1  # in a batch of three
+HELD_OUT = (*(f"batch_{size}" for size in PARTS), "rest")  # the sets that make up the held-out samples between them
+
+Feeds = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Inputs by set, and what the oracle says to each; the arrays of a set share their first axis."""
+
+    feeds: dict[str, Feeds]
+    wanted: dict[str, list[np.ndarray]]  # no entry where there is no oracle, and for NaN
+    rows: dict[str, np.ndarray]  # set -> which samples, of those given
+
+    def save(self, path: Path) -> Path:
+        """The feeds as one archive, keys `set/input`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flat = {f"{name}/{entry}": array for name, feeds in self.feeds.items() for entry, array in feeds.items()}
+        np.savez(path, **flat)  # type: ignore[arg-type]
+        return path
+
+
+def rows_of_sets(samples: int) -> dict[str, np.ndarray]:
+    """Set -> rows: the parts one after another, what is left, and the parts as one; few samples come again."""
+    rows = np.resize(np.arange(samples), max(samples, sum(PARTS)))
+    ends = np.cumsum(PARTS)
+    found = {f"batch_{size}": rows[end - size : end] for size, end in zip(PARTS, ends)}
+    if len(rows) > ends[-1]:
+        found["rest"] = rows[ends[-1] :]
+    return found | {"whole": rows[: ends[-1]]}
+
+
+def cut(inputs: Feeds, answer: Callable[[Feeds], list[np.ndarray]] | None) -> Reference:
+    """Sets from inputs that share a first axis; `answer` is the oracle, None where there is none."""
+    rows = rows_of_sets(len(next(iter(inputs.values()))))
+    feeds = {name: {entry: array[own] for entry, array in inputs.items()} for name, own in rows.items()}
+    floats = {entry for entry, array in inputs.items() if array.dtype.kind == "f"}
+    three = {entry: array[rows["whole"][:3]] for entry, array in inputs.items()}
+    extra: dict[str, Feeds] = {"zeros": {entry: np.zeros_like(array[:2]) for entry, array in three.items()}}
+    if floats:
+        extra["large"] = {entry: array[:2].copy() for entry, array in three.items()}
+        extra["nan"] = {entry: array.copy() for entry, array in three.items()}
+        for entry in floats:
+            extra["large"][entry] *= LARGE
+            extra["nan"][entry][NAN_ROW] = np.nan
+    wanted: dict[str, list[np.ndarray]] = {}
+    if answer is not None:
+        every = answer(inputs)
+        wanted = {name: [array[own] for array in every] for name, own in rows.items()}
+        wanted |= {name: answer(extra[name]) for name in ("zeros", "large") if name in extra}
+    return Reference(feeds | extra, wanted, rows)
+
+
+def of_task(task: Task, weights: Arrays, x: np.ndarray) -> Reference:
+    """The task's held-out samples, and the float64 oracle with the trained weights."""
+    oracle = reference.prepare(task, weights, "cpu")
+    return cut({"x": x.astype(np.float32)}, lambda feeds: [oracle.predict(feeds["x"])])
