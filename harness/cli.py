@@ -77,6 +77,13 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_runtimes(parser: argparse.ArgumentParser) -> None:
+    """Where to load files and how to print what comes of it, shared by `portability` and `check`."""
+    parser.add_argument("--runtime", action="extend", type=words, default=[], metavar="NAME", help="default: all")
+    parser.add_argument("--timeout", type=positive, default=120, metavar="S", help="seconds a cell may take")
+    parser.add_argument("--format", choices=("table", "json", "csv", "md"), default="table")
+
+
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The selection as plain data, as `run.json` keeps it."""
     affinity = sorted(os.sched_getaffinity(0))
@@ -214,6 +221,45 @@ def env(arguments: argparse.Namespace) -> int:
     return MISSING if failed else DONE
 
 
+def trained(arguments: argparse.Namespace) -> Path:
+    """The run to look at: the one named, or a quick one made now of what was asked for."""
+    from harness import run as running
+    from harness.plan import make_plan
+
+    if arguments.run:
+        return Path(arguments.run)
+    tasks = [f"--task={name}" for name in arguments.task]
+    backends = [f"--backend={name}" for name in arguments.backend if name != "spec"]
+    made = make_plan(options_of(parser().parse_args(["run", "--preset", "quick", "--no-parity", *tasks, *backends])))
+    folder = new_folder(None, "quick")
+    running.start(made, folder)
+    if running.interruptible(made, folder, set()) == running.INTERRUPTED:
+        raise SystemExit(running.INTERRUPTED)
+    return folder
+
+
+def portability(arguments: argparse.Namespace) -> int:
+    from backends import discover as discover_backends
+    from harness import records
+    from harness.plan import chosen
+    from harness.portability import command, runtimes, show, spec_onnx
+    from tasks import discover as discover_tasks
+
+    candidates = [name for name, backend in discover_backends().items() if "install" in backend.facts]
+    known = discover_tasks(), [*candidates, spec_onnx.NAME], runtimes.discover()
+    words = (("task", arguments.task), ("exporter", arguments.backend), ("runtime", arguments.runtime))
+    tasks, exporters, names = (chosen(kind, asked or list(o), list(o)) for (kind, asked), o in zip(words, known))
+    folder = trained(arguments)
+    records.read_run(folder)
+    depth = arguments.opset, arguments.ladder, arguments.reduced
+    cpus = sorted(os.sched_getaffinity(0))
+    asked = command.Asked(tasks, exporters, names, *depth, arguments.timeout, cpus)
+    document = command.examine(folder, asked)
+    print(show.FORMATS[arguments.format](document), end="")
+    say(f"left in {folder / 'portability.json'}, cells in portability.jsonl")
+    return command.exit_code(document["cells"])
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     from harness import doctor as examiner
 
@@ -261,6 +307,18 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("action", choices=("sync", "list", "remove"))
     made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")
     made.add_argument("--device", default="auto", help="auto, cpu or cuda: which build to make (default: auto)")
+    made = command("portability", portability, "where the exported files really run, how right and how fast")
+    made.add_argument("run", nargs="?", metavar="RUN", help="the folder of a run (default: a quick one, made now)")
+    made.add_argument("--task", action="extend", type=words, default=[], metavar="NAME", help="default: all")
+    made.add_argument(
+        "--backend", action="extend", type=words, default=[], metavar="NAME", help="exporters, or spec; default: all"
+    )
+    add_runtimes(made)
+    made.add_argument(
+        "--opset", action="extend", type=positives, default=[], metavar="N", help="export anew at these opsets"
+    )
+    made.add_argument("--ladder", action="store_true", help="the lowest and highest opset of each file and runtime")
+    made.add_argument("--reduced", action="store_true", help="in float16 and in int8 too")
     made = command("doctor", doctor, "what this machine has and lacks")
     made.add_argument("--json", action="store_true")
     return top

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from backends import discover
 from harness import records
 from harness.launch import launch
 from harness.plan import Cell
-from harness.portability import spec_onnx
 from harness.portability.reference import of_task
 from harness.portability.subject import Subject
 from harness.run import inputs_of
@@ -89,13 +87,5 @@ def of_job(run: Path, record: dict[str, Any], folder: Path) -> Subject:
     reference = of_task(task, weights_of(job), data["x_test"])
     feeds = reference.save(folder / "feeds" / f"{cell.task}-{cell.backend}.npz")
     own = arrays(job / "outputs.npz")["outputs"]
-    return Subject(cell.backend, cell.task, job / "model.onnx", feeds, reference, task, data["y_test"], own)
-
-
-def neutral(subject: Subject, run: Path, record: dict[str, Any], folder: Path, opset: int = spec_onnx.OPSET) -> Subject:
-    """The same weights in the neutral writer's file."""
-    assert subject.task is not None
-    path = folder / "spec" / f"{subject.name}-{opset}.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(spec_onnx.write(subject.task, weights_of(run / "jobs" / record["job"]), opset), path)
-    return replace(subject, exporter=spec_onnx.NAME, path=path)
+    subject = Subject(cell.backend, cell.task, job / "model.onnx", feeds, reference, task, data["y_test"], own)
+    return replace(subject, own_error=float(np.abs(own - subject.oracle()[: len(own)]).max()))

@@ -114,16 +114,20 @@ class Bench:
         with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
             return outcome, folder, {name: stored[name] for name in stored.files}
 
+    def header(self, subject: Subject, runtime: str) -> Record:
+        provenance = subject.told.get("provenance") or {"opset": {}}
+        return {
+            "task": subject.name,
+            "exporter": subject.exporter,
+            "variant": subject.variant,
+            "runtime": runtime,
+            "opset": provenance["opset"].get("ai.onnx"),
+            "sha256": provenance.get("sha256"),
+        }
+
     def cell(self, subject: Subject, runtime: str) -> Record:
         """The record of one file in one runtime: as it is, and, where that does not run, made anew for each shape."""
-        record = {
-            "exporter": subject.exporter,
-            "task": subject.name,
-            "runtime": runtime,
-            "precision": subject.precision,
-            "opset": subject.told["provenance"]["opset"].get("ai.onnx"),
-            "sha256": subject.told["provenance"]["sha256"],
-        }
+        record = self.header(subject, runtime)
         if runtime in self.failed:
             return record | ended("not_installed", "import", self.failed[runtime])
         if subject.told["external"]["outside"]:
@@ -157,6 +161,7 @@ def measured(outcome: Outcome | None) -> Record:
     names = ("import_s", "load_s", "compile_s", "first_run_s", "host_baseline_bytes", "host_peak_bytes")
     samples = measures.get("infer_samples_s", {})
     return {
+        "blame": None,
         "versions": measures.get("versions", {}),
         "facts": measures.get("facts", {}),
         "metrics": {name: measures.get(name) for name in names}

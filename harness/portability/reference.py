@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import backends.reference.model as reference
 from tasks.spec import Arrays, Task
 
 PARTS = (1, 2, 3, 7, 64)  # batch sizes
+NARROW = ("batch_1", "batch_2", "batch_3")
 LARGE = 1e3
 NAN_ROW = 1  # in a batch of three
 HELD_OUT = (*(f"batch_{size}" for size in PARTS), "rest")  # the sets that make up the held-out samples between them
@@ -26,6 +27,15 @@ class Reference:
     feeds: dict[str, Feeds]
     wanted: dict[str, list[np.ndarray]]  # no entry where there is no oracle, and for NaN
     rows: dict[str, np.ndarray]  # set -> which samples, of those given
+    layers: dict[str, np.ndarray] = field(default_factory=dict)  # what each layer of the task says to `batch_2`
+
+    def narrow(self) -> Reference:
+        """The smallest batches alone, for questions that are asked many times."""
+        return Reference(
+            {name: self.feeds[name] for name in NARROW},
+            {name: self.wanted[name] for name in NARROW},
+            {name: self.rows[name] for name in NARROW},
+        )
 
     def save(self, path: Path) -> Path:
         """The feeds as one archive, keys `set/input`."""
@@ -69,4 +79,6 @@ def cut(inputs: Feeds, answer: Callable[[Feeds], list[np.ndarray]] | None) -> Re
 def of_task(task: Task, weights: Arrays, x: np.ndarray) -> Reference:
     """The task's held-out samples, and the float64 oracle with the trained weights."""
     oracle = reference.prepare(task, weights, "cpu")
-    return cut({"x": x.astype(np.float32)}, lambda feeds: [oracle.predict(feeds["x"])])
+    found = cut({"x": x.astype(np.float32)}, lambda feeds: [oracle.predict(feeds["x"])])
+    seen = oracle.outputs(found.feeds["batch_2"]["x"].astype(np.float64))
+    return replace(found, layers={name: value for (name, _, _), value in zip(task.walk(), seen)})

@@ -11,6 +11,9 @@ import numpy as np
 from harness.portability.reference import Reference
 from tasks.spec import LSTM, Conv2D, Task
 
+AS_EXPORTED = "as exported"
+REDUCED = ("float16", "int8")
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -24,19 +27,13 @@ class Subject:
     task: Task | None = None
     targets: np.ndarray | None = None  # of the held-out samples
     own: np.ndarray | None = None  # the framework's outputs for them
+    own_error: float | None = None  # by how much these depart from the oracle's at most
     told: dict[str, Any] = field(default_factory=dict)  # what harness.portability.structure left
-    precision: str = "float32"
+    variant: str = AS_EXPORTED  # or `opset 13`, `float16`, `int8`
 
     @property
     def key(self) -> str:
-        return f"{self.name}-{self.exporter}"
-
-    @property
-    def own_error(self) -> float | None:
-        """By how much the framework itself departs from the oracle, on the samples it was asked for."""
-        if self.own is None:
-            return None
-        return float(np.abs(self.own - self.oracle()[: len(self.own)]).max())
+        return f"{self.name}-{self.exporter}-{self.variant.replace(' ', '-')}"
 
     def oracle(self) -> np.ndarray:
         """The oracle's first output for every sample, in order."""

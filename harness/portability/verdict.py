@@ -12,7 +12,7 @@ from harness import quality
 from harness.launch import Outcome
 from harness.portability import numbers
 from harness.portability.reference import HELD_OUT, NAN_ROW
-from harness.portability.subject import Subject, costs
+from harness.portability.subject import REDUCED, Subject, costs
 
 STATES = ("pass", "degraded", "wrong", "refused", "crash", "timeout", "not_installed")
 RUNS = ("pass", "degraded", "wrong")
@@ -121,16 +121,27 @@ def examine(subject: Subject, measures: dict[str, Any], outputs: Outputs, fixed:
     """{state, stage, reason, costs, checks} of a cell that ran. `fixed`: why it had to be made anew for each shape."""
     checks: dict[str, Any] = {}
     paid = costs(subject) + ([f"wants a fixed batch: {fixed}"] if fixed else [])
+    state, reason = "pass", None
     try:
         checks["numbers"] = numbers_of(subject, outputs)
         checks |= decisions_of(subject, outputs) | {"parts": parts_gap(subject, outputs)}
         checks["inputs"] = of_inputs(subject, outputs)
-        judge(checks)
+        if subject.variant in REDUCED:  # the task's measure decides, and a change of it is a cost
+            paid += changed(checks)
+        else:
+            judge(checks)
+            paid += shortcomings(checks, measures)
+        if paid:
+            state, reason = "degraded", "; ".join(paid)
     except Wrong as error:
-        return {"state": "wrong", "stage": "compare", "reason": str(error), "costs": paid, "checks": checks}
-    paid += shortcomings(checks, measures)
-    state, reason = ("degraded", "; ".join(paid)) if paid else ("pass", None)
+        state, reason = "wrong", str(error)
     return {"state": state, "stage": "compare", "reason": reason, "costs": paid, "checks": checks}
+
+
+def changed(checks: dict[str, Any]) -> list[str]:
+    """Whether fewer bits changed the task's measure by more than the tolerance."""
+    change = checks.get("change", 0.0)
+    return [f"{checks['metric']} changes by {change:+.4f}"] if abs(change) > METRIC_TOLERANCE else []
 
 
 def judge(checks: dict[str, Any]) -> None:

@@ -1,0 +1,173 @@
+"""`crossframe portability`: the files of a run in every runtime, as they are, at other opsets and in fewer bits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import records
+from harness.environments import make_all
+from harness.messages import say
+from harness.plan import Usage
+from harness.portability import files, runtimes, spec_onnx, variants
+from harness.portability.blame import blame
+from harness.portability.ladder import OPSETS, ladder
+from harness.portability.matrix import Bench, Record, ended
+from harness.portability.subject import AS_EXPORTED, REDUCED
+from harness.portability.variants import Made
+
+SCHEMA_VERSION = 1
+CELL_FAILED, MISSING, GATE_TRIPPED = 1, 3, 4
+
+Document = dict[str, Any]
+Job = dict[str, Any]  # a record of the run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to look at: names that exist, and how deep."""
+
+    tasks: list[str]
+    exporters: list[str]
+    runtimes: list[str]
+    opsets: list[int]
+    ladder: bool
+    reduced: bool
+    timeout_s: float
+    cpus: list[int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One exporter's network: the job that trained it, and the file as the run left it."""
+
+    job: Job
+    made: Made
+
+
+def open_bench(folder: Path, names: list[str], cpus: list[int], timeout_s: float) -> Bench:
+    """The runtimes' environments, made where they are not there, each having passed its positive control."""
+    known = runtimes.discover()
+    ready, failed = make_all([known[name] for name in names], "cpu", {})
+    bench = Bench(folder, known, ready, failed, cpus, timeout_s)
+    bench.control()
+    for name, reason in bench.failed.items():
+        say(f"{name}: {reason}")
+    return bench
+
+
+def sources(bench: Bench, run: Path, asked: Asked) -> list[Source]:
+    """The files of the run, and the neutral writer's of each task, with the weights of its first job."""
+    jobs = files.jobs_of(run, asked.tasks, [name for name in asked.exporters if name != spec_onnx.NAME])
+    if not jobs:
+        raise Usage(f"{run} has no float32 job that ended well of {', '.join(asked.tasks)} in these backends")
+    found = [Source(*pair) for pair in zip(jobs, bench.map(lambda job: file_of(bench, run, job), jobs))]
+    if spec_onnx.NAME in asked.exporters:
+        first = {source.made.subject.name: source for source in reversed(found)}.values()
+        found += bench.map(lambda source: Source(source.job, neutral(bench, run, source)), first)
+    order = {name: place for place, name in enumerate(asked.tasks)}
+    return sorted(found, key=lambda source: order[source.made.subject.name])
+
+
+def file_of(bench: Bench, run: Path, job: Job) -> Made:
+    subject = files.of_job(run, job, bench.folder)
+    exported = {"state": job["verdict"]["onnx"]["export_s"] and "ok", "reason": job["verdict"]["onnx"]["reason"]}
+    return variants.made(bench, subject, subject.path, AS_EXPORTED, exported)
+
+
+def neutral(bench: Bench, run: Path, source: Source) -> Made:
+    subject = source.made.subject
+    return variants.by_spec(bench, subject, run / "jobs" / source.job["job"], spec_onnx.OPSET, AS_EXPORTED)
+
+
+def again(bench: Bench, run: Path, source: Source, opsets: Iterable[int]) -> tuple[dict[int, Made], dict[str, Any]]:
+    """The source's network exported anew at each opset; and the framework's own inference, set -> seconds."""
+    python = records.read_run(run)["options"]["python"].get(source.made.subject.exporter)
+    job, mode = run / "jobs" / source.job["job"], source.job["cell"]["mode"]
+    return variants.exports(bench, source.made.subject, job, mode, python and Path(python), opsets)
+
+
+def cells(bench: Bench, found: list[Made], names: list[str]) -> list[Record]:
+    """A record for each file and runtime; what is wrong says where."""
+
+    def cell(pair: tuple[Made, str]) -> Record:
+        made, runtime = pair
+        if made.reason is not None:
+            return bench.header(made.subject, runtime) | ended("refused", "export", made.reason)
+        record = bench.cell(made.subject, runtime)
+        if record["state"] == "wrong":
+            record["blame"] = blame(bench, made.subject, runtime)
+        say(f"{made.subject.name} {made.subject.exporter} {made.subject.variant} in {runtime}: {record['state']}")
+        return record
+
+    return bench.map(cell, [(made, name) for made in found for name in names])
+
+
+def examine(run: Path, asked: Asked) -> Document:
+    """Everything that was asked, also left in the run's folder: `portability.json`, and its cells line by line."""
+    folder = run / "portability"
+    shutil.rmtree(folder, ignore_errors=True)
+    rungs: list[dict[str, Any]] = []
+    with open_bench(folder, asked.runtimes, asked.cpus, asked.timeout_s) as bench:
+        found = sources(bench, run, asked)
+        made = [source.made for source in found]
+        own: dict[int, dict[str, Any]] = {}
+        if asked.opsets or asked.ladder:
+            wanted = sorted({*asked.opsets, *(OPSETS if asked.ladder else ())})
+            exported = bench.map(lambda source: again(bench, run, source, wanted), found)
+            own = {number: times for number, (_, times) in enumerate(exported)}
+            if asked.opsets:
+                made = [anew[opset] for anew, _ in exported for opset in asked.opsets]
+        if asked.reduced:
+            whole = [source.made.subject for source in found if source.made.reason is None]
+            made += bench.map(
+                lambda pair: variants.reduced(bench, *pair), [(s, kind) for s in whole for kind in REDUCED]
+            )
+        told = cells(bench, made, asked.runtimes)
+        if asked.ladder:
+            rungs = bench.map(lambda pair: ladder(bench, pair[0], asked.runtimes), exported)
+    document = {
+        "schema": SCHEMA_VERSION,
+        "name": run.name,
+        "at_a_time": len(asked.cpus),
+        "files": [file_told(run, source, own.get(number, {})) for number, source in enumerate(found)],
+        "cells": told,
+        "ladder": rungs,
+    }
+    (run / "portability.json").write_text(json.dumps(document, indent=1) + "\n")
+    (run / "portability.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in told))
+    return document
+
+
+def file_told(run: Path, source: Source, own: dict[str, list[float]]) -> dict[str, Any]:
+    """Provenance and structure of a file, and the framework's own inference beside it; null where not measured."""
+    subject, log = source.made.subject, run / "jobs" / source.job["job"] / "log.txt"
+    framework = subject.exporter != spec_onnx.NAME
+    lines = log.read_text(errors="replace").splitlines() if framework and log.exists() else []
+    return {
+        "exporter": subject.exporter,
+        "task": subject.name,
+        "state": "ok" if source.made.reason is None else "failed",
+        "reason": source.made.reason,
+        "versions": source.job["measures"]["versions"] if framework else {},
+        "warnings": [line.strip()[:200] for line in lines if "warn" in line.lower()][:5],
+        "export_s": source.job["verdict"]["onnx"]["export_s"] if framework else None,
+        "own_inference": {f"{name}_p50_s": float(np.median(taken)) for name, taken in own.items()} or None,
+        **{key: subject.told.get(key) for key in ("provenance", "problem", "external", "census", "inputs", "outputs")},
+    }
+
+
+def exit_code(told: list[Record]) -> int:
+    """By the rules of the command line: 4 where something is wrong, 1 where something does not run."""
+    states = {cell["state"] for cell in told}
+    if states == {"not_installed"}:
+        return MISSING
+    if "wrong" in states:
+        return GATE_TRIPPED
+    return CELL_FAILED if states - {"pass", "degraded"} else 0
