@@ -260,6 +260,32 @@ def portability(arguments: argparse.Namespace) -> int:
     return command.exit_code(document["cells"])
 
 
+def check(arguments: argparse.Namespace) -> int:
+    from harness.plan import Usage, chosen
+    from harness.portability import check as examiner
+    from harness.portability import command, files, runtimes, show
+
+    path = Path(arguments.model)
+    if not path.is_file():
+        raise Usage(f"{path} is not a file")
+    names = chosen("runtime", arguments.runtime or list(runtimes.discover()), list(runtimes.discover()))
+    folder = new_folder(None, f"check-{path.stem}")
+    archive = Path(arguments.reference) if arguments.reference else None
+    blames: list[Any] = []
+    try:
+        cpus = sorted(os.sched_getaffinity(0))
+        document = examiner.examine(path, archive, folder, names, cpus, arguments.timeout)
+        blames = [cell["blame"] for cell in document["cells"] if cell["blame"]]
+    except files.Unreadable as error:
+        say(f"crossframe: {path}: {error}")
+        return command.CELL_FAILED
+    finally:
+        if not blames:  # a reproducer is all that is worth keeping
+            shutil.rmtree(folder)
+    print(show.FORMATS[arguments.format](document), end="")
+    return command.exit_code(document["cells"])
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     from harness import doctor as examiner
 
@@ -319,6 +345,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--ladder", action="store_true", help="the lowest and highest opset of each file and runtime")
     made.add_argument("--reduced", action="store_true", help="in float16 and in int8 too")
+    made = command("check", check, "where one ONNX file of your own runs, and how right")
+    made.add_argument("model", metavar="MODEL.onnx")
+    made.add_argument("--reference", metavar="IO.npz", help="inputs and outputs by their names (default: drawn inputs)")
+    add_runtimes(made)
     made = command("doctor", doctor, "what this machine has and lacks")
     made.add_argument("--json", action="store_true")
     return top

@@ -22,7 +22,6 @@ from harness.portability.verdict import TOLERANCE
 from tasks.spec import Arrays
 
 TRUSTED = ("onnxruntime", "reference_evaluator")
-SET = "batch_2"  # the feeds of the search
 
 
 def close(got: np.ndarray, want: np.ndarray) -> bool:
@@ -43,11 +42,12 @@ class Search:
 
     def __init__(self, bench: Bench, subject: Subject, runtime: str):
         self.bench, self.subject, self.runtime = bench, subject, runtime
+        self.set = "batch_2" if "batch_2" in subject.reference.feeds else "declared"
         self.folder = bench.folder / "reproducers" / f"{subject.key}-{runtime}"
         self.model = onnx.load(subject.path)
         self.names = surgery.tensors(self.model)
         self.fed = surgery.depending(self.model)
-        feeds = subject.reference.feeds[SET]
+        feeds = self.feeds = subject.reference.feeds[self.set]
         others = [name for name in TRUSTED if name in bench.ready and name not in bench.failed and name != runtime]
         found = (self.run(self.model, feeds, self.names, name) for name in others)
         self.values: Arrays = next((values for values in found if values), {})
@@ -57,14 +57,18 @@ class Search:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "searched.onnx"
         onnx.save(surgery.ending_in(model, names), path)
-        archive = Reference({SET: feeds}, {}, {}).save(self.folder / "feeds.npz")
+        archive = Reference({self.set: feeds}, {}, {}).save(self.folder / "feeds.npz")
         asked = replace(self.subject, path=path, feeds=archive, variant="searched")
         _, _, outputs = self.bench.run(asked, runtime)
-        return {name: outputs[f"{SET}/{number}"] for number, name in enumerate(names) if f"{SET}/{number}" in outputs}
+        return {
+            name: outputs[f"{self.set}/{number}"]
+            for number, name in enumerate(names)
+            if f"{self.set}/{number}" in outputs
+        }
 
     def parts(self, name: str) -> bool:
         """Whether the accused runtime, asked for this tensor alone, says something else than the trusted one."""
-        got = self.run(self.model, self.subject.reference.feeds[SET], [name], self.runtime)
+        got = self.run(self.model, self.feeds, [name], self.runtime)
         return name in got and not close(got[name], self.values[name])
 
     def bisect(self, names: list[str]) -> str:
@@ -77,7 +81,7 @@ class Search:
 
     def lost(self, names: list[str]) -> tuple[str, str]:
         """(the tensor behind the last that the oracle knows, the layer that is computed nowhere)."""
-        layers = {"input": next(iter(self.subject.reference.feeds[SET].values())), **self.subject.reference.layers}
+        layers = {"input": next(iter(self.feeds.values())), **self.subject.reference.layers}
         known = {
             layer: [place for place, name in enumerate(names) if same_numbers(self.values[name], want)]
             for layer, want in layers.items()
@@ -92,7 +96,7 @@ class Search:
 
     def reproducer(self, node: NodeProto) -> str:
         """The node alone with what it is fed, or, where that shows nothing, the file up to it."""
-        small, feeds = surgery.alone(self.model, node, self.values | self.subject.reference.feeds[SET], self.fed)
+        small, feeds = surgery.alone(self.model, node, self.values | self.feeds, self.fed)
         onnx.save(small, self.folder / "model.onnx")
         want = {f"output/{name}": self.values[name] for name in node.output if name in self.values}
         np.savez(self.folder / "io.npz", **{f"input/{name}": array for name, array in feeds.items()}, **want)  # type: ignore[arg-type]
@@ -102,11 +106,11 @@ class Search:
 def blame(bench: Bench, subject: Subject, runtime: str) -> dict[str, Any] | None:
     """{node, operator, why, reproducer}; None where no trusted runtime runs the file, so that nothing can be told."""
     search = Search(bench, subject, runtime)
-    if not search.values:
+    if not search.values or search.set not in subject.reference.wanted:
         return None
     floats = [n for n in search.names if n in search.fed and search.values[n].dtype.kind == "f"]
     last = search.values[search.model.graph.output[0].name]
-    if close(last, subject.reference.wanted[SET][0]):
+    if close(last, subject.reference.wanted[search.set][0]):
         tensor = search.bisect(floats)
         why = f"{runtime} parts there from what another runtime computes"
     else:

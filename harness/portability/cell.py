@@ -28,7 +28,7 @@ def read_feeds(path: str) -> dict[str, Feeds]:
         for key in stored.files:
             name, _, entry = key.partition("/")
             sets.setdefault(name, {})[entry] = stored[key]
-    return sets
+    return sets or {"declared": {}}  # a file without inputs
 
 
 class Runner:
@@ -65,6 +65,14 @@ class Runner:
         return self.session.run(feeds)
 
 
+def tensor(answer: Any) -> np.ndarray:
+    """An output as an array; TypeError for a sequence or a map, which an archive can't hold."""
+    array = np.asarray(answer)
+    if array.dtype == object:
+        raise TypeError(f"an output is a {type(answer).__name__}, not a tensor")
+    return array
+
+
 def run_all(runner: Runner, sets: dict[str, Feeds], measures: dict[str, Any]) -> dict[str, np.ndarray]:
     """`set/number` -> output. A set that the runtime refuses is told in `measures`; raises where none runs."""
     outputs: dict[str, np.ndarray] = {}
@@ -72,7 +80,7 @@ def run_all(runner: Runner, sets: dict[str, Feeds], measures: dict[str, Any]) ->
     for name, feeds in sets.items():
         begin = time.perf_counter()
         try:
-            answers = [np.asarray(answer) for answer in runner.run(feeds)]
+            answers = [tensor(answer) for answer in runner.run(feeds)]
         except Exception as error:
             traceback.print_exc()
             first_error = first_error or error

@@ -33,7 +33,7 @@ def look(path: Path, folder: Path, cpu: int) -> dict[str, Any]:
     program = "harness.portability.structure"
     outcome = launch(Path(sys.executable), discover()["reference"], job, folder.resolve(), STRUCTURE_TIMEOUT_S, program)
     if outcome.state != "ok":
-        raise Unreadable(f"{path}: load: {outcome.reason}")
+        raise Unreadable(f"load: {outcome.reason}")
     return outcome.measures
 
 

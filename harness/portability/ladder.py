@@ -40,7 +40,8 @@ def narrow(bench: Bench, subject: Subject) -> Subject:
     """The subject with the smallest batches alone: a ladder has many rungs."""
     reference = subject.reference.narrow()
     feeds = bench.folder / "feeds" / f"{subject.feeds.stem}-narrow.npz"
-    return replace(subject, reference=reference, feeds=feeds if feeds.exists() else reference.save(feeds))
+    feeds = feeds if feeds.exists() else reference.save(feeds)
+    return replace(subject, reference=reference, feeds=feeds, targets=None)  # too few to measure quality on
 
 
 def ladder(bench: Bench, made: dict[int, Made], names: list[str]) -> dict[str, Any]:

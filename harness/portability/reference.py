@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +14,11 @@ PARTS = (1, 2, 3, 7, 64)  # batch sizes
 NARROW = ("batch_1", "batch_2", "batch_3")
 LARGE = 1e3
 NAN_ROW = 1  # in a batch of three
-HELD_OUT = (*(f"batch_{size}" for size in PARTS), "rest")  # the sets that make up the held-out samples between them
+HELD_OUT = (
+    *(f"batch_{size}" for size in PARTS),
+    "rest",
+    "declared",
+)  # the sets that make up the held-out samples between them
 
 Feeds = dict[str, np.ndarray]
 
@@ -55,30 +58,33 @@ def rows_of_sets(samples: int) -> dict[str, np.ndarray]:
     return found | {"whole": rows[: ends[-1]]}
 
 
-def cut(inputs: Feeds, answer: Callable[[Feeds], list[np.ndarray]] | None) -> Reference:
-    """Sets from inputs that share a first axis; `answer` is the oracle, None where there is none."""
+def of_samples(inputs: Feeds, outputs: list[np.ndarray] | None) -> Reference:
+    """Sets cut from samples: every input, and every output where they are known, has one for each."""
     rows = rows_of_sets(len(next(iter(inputs.values()))))
     feeds = {name: {entry: array[own] for entry, array in inputs.items()} for name, own in rows.items()}
-    floats = {entry for entry, array in inputs.items() if array.dtype.kind == "f"}
+    wanted = {name: [array[own] for array in outputs] for name, own in rows.items()} if outputs else {}
     three = {entry: array[rows["whole"][:3]] for entry, array in inputs.items()}
-    extra: dict[str, Feeds] = {"zeros": {entry: np.zeros_like(array[:2]) for entry, array in three.items()}}
+    feeds["zeros"] = {entry: np.zeros_like(array[:2]) for entry, array in three.items()}
+    floats = [entry for entry, array in inputs.items() if array.dtype.kind == "f"]
     if floats:
-        extra["large"] = {entry: array[:2].copy() for entry, array in three.items()}
-        extra["nan"] = {entry: array.copy() for entry, array in three.items()}
+        feeds["large"] = {entry: array[:2].copy() for entry, array in three.items()}
+        feeds["nan"] = {entry: array.copy() for entry, array in three.items()}
         for entry in floats:
-            extra["large"][entry] *= LARGE
-            extra["nan"][entry][NAN_ROW] = np.nan
-    wanted: dict[str, list[np.ndarray]] = {}
-    if answer is not None:
-        every = answer(inputs)
-        wanted = {name: [array[own] for array in every] for name, own in rows.items()}
-        wanted |= {name: answer(extra[name]) for name in ("zeros", "large") if name in extra}
-    return Reference(feeds | extra, wanted, rows)
+            feeds["large"][entry] *= LARGE
+            feeds["nan"][entry][NAN_ROW] = np.nan
+    return Reference(feeds, wanted, rows)
+
+
+def of_one(inputs: Feeds, outputs: list[np.ndarray] | None) -> Reference:
+    """The inputs as they are, in one set: for a file that takes no other shape."""
+    count = len(next(iter(inputs.values()), ()))  # no inputs, no samples
+    return Reference({"declared": inputs}, {"declared": outputs} if outputs else {}, {"declared": np.arange(count)})
 
 
 def of_task(task: Task, weights: Arrays, x: np.ndarray) -> Reference:
     """The task's held-out samples, and the float64 oracle with the trained weights."""
     oracle = reference.prepare(task, weights, "cpu")
-    found = cut({"x": x.astype(np.float32)}, lambda feeds: [oracle.predict(feeds["x"])])
+    found = of_samples({"x": x.astype(np.float32)}, [oracle.predict(x)])
+    wanted = found.wanted | {name: [oracle.predict(found.feeds[name]["x"])] for name in ("zeros", "large")}
     seen = oracle.outputs(found.feeds["batch_2"]["x"].astype(np.float64))
-    return replace(found, layers={name: value for (name, _, _), value in zip(task.walk(), seen)})
+    return replace(found, wanted=wanted, layers={name: value for (name, _, _), value in zip(task.walk(), seen)})

@@ -36,6 +36,8 @@ def notes(document: Document) -> list[str]:
     cells = document["cells"]
     counts = Counter(cell["state"] for cell in cells)
     lines = [f"{len(cells)} cells: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])]
+    for file in document["files"]:
+        lines += [f"{file['task']} {file['exporter']}: {finding}" for finding in findings(file)]
     reasons: dict[tuple[str, ...], list[str]] = {}
     for cell in cells:
         if cell["reason"]:
@@ -48,6 +50,17 @@ def notes(document: Document) -> list[str]:
         lines.append(f"opsets of {rungs['task']} {rungs['exporter']}: writes {ranges(rungs['written'])}; {spans}")
     lines.append(f"seconds are of one thread on one processor, {document['at_a_time']} cells at a time")
     return lines
+
+
+def findings(file: dict[str, Any]) -> list[str]:
+    """What is to be said of a file apart from any runtime."""
+    found = [f"compared with {file['oracle'] or 'nothing: no oracle runs it'}"] if "oracle" in file else []
+    if file["problem"]:
+        found.append(f"load: onnx.checker: {file['problem']}")
+    for words in ("outside", "missing"):
+        if (file["external"] or {}).get(words):
+            found.append(f"load: weights {words}: {', '.join(file['external'][words])}")
+    return found
 
 
 def blamed(cell: dict[str, Any]) -> str:

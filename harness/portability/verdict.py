@@ -11,7 +11,7 @@ import numpy as np
 from harness import quality
 from harness.launch import Outcome
 from harness.portability import numbers
-from harness.portability.reference import HELD_OUT, NAN_ROW
+from harness.portability.reference import HELD_OUT, NAN_ROW, PARTS
 from harness.portability.subject import REDUCED, Subject, costs
 
 STATES = ("pass", "degraded", "wrong", "refused", "crash", "timeout", "not_installed")
@@ -19,6 +19,7 @@ RUNS = ("pass", "degraded", "wrong")
 TOLERANCE = 1e-4  # largest difference by the largest output; measured: at most 5e-6 where file and runtime are right
 LARGE_TOLERANCE = 1e-3
 METRIC_TOLERANCE = 1e-3
+REASON = 300  # characters of a log that a reason quotes
 OWN_ERRORS = 10  # times the framework's own float32 error
 
 Outputs = Mapping[str, np.ndarray]  # `set/number` -> output
@@ -38,14 +39,21 @@ def whole(outcome: Outcome) -> bool:
 def failure(outcome: Outcome, folder: Path) -> tuple[str, str, str]:
     """(state, stage, reason) of a cell that left no outputs."""
     left = folder / "stage"
-    stage = left.read_text() if left.exists() else "import"
+    stage, reason = left.read_text() if left.exists() else "import", str(outcome.reason)
     if outcome.state in ("timeout", "not_installed"):
-        return outcome.state, stage, str(outcome.reason)
+        return outcome.state, stage, reason
     if stage == "import":
-        return "not_installed", stage, str(outcome.reason)
-    if outcome.measures and outcome.state != "out_of_memory":
-        return "refused", stage, str(outcome.reason)
-    return "crash", stage, str(outcome.reason)
+        return "not_installed", stage, reason
+    if outcome.state == "out_of_memory":
+        return "crash", stage, f"over the cell's memory: {reason}"
+    if outcome.measures:
+        return "refused", stage, reason
+    return "crash", stage, f"{reason.partition('; log:')[0]}: {first_words(folder / 'log.txt')}"
+
+
+def first_words(log: Path) -> str:
+    """How the log begins, after the command: a panic tells its cause first, and much that nobody needs after it."""
+    return " ".join(log.read_text(errors="replace").split("\n", 1)[-1].split())[:REASON]
 
 
 def numbers_of(subject: Subject, outputs: Outputs) -> dict[str, Any]:
@@ -92,13 +100,13 @@ def decisions_of(subject: Subject, outputs: Outputs) -> dict[str, Any]:
 
 def parts_gap(subject: Subject, outputs: Outputs) -> float | None:
     """The largest difference between samples run together and the same in parts, by the largest output."""
-    names = [name for name in HELD_OUT if name != "rest"]
+    names = [f"batch_{size}" for size in PARTS]
     if any(f"{name}/0" not in outputs for name in (*names, "whole")):
         return None
     whole = outputs["whole/0"]
     together = np.concatenate([outputs[f"{name}/0"] for name in names])
-    if together.shape != whole.shape:
-        return float("inf")
+    if together.shape != whole.shape:  # an output without a batch axis
+        return None
     return float(np.abs(together - whole).max() / (np.abs(whole).max() or 1.0))
 
 
@@ -134,7 +142,7 @@ def examine(subject: Subject, measures: dict[str, Any], outputs: Outputs, fixed:
         if paid:
             state, reason = "degraded", "; ".join(paid)
     except Wrong as error:
-        state, reason = "wrong", str(error)
+        state, reason = "wrong", "; ".join([str(error), *paid])
     return {"state": state, "stage": "compare", "reason": reason, "costs": paid, "checks": checks}
 
 
