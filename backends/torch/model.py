@@ -105,6 +105,8 @@ class Model:
 
     @torch.inference_mode()  # without gradients to trace, an LSTM takes less than half of the time
     def export_onnx(self, path: Path, opset: int) -> None:
+        from onnxscript import optimizer  # here, since training has no need of it
+
         network = copy.deepcopy(self.network).cpu().eval()  # a copy: the exporter rebinds an LSTM's weights
         # A batch of 2, since the exporter takes an axis of size 1 for a constant.
         example = torch.zeros(2, *self.task.input_shape, dtype=self.dtype)
@@ -124,6 +126,9 @@ class Model:
         written = program.model.opset_imports[""]
         if written != opset:  # what it cannot convert the exporter leaves at its own opset, without an error
             raise Unsupported(f"torch's exporter wrote opset {written} where {opset} was asked for")
+        # Without limits of size, else it leaves it to run time to put an LSTM's weights into ONNX's order.
+        optimizer.fold_constants(program.model, input_size_limit=2**31, output_size_limit=2**31)
+        optimizer.remove_unused_nodes(program.model)
         program.save(path, external_data=False)  # one file, weights inside
 
     def placement(self) -> str:
