@@ -198,13 +198,14 @@ def report_run(arguments: argparse.Namespace) -> int:
 
 
 def env(arguments: argparse.Namespace) -> int:
-    from backends import discover
+    from backends import Backend, discover
     from harness import environments
     from harness.host import resolve_device
     from harness.plan import chosen
+    from harness.portability import runtimes
 
-    found = discover()
-    names = chosen("backend", arguments.backend or list(found), list(found))
+    found: dict[str, Backend] = {**discover(), **runtimes.discover()}
+    names = chosen("backend or runtime", arguments.backend or list(found), list(found))
     if arguments.action == "list":
         rows = environments.listing({name: found[name] for name in names})
         for row in rows:
@@ -245,10 +246,13 @@ def portability(arguments: argparse.Namespace) -> int:
     from harness.portability import command, runtimes, show, spec_onnx
     from tasks import discover as discover_tasks
 
-    candidates = [name for name, backend in discover_backends().items() if "install" in backend.facts]
-    known = discover_tasks(), [*candidates, spec_onnx.NAME], runtimes.discover()
-    words = (("task", arguments.task), ("exporter", arguments.backend), ("runtime", arguments.runtime))
-    tasks, exporters, names = (chosen(kind, asked or list(o), list(o)) for (kind, asked), o in zip(words, known))
+    exporting = [name for name, backend in discover_backends().items() if "install" in backend.facts]
+    asked_or_all = (
+        ("task", arguments.task, list(discover_tasks())),
+        ("exporter", arguments.backend, [*exporting, spec_onnx.NAME]),
+        ("runtime", arguments.runtime, list(runtimes.discover())),
+    )
+    tasks, exporters, names = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
     folder = trained(arguments)
     records.read_run(folder)
     depth = arguments.opset, arguments.ladder, arguments.reduced
@@ -329,7 +333,7 @@ def parser() -> argparse.ArgumentParser:
     made = command("report", report_run, "print a run again, from its records")
     made.add_argument("run", metavar="RUN", help="the folder of a run")
     made.add_argument("--format", choices=("table", "json", "csv", "md", "html"), default="table")
-    made = command("env", env, "make, list or remove the backends' environments")
+    made = command("env", env, "make, list or remove the environments of backends and runtimes")
     made.add_argument("action", choices=("sync", "list", "remove"))
     made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")
     made.add_argument("--device", default="auto", help="auto, cpu or cuda: which build to make (default: auto)")

@@ -37,6 +37,7 @@ def document(run: Path) -> dict[str, Any]:
         name: facts["uncompiled_mode"] for name, facts in told["backends"].items() if facts.get("uncompiled_mode")
     }
     options = told["options"]
+    portability, damaged = records.read_portability(run)
     return {
         "schema": records.SCHEMA_VERSION,
         "run": {
@@ -50,7 +51,8 @@ def document(run: Path) -> dict[str, Any]:
         "host": told["host"],
         "tasks": told["tasks"],
         "cells": figures.cells(found, uncompiled),
-        "warnings": warnings,
+        "warnings": warnings + damaged,
+        **({} if portability is None else {"portability": portability}),
     }
 
 

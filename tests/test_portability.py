@@ -212,3 +212,110 @@ def test_a_graph_is_cut_with_what_its_subgraphs_take(bench: Bench) -> None:
     ends = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])]
     model = helper.make_model(helper.make_graph(nodes, "g", entries, ends, [yes]))
     assert [node.op_type for node in surgery.ending_in(model, ["chosen"]).graph.node] == ["Neg", "If"]
+
+
+@pytest.fixture(scope="module")
+def small_run(crossframe: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("portable") / "run"
+    words = ("--no-parity", "--task", "circle", "--backend", "torch", "--preset", "quick", "--out", folder)
+    done = crossframe("run", *words)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_command_prints_and_leaves_the_matrix(small_run: Path, crossframe: Command) -> None:
+    words = ("--runtime", "onnxruntime,tract", "--reduced", "--ladder", "--format", "json")
+    done = crossframe("portability", small_run, *words)
+    assert done.returncode in (0, 1), done.stderr
+    document = json.loads(done.stdout)
+    cells = {(cell["exporter"], cell["variant"], cell["runtime"]): cell for cell in document["cells"]}
+    assert len(cells) == len(document["cells"]) == 2 * 3 * 2
+    for exporter in ("torch", "spec"):
+        for runtime in ("onnxruntime", "tract"):
+            cell = cells[exporter, "as exported", runtime]
+            assert cell["state"] == "pass", cell["reason"]
+            assert cell["checks"]["numbers"]["own_errors"] <= 10
+    (torch,) = [file for file in document["files"] if file["exporter"] == "torch"]
+    assert torch["own_inference"]["batch_64_p50_s"] > 0 and torch["provenance"]["opset"]["ai.onnx"] == 18
+    rungs = {each["exporter"]: each for each in document["ladder"]}
+    assert 18 in rungs["torch"]["written"] and rungs["spec"]["written"] == [*range(7, rungs["spec"]["written"][-1] + 1)]
+    assert rungs["spec"]["runtimes"]["onnxruntime"]["lowest"] == 7
+    lines = (small_run / "portability.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == document["cells"]
+    report = json.loads(crossframe("report", small_run, "--format", "json").stdout)  # validated as it is printed
+    assert report["portability"] == document["cells"]
+
+
+def test_every_format_shows_every_cell(small_run: Path, crossframe: Command) -> None:
+    words = ("portability", small_run, "--backend", "spec", "--runtime", "onnxruntime,reference_evaluator", "--opset")
+    rows = list(csv.DictReader(io.StringIO(crossframe(*words, "13,17", "--format", "csv").stdout)))
+    assert [(row["variant"], row["runtime"], row["state"]) for row in rows] == [
+        (f"opset {opset}", runtime, "pass") for opset in (13, 17) for runtime in ("onnxruntime", "reference_evaluator")
+    ]
+    markdown = crossframe(*words, "13", "--format", "md").stdout
+    assert "| circle | spec | opset 13 | pass | pass |" in markdown and "2 cells: 2 pass" in markdown
+    table = crossframe(*words, "13").stdout
+    assert table.count("pass") == 3 and "\x1b" not in table
+
+
+@pytest.mark.parametrize(
+    "words", [("--task", "nothing"), ("--runtime", "nothing"), ("--backend", "nothing"), ("gone",)]
+)
+def test_portability_names_what_does_not_exist(crossframe: Command, words: tuple[str, ...]) -> None:
+    done = crossframe("portability", *words)
+    assert done.returncode == 2 and words[-1] in done.stderr and not done.stdout
+
+
+def one_node(folder: Path, operator: str = "Relu", shape: list | None = None, domain: str = "") -> Path:
+    entry, end = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y"))
+    node = helper.make_node(operator, ["x"], ["y"], domain=domain)
+    opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    model = helper.make_model(helper.make_graph([node], "g", [entry], [end]), opset_imports=opsets, ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def test_check_compares_with_a_reference_or_with_the_evaluator(crossframe: Command, tmp_path: Path) -> None:
+    path, x = one_node(tmp_path, shape=["n", 4]), np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    done = crossframe("check", path, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert {cell["runtime"]: cell["state"] for cell in document["cells"]} == dict.fromkeys(RUNTIMES, "pass")
+    assert document["files"][0]["oracle"] == "reference_evaluator"
+    # Output -> the exit code.
+    for name, output, code in (("right", np.maximum(x, 0), 0), ("wrong", np.maximum(x, 0) + 1, 4)):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=output)
+        words = ("--reference", tmp_path / f"{name}.npz", "--runtime", "onnxruntime")
+        assert crossframe("check", path, *words).returncode == code
+
+
+# What is wrong with the file -> (how it is made, the exit code, a word of what is said).
+BAD = {
+    "no file": (lambda folder: folder / "gone.onnx", 2, "not a file"),
+    "not ONNX": (lambda folder: spoilt_copy(folder, "not a protobuf"), 1, "load: "),
+    "cut short": (lambda folder: spoilt_copy(folder, "truncated"), 1, "load: "),
+    "over 2 GB": (lambda folder: hole(folder), 1, "2 GiB"),
+    "no rank": (lambda folder: one_node(folder), 1, "nothing of its rank"),
+    "custom operator": (lambda folder: one_node(folder, "Fancy", ["n", 4], "my.own"), 1, "my.own"),
+}
+
+
+def spoilt_copy(folder: Path, name: str) -> Path:
+    path = one_node(folder, shape=["n", 4])
+    spoil(path, name)
+    return path
+
+
+def hole(folder: Path) -> Path:
+    """A file that says it is larger than a protobuf can be, and takes no room."""
+    with (folder / "huge.onnx").open("wb") as file:
+        file.truncate(2**31)
+    return folder / "huge.onnx"
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_check_says_what_is_wrong_with_a_file(crossframe: Command, tmp_path: Path, what: str) -> None:
+    make, code, word = BAD[what]
+    done = crossframe("check", make(tmp_path), "--runtime", "onnxruntime")
+    assert done.returncode == code, done.stderr
+    assert word in done.stdout + done.stderr and "Traceback" not in done.stderr

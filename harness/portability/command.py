@@ -64,13 +64,14 @@ def open_bench(folder: Path, names: list[str], cpus: list[int], timeout_s: float
 
 def sources(bench: Bench, run: Path, asked: Asked) -> list[Source]:
     """The files of the run, and the neutral writer's of each task, with the weights of its first job."""
-    jobs = files.jobs_of(run, asked.tasks, [name for name in asked.exporters if name != spec_onnx.NAME])
+    jobs = files.jobs_of(run, asked.tasks)
     if not jobs:
-        raise Usage(f"{run} has no float32 job that ended well of {', '.join(asked.tasks)} in these backends")
-    found = [Source(*pair) for pair in zip(jobs, bench.map(lambda job: file_of(bench, run, job), jobs))]
+        raise Usage(f"{run} has no float32 job of {', '.join(asked.tasks)} that ended well")
+    exported = [job for job in jobs if job["cell"]["backend"] in asked.exporters]
+    found = bench.map(lambda job: Source(job, file_of(bench, run, job)), exported)
     if spec_onnx.NAME in asked.exporters:
-        first = {source.made.subject.name: source for source in reversed(found)}.values()
-        found += bench.map(lambda source: Source(source.job, neutral(bench, run, source)), first)
+        first = {job["cell"]["task"]: job for job in reversed(jobs)}.values()
+        found += bench.map(lambda job: Source(job, neutral(bench, run, job)), first)
     order = {name: place for place, name in enumerate(asked.tasks)}
     return sorted(found, key=lambda source: order[source.made.subject.name])
 
@@ -81,9 +82,9 @@ def file_of(bench: Bench, run: Path, job: Job) -> Made:
     return variants.made(bench, subject, subject.path, AS_EXPORTED, exported)
 
 
-def neutral(bench: Bench, run: Path, source: Source) -> Made:
-    subject = source.made.subject
-    return variants.by_spec(bench, subject, run / "jobs" / source.job["job"], spec_onnx.OPSET, AS_EXPORTED)
+def neutral(bench: Bench, run: Path, job: Job) -> Made:
+    subject = files.of_job(run, job, bench.folder)
+    return variants.by_spec(bench, subject, run / "jobs" / job["job"], spec_onnx.OPSET, AS_EXPORTED)
 
 
 def again(bench: Bench, run: Path, source: Source, opsets: Iterable[int]) -> tuple[dict[int, Made], dict[str, Any]]:
