@@ -1,5 +1,8 @@
 """Exported files in real runtimes; and every way of spoiling a file, caught and named."""
 
+import csv
+import io
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +24,7 @@ from harness.portability.subject import Subject
 from harness.portability.variants import Made
 from tasks import discover as discover_tasks
 from tasks.spec import LSTM, SGD, Conv2D, Dense, Flatten, LastStep, MaxPool2D, ReLU, Task, initial_weights
+from tests.conftest import Command
 from tests.corruptions import FILES, MODELS, spoil
 
 FAULTY = Path(__file__).parent / "faulty_runtime"
