@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.messages import say
 
-DONE, USAGE, MISSING, GATE_TRIPPED = 0, 2, 3, 4
+DONE, USAGE, MISSING, GATE_TRIPPED, INTERRUPTED = 0, 2, 3, 4, 130
 RESULTS = Path("results")
 
 
@@ -347,7 +347,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--opset", action="extend", type=positives, default=[], metavar="N", help="export anew at these opsets"
     )
-    made.add_argument("--ladder", action="store_true", help="the lowest and highest opset of each file and runtime")
+    made.add_argument(
+        "--ladder", action="store_true", help="the lowest and highest opset; and the frameworks' own speed"
+    )
     made.add_argument("--reduced", action="store_true", help="in float16 and in int8 too")
     made = command("check", check, "where one ONNX file of your own runs, and how right")
     made.add_argument("model", metavar="MODEL.onnx")
@@ -373,6 +375,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DeviceMissing, DataError) as error:
         say(f"crossframe: {error}")
         return MISSING
+    except KeyboardInterrupt:  # `run`, which has something to keep, does not let it come here
+        say("interrupted")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -176,6 +176,43 @@ def test_fewer_bits_are_judged_by_the_measure(bench: Bench) -> None:
         assert (abs(record["checks"]["change"]) > verdict.METRIC_TOLERANCE) == ("accuracy" in str(record["reason"]))
 
 
+HONEST = {
+    "numbers": {"scaled": 1e-6, "own_errors": 2.0},
+    "metric": "accuracy",
+    "change": 0.0005,
+    "parts": 1e-7,
+    "decisions": {"labels": 9, "ties": 1, "flips": 0},
+    "inputs": {"zeros": 0.0, "large": 1e-6, "nan": "kept"},
+}
+# What a check finds -> a word of what is said.
+WRONG = {
+    "differ from the oracle's": {"numbers": {"scaled": 2e-4}},
+    "accuracy changes": {"change": -0.0015},
+    "labels differ": {"decisions": {"labels": 9, "ties": 1, "flips": 1}},
+    "in parts": {"parts": 2e-4},
+    "NaN": {"inputs": {"nan": "spread"}},
+}
+COSTLY = {
+    "12 times the framework's own": {"numbers": {"scaled": 1e-6, "own_errors": 12.0}},
+    "large inputs": {"inputs": {"large": 0.01}},
+}
+
+
+def test_every_check_can_turn_a_verdict() -> None:
+    whole = {"sets": {"batch_1": None, "batch_2": None}}
+    verdict.judge(HONEST)
+    assert not verdict.shortcomings(HONEST, whole) and not verdict.changed(HONEST)
+    for words, found in WRONG.items():
+        with pytest.raises(verdict.Wrong, match=words):
+            verdict.judge(HONEST | found)
+    for words, found in COSTLY.items():
+        (cost,) = verdict.shortcomings(HONEST | found, whole)
+        assert words in cost
+    (cost,) = verdict.shortcomings(HONEST, {"sets": {"batch_1": None, "batch_2": "refused"}})
+    assert cost == "runs at batch 1 alone: refused"
+    assert verdict.changed(HONEST | WRONG["accuracy changes"])
+
+
 def test_numbers_know_distance_ties_and_nan() -> None:
     want = np.array([[1.0, 2.0], [3.0, 3.0], [0.0, 5.0]])
     near = want.astype(np.float32)

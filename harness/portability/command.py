@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +53,16 @@ class Source:
     made: Made
 
 
-def open_bench(folder: Path, names: list[str], cpus: list[int], timeout_s: float) -> Bench:
+@contextmanager
+def open_bench(folder: Path, names: list[str], cpus: list[int], timeout_s: float) -> Iterator[Bench]:
     """The runtimes' environments, made where they are not there, each having passed its positive control."""
     known = runtimes.discover()
     ready, failed = make_all([known[name] for name in names], "cpu", {})
-    bench = Bench(folder, known, ready, failed, cpus, timeout_s)
-    bench.control()
-    for name, reason in bench.failed.items():
-        say(f"{name}: {reason}")
-    return bench
+    with Bench(folder, known, ready, failed, cpus, timeout_s) as bench:
+        bench.control()
+        for name, reason in bench.failed.items():
+            say(f"{name}: {reason}")
+        yield bench
 
 
 def sources(bench: Bench, run: Path, asked: Asked) -> list[Source]:
@@ -78,8 +81,9 @@ def sources(bench: Bench, run: Path, asked: Asked) -> list[Source]:
 
 def file_of(bench: Bench, run: Path, job: Job) -> Made:
     subject = files.of_job(run, job, bench.folder)
-    exported = {"state": job["verdict"]["onnx"]["export_s"] and "ok", "reason": job["verdict"]["onnx"]["reason"]}
-    return variants.made(bench, subject, subject.path, AS_EXPORTED, exported)
+    exported = job["verdict"]["onnx"]  # whose state also tells whether onnxruntime agreed, which is asked anew here
+    told = exported if exported["export_s"] is None else {"state": "ok"}
+    return variants.made(bench, subject, subject.path, AS_EXPORTED, told)
 
 
 def neutral(bench: Bench, run: Path, job: Job) -> Made:
@@ -96,6 +100,8 @@ def again(bench: Bench, run: Path, source: Source, opsets: Iterable[int]) -> tup
 
 def cells(bench: Bench, found: list[Made], names: list[str]) -> list[Record]:
     """A record for each file and runtime; what is wrong says where."""
+    pairs = [(made, name) for made in found for name in names]
+    done = count(1)
 
     def cell(pair: tuple[Made, str]) -> Record:
         made, runtime = pair
@@ -104,10 +110,11 @@ def cells(bench: Bench, found: list[Made], names: list[str]) -> list[Record]:
         record = bench.cell(made.subject, runtime)
         if record["state"] == "wrong":
             record["blame"] = blame(bench, made.subject, runtime)
-        say(f"{made.subject.name} {made.subject.exporter} {made.subject.variant} in {runtime}: {record['state']}")
+        what = f"{made.subject.name} {made.subject.exporter} {made.subject.variant} in {runtime}"
+        say(f"[{next(done)}/{len(pairs)}] {what}: {record['state']}")
         return record
 
-    return bench.map(cell, [(made, name) for made in found for name in names])
+    return bench.map(cell, pairs)
 
 
 def examine(run: Path, asked: Asked) -> Document:
