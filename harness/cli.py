@@ -255,7 +255,7 @@ def portability(arguments: argparse.Namespace) -> int:
     tasks, exporters, names = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
     folder = trained(arguments)
     records.read_run(folder)
-    depth = arguments.opset, arguments.ladder, arguments.reduced
+    depth = arguments.opset, arguments.routes, arguments.ladder, arguments.reduced
     cpus = sorted(os.sched_getaffinity(0))
     asked = command.Asked(tasks, exporters, names, *depth, arguments.timeout, cpus)
     document = command.examine(folder, asked)
@@ -347,6 +347,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--opset", action="extend", type=positives, default=[], metavar="N", help="export anew at these opsets"
     )
+    made.add_argument("--routes", action="store_true", help="by the further routes of exporters that have some, too")
     made.add_argument(
         "--ladder", action="store_true", help="the lowest and highest opset; and the frameworks' own speed"
     )

@@ -120,12 +120,12 @@ def train(model: Any, task: Task, data: Any) -> dict[str, Any]:
     return figures
 
 
-def export(model: Any, folder: Path, opset: int) -> dict[str, Any]:
+def export(model: Any, folder: Path, opset: int, route: str | None = None) -> dict[str, Any]:
     """The ONNX file, with a state of its own: a network that trains but does not export is still a result."""
     path = folder / "model.onnx"
     begin = time.perf_counter()
     try:
-        model.export_onnx(path, opset)
+        model.export_onnx(path, opset, *([route] if route else []))
     except Exception as error:
         traceback.print_exc()
         state = "unsupported" if type(error).__name__ == "Unsupported" else "failed"

@@ -265,26 +265,31 @@ def small_run(crossframe: Command, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_the_command_prints_and_leaves_the_matrix(small_run: Path, crossframe: Command) -> None:
-    words = ("--runtime", "onnxruntime,tract", "--reduced", "--ladder", "--format", "json")
+    words = ("--runtime", "onnxruntime,tract", "--reduced", "--routes", "--format", "json")
     done = crossframe("portability", small_run, *words)
     assert done.returncode in (0, 1), done.stderr
     document = json.loads(done.stdout)
     cells = {(cell["exporter"], cell["variant"], cell["runtime"]): cell for cell in document["cells"]}
-    assert len(cells) == len(document["cells"]) == 2 * 3 * 2
+    assert len(cells) == len(document["cells"]) == (2 * 3 + 1) * 2
     for exporter in ("torch", "spec"):
         for runtime in ("onnxruntime", "tract"):
             cell = cells[exporter, "as exported", runtime]
             assert cell["state"] == "pass", cell["reason"]
             assert cell["checks"]["numbers"]["own_errors"] <= 10
+    assert cells["torch", "route torchscript", "onnxruntime"]["state"] == "pass"
     (torch,) = [file for file in document["files"] if file["exporter"] == "torch"]
     assert torch["own_inference"]["batch_64_p50_s"] > 0 and torch["provenance"]["opset"]["ai.onnx"] == 18
-    rungs = {each["exporter"]: each for each in document["ladder"]}
-    assert 18 in rungs["torch"]["written"] and rungs["spec"]["written"] == [*range(7, rungs["spec"]["written"][-1] + 1)]
-    assert rungs["spec"]["runtimes"]["onnxruntime"]["lowest"] == 7
     lines = (small_run / "portability.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == document["cells"]
     report = json.loads(crossframe("report", small_run, "--format", "json").stdout)  # validated as it is printed
     assert report["portability"] == document["cells"]
+
+
+def test_the_ladder_is_climbed_from_the_command_line(small_run: Path, crossframe: Command) -> None:
+    words = ("--backend", "spec", "--runtime", "onnxruntime", "--ladder", "--format", "json")
+    (rungs,) = json.loads(crossframe("portability", small_run, *words).stdout)["ladder"]
+    assert rungs["written"] == [*range(7, onnx.defs.onnx_opset_version() + 1)]
+    assert rungs["runtimes"]["onnxruntime"]["lowest"] == 7
 
 
 def test_every_format_shows_every_cell(small_run: Path, crossframe: Command) -> None:

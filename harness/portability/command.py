@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from backends import discover
 from harness import records
 from harness.environments import make_all
 from harness.messages import say
@@ -21,8 +22,8 @@ from harness.portability import files, runtimes, spec_onnx, variants
 from harness.portability.blame import blame
 from harness.portability.ladder import OPSETS, ladder
 from harness.portability.matrix import Bench, Record, ended
-from harness.portability.subject import AS_EXPORTED, REDUCED
-from harness.portability.variants import Made
+from harness.portability.subject import AS_EXPORTED, REDUCED, Subject
+from harness.portability.variants import Made, Recipe
 
 SCHEMA_VERSION = 1
 CELL_FAILED, MISSING, GATE_TRIPPED = 1, 3, 4
@@ -39,6 +40,7 @@ class Asked:
     exporters: list[str]
     runtimes: list[str]
     opsets: list[int]
+    routes: bool
     ladder: bool
     reduced: bool
     timeout_s: float
@@ -91,11 +93,25 @@ def neutral(bench: Bench, run: Path, job: Job) -> Made:
     return variants.by_spec(bench, subject, run / "jobs" / job["job"], spec_onnx.OPSET, AS_EXPORTED)
 
 
-def again(bench: Bench, run: Path, source: Source, opsets: Iterable[int]) -> tuple[dict[int, Made], dict[str, Any]]:
-    """The source's network exported anew at each opset; and the framework's own inference, set -> seconds."""
-    python = records.read_run(run)["options"]["python"].get(source.made.subject.exporter)
+def recipes(subject: Subject, asked: Asked) -> dict[str, Recipe]:
+    """Variant -> opset and route, of what is to be exported anew."""
+    opsets = sorted({*asked.opsets, *(OPSETS if asked.ladder else ())})
+    found: dict[str, Recipe] = {f"opset {opset}": (opset, None) for opset in opsets}
+    if asked.routes and subject.exporter != spec_onnx.NAME:
+        facts = discover()[subject.exporter].facts
+        found |= {f"route {route}": (facts["onnx_opset"], route) for route in facts.get("onnx_routes", [])[1:]}
+    return found
+
+
+def again(bench: Bench, run: Path, source: Source, asked: Asked) -> tuple[dict[str, Made], dict[str, Any]]:
+    """The source's network exported anew: (variant -> file, the framework's own inference: set -> seconds)."""
+    subject = source.made.subject
+    wanted = recipes(subject, asked)
+    if not wanted:
+        return {}, {}
+    python = records.read_run(run)["options"]["python"].get(subject.exporter)
     job, mode = run / "jobs" / source.job["job"], source.job["cell"]["mode"]
-    return variants.exports(bench, source.made.subject, job, mode, python and Path(python), opsets)
+    return variants.exports(bench, subject, job, mode, python and Path(python), wanted)
 
 
 def cells(bench: Bench, found: list[Made], names: list[str]) -> list[Record]:
@@ -124,27 +140,23 @@ def examine(run: Path, asked: Asked) -> Document:
     rungs: list[dict[str, Any]] = []
     with open_bench(folder, asked.runtimes, asked.cpus, asked.timeout_s) as bench:
         found = sources(bench, run, asked)
-        made = [source.made for source in found]
-        own: dict[int, dict[str, Any]] = {}
-        if asked.opsets or asked.ladder:
-            wanted = sorted({*asked.opsets, *(OPSETS if asked.ladder else ())})
-            exported = bench.map(lambda source: again(bench, run, source, wanted), found)
-            own = {number: times for number, (_, times) in enumerate(exported)}
-            if asked.opsets:
-                made = [anew[opset] for anew, _ in exported for opset in asked.opsets]
+        exported = bench.map(lambda source: again(bench, run, source, asked), found)
+        variant_names = [f"opset {opset}" for opset in asked.opsets]
+        made = [anew[name] for anew, _ in exported for name in variant_names] or [source.made for source in found]
+        made += [each for anew, _ in exported for name, each in anew.items() if name.startswith("route")]
         if asked.reduced:
             whole = [source.made.subject for source in found if source.made.reason is None]
-            made += bench.map(
-                lambda pair: variants.reduced(bench, *pair), [(s, kind) for s in whole for kind in REDUCED]
-            )
+            kinds = [(subject, kind) for subject in whole for kind in REDUCED]
+            made += bench.map(lambda pair: variants.reduced(bench, *pair), kinds)
         told = cells(bench, made, asked.runtimes)
         if asked.ladder:
-            rungs = bench.map(lambda pair: ladder(bench, pair[0], asked.runtimes), exported)
+            steps = [{opset: anew[f"opset {opset}"] for opset in OPSETS} for anew, _ in exported]
+            rungs = bench.map(lambda made: ladder(bench, made, asked.runtimes), steps)
     document = {
         "schema": SCHEMA_VERSION,
         "name": run.name,
         "at_a_time": len(asked.cpus),
-        "files": [file_told(run, source, own.get(number, {})) for number, source in enumerate(found)],
+        "files": [file_told(run, source, own) for source, (_, own) in zip(found, exported)],
         "cells": told,
         "ladder": rungs,
     }

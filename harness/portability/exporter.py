@@ -1,7 +1,7 @@
 """One backend exporting one trained network again: `python -m harness.portability.exporter JOB`.
 
-Runs in the backend's own environment. Exports at each opset asked for, each with a state of its own, and measures the
-framework's own inference on as many processors as a cell has. Imports NumPy, its backend, and no more.
+Runs in the backend's own environment. Exports at each opset and by each route asked for, each with a state of its own,
+and measures the framework's own inference on as many processors as a cell has. Imports NumPy, its backend, and no more.
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
         samples(lambda x=x: model.predict(x), model.sync, 2, 0.05, 50)  # type: ignore[misc] # compile and warm up
         measures["infer_samples_s"][name] = samples(lambda x=x: model.predict(x), model.sync, 3, job["time_s"], 500)  # type: ignore[misc]
     measures["exports"] = {}
-    for opset in job["opsets"]:
-        at = folder / f"opset-{opset}"
-        at.mkdir(exist_ok=True)
-        measures["exports"][opset] = export(model, at, opset)
+    for name, (opset, route) in job["exports"].items():
+        place(folder, name).parent.mkdir(exist_ok=True)
+        measures["exports"][name] = export(model, place(folder, name).parent, opset, route)
+
+
+def place(folder: Path, variant: str) -> Path:
+    """Where a variant's file goes."""
+    return folder / variant.replace(" ", "-") / "model.onnx"
 
 
 if __name__ == "__main__":

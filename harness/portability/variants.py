@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,17 @@ from typing import Any
 import onnx
 
 from backends import discover
-from harness.environments import make
+from harness.environments import EnvironmentFailed, make
 from harness.launch import launch
 from harness.portability import files, spec_onnx
+from harness.portability.exporter import place
 from harness.portability.matrix import TIME_S, TIMED, Bench
 from harness.portability.subject import Subject
 from tasks.spec import to_json
 
 TIMEOUT_S = 900
+
+Recipe = tuple[int, str | None]  # the opset, and which of its ways the exporter shall go; None: its first
 
 
 @dataclass(frozen=True)
@@ -30,35 +32,38 @@ class Made:
 
 
 def exports(
-    bench: Bench, subject: Subject, job: Path, mode: str, python: Path | None, opsets: Iterable[int]
-) -> tuple[dict[int, Made], dict[str, list[float]]]:
-    """(opset -> file, the framework's own inference: set -> seconds), all of it in one process of its backend."""
+    bench: Bench, subject: Subject, job: Path, mode: str, python: Path | None, wanted: dict[str, Recipe]
+) -> tuple[dict[str, Made], dict[str, list[float]]]:
+    """(variant -> file, the framework's own inference: set -> seconds), all of it in one process of its backend."""
     if subject.exporter == spec_onnx.NAME:
-        return {opset: by_spec(bench, subject, job, opset, f"opset {opset}") for opset in opsets}, {}
-    backend, opsets = discover()[subject.exporter], list(opsets)
+        return {name: by_spec(bench, subject, job, opset, name) for name, (opset, _) in wanted.items()}, {}
+    backend = discover()[subject.exporter]
     folder = bench.folder / "exports" / subject.key
-    with bench.processor() as cpu:
-        asked = {
-            "module": backend.module,
-            "task": to_json(subject.task),
-            "outputs": str((job / "outputs.npz").resolve()),
-            "feeds": str(subject.feeds.resolve()),
-            "mode": mode,
-            "precision": "float32",
-            "timed": TIMED,
-            "time_s": TIME_S,
-            "opsets": opsets,
-            "cpus": [cpu],
-        }
+    asked = {
+        "module": backend.module,
+        "task": to_json(subject.task),
+        "outputs": str((job / "outputs.npz").resolve()),
+        "feeds": str(subject.feeds.resolve()),
+        "mode": mode,
+        "precision": "float32",
+        "timed": TIMED,
+        "time_s": TIME_S,
+        "exports": wanted,
+    }
+    try:
         interpreter = python or make(backend, "cpu").python
-        outcome = launch(interpreter, backend, asked, folder, TIMEOUT_S, "harness.portability.exporter")
-    if outcome.state != "ok":
-        return {opset: Made(subject, outcome.reason) for opset in opsets}, {}
-    told = outcome.measures["exports"]
-    return {
-        opset: made(bench, subject, folder / f"opset-{opset}" / "model.onnx", f"opset {opset}", told[str(opset)])
-        for opset in opsets
-    }, outcome.measures["infer_samples_s"]
+        with bench.processor() as cpu:
+            program = "harness.portability.exporter"
+            outcome = launch(interpreter, backend, {**asked, "cpus": [cpu]}, folder, TIMEOUT_S, program)
+        told = outcome.measures["exports"] if outcome.state == "ok" else dict.fromkeys(wanted, failed(outcome.reason))
+    except EnvironmentFailed as error:
+        return {name: Made(replace(subject, variant=name), str(error)) for name in wanted}, {}
+    found = {name: made(bench, subject, place(folder, name), name, told[name]) for name in wanted}
+    return found, outcome.measures.get("infer_samples_s", {})
+
+
+def failed(reason: str | None) -> dict[str, Any]:
+    return {"state": "failed", "reason": reason}
 
 
 def by_spec(bench: Bench, subject: Subject, job: Path, opset: int, variant: str) -> Made:
