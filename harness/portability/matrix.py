@@ -143,16 +143,16 @@ class Bench:
             else:
                 why = None
         if outcome.state != "ok":
-            return record | ended(*failed)
+            return record | ended(*failed, outcome)
         return record | verdict.examine(subject, outcome.measures, outputs, why) | measured(outcome)
 
     def matrix(self, subjects: list[Subject], names: list[str]) -> list[Record]:
         return self.map(lambda pair: self.cell(*pair), [(subject, name) for subject in subjects for name in names])
 
 
-def ended(state: str, stage: str, reason: str) -> Record:
+def ended(state: str, stage: str, reason: str, outcome: Outcome | None = None) -> Record:
     """What a cell that left no outputs says."""
-    return {"state": state, "stage": stage, "reason": reason, "costs": [], "checks": {}} | measured(None)
+    return {"state": state, "stage": stage, "reason": reason, "costs": [], "checks": {}} | measured(outcome)
 
 
 def measured(outcome: Outcome | None) -> Record:

@@ -19,7 +19,27 @@ from harness.worker import main
 
 def float16(path: Path, to: Path) -> None:
     """Weights and arithmetic in float16, inputs and outputs as before."""
-    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), to)
+    model = convert_float_to_float16(onnx.load(path), keep_io_types=True)
+    ordered(model.graph)
+    onnx.save(model, to)
+
+
+def ordered(graph: onnx.GraphProto) -> None:
+    """Every node behind those that it needs: the tool puts its casts last, which the standard forbids."""
+    makes = {name: node for node in graph.node for name in node.output}
+    found: list[onnx.NodeProto] = []
+    waiting = list(reversed(graph.node))
+    done: set[str] = set()
+    while waiting:
+        node = waiting[-1]
+        needed = [makes[name] for name in node.input if name in makes and name not in done]
+        if needed:
+            waiting += needed
+        elif waiting.pop().output[0] not in done:
+            found.append(node)
+            done |= set(node.output)
+    del graph.node[:]
+    graph.node.extend(found)
 
 
 def int8(path: Path, to: Path) -> None:

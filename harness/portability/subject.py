@@ -66,7 +66,8 @@ def of_layers(task: Task, operators: dict[str, int]) -> list[str]:
     """Where the file says in many operators what the task says in one layer."""
     recurrent = sum(isinstance(layer, LSTM) for layer in task.layers)
     found = []
-    if recurrent and operators.get("LSTM", 0) < recurrent:
+    # The quantized one is an LSTM too.
+    if sum(operators.get(name, 0) for name in ("LSTM", "DynamicQuantizeLSTM")) < recurrent:
         loops = [f"a {name}" for name in ("Loop", "Scan") if name in operators]
         found.append(f"its LSTM is {loops[0] if loops else f'unrolled into {sum(operators.values())} nodes'}")
     # ONNX's LSTM wants its steps first, which costs two; nothing else wants any.
