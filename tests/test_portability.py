@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from harness.environments import Environment
-from harness.portability import command, files, numbers, runtimes, spec_onnx, surgery, variants, verdict
+from harness.portability import command, files, numbers, runtimes, spec_onnx, structure, surgery, variants, verdict
 from harness.portability.ladder import ladder
 from harness.portability.matrix import Bench
 from harness.portability.reference import HELD_OUT, of_task
@@ -333,6 +333,28 @@ def test_check_compares_with_a_reference_or_with_the_evaluator(crossframe: Comma
         np.savez(tmp_path / f"{name}.npz", x=x, y=output)
         words = ("--reference", tmp_path / f"{name}.npz", "--runtime", "onnxruntime")
         assert crossframe("check", path, *words).returncode == code
+
+
+def test_check_asks_the_evaluator_whatever_runtime_is_named(crossframe: Command, tmp_path: Path) -> None:
+    done = crossframe("check", one_node(tmp_path, shape=["n", 4]), "--runtime", "tract", "--format", "json")
+    document = json.loads(done.stdout)
+    assert document["files"][0]["oracle"] == "reference_evaluator"
+    assert [(cell["runtime"], cell["state"]) for cell in document["cells"]] == [("tract", "pass")]
+
+
+def test_what_was_compared_with_nothing_does_not_pass(bench: Bench) -> None:
+    subject = subject_of(bench, SMALL["images"])
+    (record,) = bench.matrix(
+        [replace(subject, reference=replace(subject.reference, wanted={}), targets=None)], ["tract"]
+    )
+    assert record["state"] == "degraded" and "compared with nothing" in record["reason"]
+
+
+@pytest.mark.parametrize("location", ["../weights.bin", "/etc/passwd", "inner/../../weights.bin", "link/passwd"])
+def test_weights_may_not_leave_the_folder(tmp_path: Path, location: str) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    assert structure.leaves(tmp_path, location)
+    assert not structure.leaves(tmp_path, "inner/weights.bin")
 
 
 # What is wrong with the file -> (how it is made, the exit code, a word of what is said).

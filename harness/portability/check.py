@@ -92,7 +92,7 @@ def examine(path: Path, archive: Path | None, folder: Path, names: list[str], cp
     laid = files.lay(path, told, folder / "file")
     subject = Subject(told["provenance"]["producer"] or "unknown", path.stem, laid, feeds, found, told=told)
     oracle = "the reference" if archive else None
-    with open_bench(folder, names, cpus, s) as bench:
+    with open_bench(folder, list(dict.fromkeys([*names, *ORACLES])), cpus, s) as bench:
         if archive is None and not told["external"]["outside"]:
             subject, oracle = with_oracle(bench, subject)
         found_cells = cells(bench, [Made(subject, None)], names)

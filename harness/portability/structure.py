@@ -48,8 +48,8 @@ def external(model: ModelProto) -> list[str]:
 
 
 def leaves(folder: Path, location: str) -> bool:
-    """Whether a path in a file points out of its folder, by its words or by a link."""
-    return not (folder / location).resolve().is_relative_to(folder.resolve())
+    """Whether a path in a file points out of its folder, by its words or by a link; one from the root always does."""
+    return Path(location).is_absolute() or not (folder / location).resolve().is_relative_to(folder.resolve())
 
 
 def signature(values: Any) -> list[dict[str, Any]]:

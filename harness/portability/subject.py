@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ class Subject:
 
     @property
     def key(self) -> str:
-        return f"{self.name}-{self.exporter}-{self.variant.replace(' ', '-')}"
+        """A folder's name; a stranger's file may say anything of where it comes from."""
+        return "-".join(re.sub(r"[^\w.]+", "-", part)[:40] for part in (self.name, self.exporter, self.variant))
 
     def oracle(self) -> np.ndarray:
         """The oracle's first output for every sample, in order."""
