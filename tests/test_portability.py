@@ -15,7 +15,18 @@ import pytest
 from onnx import TensorProto, helper
 
 from harness.environments import Environment
-from harness.portability import command, files, numbers, runtimes, spec_onnx, structure, surgery, variants, verdict
+from harness.portability import (
+    command,
+    files,
+    numbers,
+    runtimes,
+    show,
+    spec_onnx,
+    structure,
+    surgery,
+    variants,
+    verdict,
+)
 from harness.portability.ladder import ladder
 from harness.portability.matrix import Bench
 from harness.portability.reference import HELD_OUT, of_task
@@ -310,6 +321,27 @@ def test_every_format_shows_every_cell(small_run: Path, crossframe: Command) -> 
 def test_portability_names_what_does_not_exist(crossframe: Command, words: tuple[str, ...]) -> None:
     done = crossframe("portability", *words)
     assert done.returncode == 2 and words[-1] in done.stderr and not done.stdout
+
+
+def test_notes_tell_blame_ladder_and_nan() -> None:
+    cell = {
+        "task": "t",
+        "exporter": "e",
+        "variant": "as exported",
+        "runtime": "r",
+        "state": "wrong",
+        "stage": "compare",
+    }
+    cell |= {"reason": "off", "checks": {"inputs": {"nan": "swallowed"}}}
+    cell["blame"] = {"node": "lstm1", "why": "the file itself", "reproducer": "model.onnx"}
+    rungs = {"task": "t", "exporter": "e", "written": [7, 8, 9, 12], "runtimes": {"r": {"lowest": 8, "highest": 12}}}
+    rungs["runtimes"]["s"] = {"lowest": None, "highest": None}
+    document = {"cells": [cell], "files": [], "ladder": [rungs], "at_a_time": 2}
+    said = "\n".join(show.notes(document))
+    assert "1 cells: 1 wrong" in said and "t e as exported in r: wrong: off" in said
+    assert "parts from the oracle at lstm1: the file itself; reproducer: model.onnx" in said
+    assert "writes 7-9, 12; r 8 to 12, s none" in said
+    assert "a sample of NaN comes out as a number in r: t e" in said
 
 
 def one_node(folder: Path, operator: str = "Relu", shape: list | None = None, domain: str = "") -> Path:

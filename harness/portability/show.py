@@ -45,6 +45,11 @@ def notes(document: Document) -> list[str]:
             reasons.setdefault(key, []).append(cell["runtime"])
     lines += [f"{what} in {', '.join(where)}: {why}" for (what, why), where in reasons.items()]
     lines += [f"{c['task']} {c['exporter']} in {c['runtime']}: {blamed(c)}" for c in cells if c["blame"]]
+    swallowed: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell["checks"].get("inputs", {}).get("nan") == "swallowed":
+            swallowed.setdefault(cell["runtime"], []).append(f"{cell['task']} {cell['exporter']}")
+    lines += [f"a sample of NaN comes out as a number in {name}: {', '.join(of)}" for name, of in swallowed.items()]
     for rungs in document["ladder"]:
         spans = ", ".join(f"{name} {span(found)}" for name, found in rungs["runtimes"].items())
         lines.append(f"opsets of {rungs['task']} {rungs['exporter']}: writes {ranges(rungs['written'])}; {spans}")
