@@ -68,7 +68,10 @@ class Model(Protocol):
         """What `save` wrote, exactly."""
 
     def export_onnx(self, path: Path, opset: int) -> None:
-        """The network as one ONNX file, batch axis free, by the framework's own exporter."""
+        """The network as one ONNX file, batch axis free, by the framework's own exporter.
+
+        A backend that names several `onnx_routes` in its backend.toml takes one of them as a third argument.
+        """
 
     def placement(self) -> str:
         """Where the parameters really are, read back from one of them: `cpu`, `cuda:0`."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.messages import say
 
-DONE, USAGE, MISSING, GATE_TRIPPED = 0, 2, 3, 4
+DONE, USAGE, MISSING, GATE_TRIPPED, INTERRUPTED = 0, 2, 3, 4, 130
 RESULTS = Path("results")
 
 
@@ -94,6 +94,13 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="BACKEND=PATH",
         help="an interpreter to use as it is",
     )
+
+
+def add_runtimes(parser: argparse.ArgumentParser) -> None:
+    """Where to load files and how to print what comes of it, shared by `portability` and `check`."""
+    parser.add_argument("--runtime", action="extend", type=words, default=[], metavar="NAME", help="default: all")
+    parser.add_argument("--timeout", type=positive, default=120, metavar="S", help="seconds a cell may take")
+    parser.add_argument("--format", choices=("table", "json", "csv", "md"), default="table")
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -226,13 +233,14 @@ def decide(arguments: argparse.Namespace) -> int:
 
 
 def env(arguments: argparse.Namespace) -> int:
-    from backends import discover
+    from backends import Backend, discover
     from harness import environments
     from harness.host import resolve_device
     from harness.plan import chosen
+    from harness.portability import runtimes
 
-    found = discover()
-    names = chosen("backend", arguments.backend or list(found), list(found))
+    found: dict[str, Backend] = {**discover(), **runtimes.discover()}
+    names = chosen("backend or runtime", arguments.backend or list(found), list(found))
     if arguments.action == "list":
         rows = environments.listing({name: found[name] for name in names})
         for row in rows:
@@ -264,6 +272,74 @@ def selftest(arguments: argparse.Namespace) -> int:
     told = examiner.examine(names, candidate, arguments.pairs, arguments.tries, cpus, device)
     print(json.dumps(told, indent=1) + "\n" if arguments.json else examiner.as_text(told), end="")
     return GATE_TRIPPED if examiner.failed(told) else DONE
+
+
+def trained(arguments: argparse.Namespace) -> Path:
+    """The run to look at: the one named, or a quick one made now of what was asked for."""
+    from harness import run as running
+    from harness.plan import make_plan
+
+    if arguments.run:
+        return Path(arguments.run)
+    tasks = [f"--task={name}" for name in arguments.task]
+    backends = [f"--backend={name}" for name in arguments.backend if name != "spec"]
+    made = make_plan(options_of(parser().parse_args(["run", "--preset", "quick", "--no-parity", *tasks, *backends])))
+    folder = new_folder(None, "quick")
+    running.start(made, folder)
+    if running.interruptible(made, folder, set()) == running.INTERRUPTED:
+        raise SystemExit(running.INTERRUPTED)
+    return folder
+
+
+def portability(arguments: argparse.Namespace) -> int:
+    from backends import discover as discover_backends
+    from harness import records
+    from harness.plan import chosen
+    from harness.portability import command, runtimes, show, spec_onnx
+    from tasks import discover as discover_tasks
+
+    exporting = [name for name, backend in discover_backends().items() if "install" in backend.facts]
+    asked_or_all = (
+        ("task", arguments.task, list(discover_tasks())),
+        ("exporter", arguments.backend, [*exporting, spec_onnx.NAME]),
+        ("runtime", arguments.runtime, list(runtimes.discover())),
+    )
+    tasks, exporters, names = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
+    folder = trained(arguments)
+    records.read_run(folder)
+    depth = arguments.opset, arguments.routes, arguments.ladder, arguments.reduced
+    cpus = sorted(os.sched_getaffinity(0))
+    asked = command.Asked(tasks, exporters, names, *depth, arguments.timeout, cpus)
+    document = command.examine(folder, asked)
+    print(show.FORMATS[arguments.format](document), end="")
+    say(f"left in {folder / 'portability.json'}, cells in portability.jsonl")
+    return command.exit_code(document["cells"])
+
+
+def check(arguments: argparse.Namespace) -> int:
+    from harness.plan import Usage, chosen
+    from harness.portability import check as examiner
+    from harness.portability import command, files, runtimes, show
+
+    path = Path(arguments.model)
+    if not path.is_file():
+        raise Usage(f"{path} is not a file")
+    names = chosen("runtime", arguments.runtime or list(runtimes.discover()), list(runtimes.discover()))
+    folder = new_folder(None, f"check-{path.stem}")
+    archive = Path(arguments.reference) if arguments.reference else None
+    blames: list[Any] = []
+    try:
+        cpus = sorted(os.sched_getaffinity(0))
+        document = examiner.examine(path, archive, folder, names, cpus, arguments.timeout)
+        blames = [cell["blame"] for cell in document["cells"] if cell["blame"]]
+    except files.Unreadable as error:
+        say(f"crossframe: {path}: {error}")
+        return command.CELL_FAILED
+    finally:
+        if not blames:  # a reproducer is all that is worth keeping
+            shutil.rmtree(folder)
+    print(show.FORMATS[arguments.format](document), end="")
+    return command.exit_code(document["cells"])
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -344,6 +420,30 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tries", type=int, default=5, metavar="N", help="pairs with one slowed by 5 %% (default: 5)")
     made.add_argument("--device", default="auto")
     made.add_argument("--json", action="store_true")
+
+    made = command("env", env, "make, list or remove the environments of backends and runtimes")
+    made.add_argument("action", choices=("sync", "list", "remove"))
+    made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")
+    made.add_argument("--device", default="auto", help="auto, cpu or cuda: which build to make (default: auto)")
+    made = command("portability", portability, "where the exported files really run, how right and how fast")
+    made.add_argument("run", nargs="?", metavar="RUN", help="the folder of a run (default: a quick one, made now)")
+    made.add_argument("--task", action="extend", type=words, default=[], metavar="NAME", help="default: all")
+    made.add_argument(
+        "--backend", action="extend", type=words, default=[], metavar="NAME", help="exporters, or spec; default: all"
+    )
+    add_runtimes(made)
+    made.add_argument(
+        "--opset", action="extend", type=positives, default=[], metavar="N", help="export anew at these opsets"
+    )
+    made.add_argument("--routes", action="store_true", help="by the further routes of exporters that have some, too")
+    made.add_argument(
+        "--ladder", action="store_true", help="the lowest and highest opset; and the frameworks' own speed"
+    )
+    made.add_argument("--reduced", action="store_true", help="in float16 and in int8 too")
+    made = command("check", check, "where one ONNX file of your own runs, and how right")
+    made.add_argument("model", metavar="MODEL.onnx")
+    made.add_argument("--reference", metavar="IO.npz", help="inputs and outputs by their names (default: drawn inputs)")
+    add_runtimes(made)
     made = command("doctor", doctor, "what this machine has and lacks")
     made.add_argument("--json", action="store_true")
     return top
@@ -364,6 +464,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DeviceMissing, DataError) as error:
         say(f"crossframe: {error}")
         return MISSING
+    except KeyboardInterrupt:  # `run`, which has something to keep, does not let it come here
+        say("interrupted")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def import_path(backend: Backend) -> Path:
     The site-packages of an installed Crossframe can't be put on a worker's path: its NumPy would hide the worker's.
     """
     packages = [ROOT / name for name in ("tasks", "backends", "harness")]
-    if backend.folder.parent != ROOT / "backends":
+    if backend.top_level not in packages:
         packages.append(backend.top_level)
     key = hashlib.sha256("\n".join(map(str, packages)).encode()).hexdigest()[:12]
     folder = cache() / "path" / key

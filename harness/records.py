@@ -83,6 +83,17 @@ def read_run(run: Path) -> dict[str, Any]:
     return told
 
 
+def read_portability(run: Path) -> tuple[list[dict[str, Any]] | None, list[str]]:
+    """(the cells that `crossframe portability` left, warnings); None where it was not asked."""
+    path = run / "portability.json"
+    try:
+        return json.loads(path.read_text())["cells"], []
+    except FileNotFoundError:
+        return None, []
+    except (ValueError, KeyError, TypeError) as error:
+        return None, [f"{path} is damaged and left out: {error}"]
+
+
 def read_with_warnings(run: Path) -> list[dict[str, Any]]:
     """The records; what is damaged is named on stderr."""
     records, warnings = read(run)

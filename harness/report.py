@@ -39,6 +39,7 @@ def document(run: Path) -> dict[str, Any]:
     }
     options = told["options"]
     cells = figures.cells(found, uncompiled)
+    portability, damaged = records.read_portability(run)
     return {
         "schema": records.SCHEMA_VERSION,
         "run": {
@@ -55,7 +56,8 @@ def document(run: Path) -> dict[str, Any]:
         "cells": cells,
         "comparisons": ranking.rank(cells, found),
         "receipts": fairness.receipts(found),
-        "warnings": warnings + machine.warnings(found, told["host"]),
+        "warnings": warnings + damaged + machine.warnings(found, told["host"]),
+        **({} if portability is None else {"portability": portability}),
     }
 
 

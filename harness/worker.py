@@ -111,12 +111,12 @@ def train(model: Any, task: Task, data: Any) -> dict[str, Any]:
     return figures
 
 
-def export(model: Any, folder: Path, opset: int) -> dict[str, Any]:
+def export(model: Any, folder: Path, opset: int, route: str | None = None) -> dict[str, Any]:
     """The ONNX file, with a state of its own: a network that trains but does not export is still a result."""
     path = folder / "model.onnx"
     begin = time.perf_counter()
     try:
-        model.export_onnx(path, opset)
+        model.export_onnx(path, opset, *([route] if route else []))
     except Exception as error:
         traceback.print_exc()
         state = "unsupported" if type(error).__name__ == "Unsupported" else "failed"
@@ -158,7 +158,8 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     measures["device_peak_bytes"] = model.device_peak_bytes()
     outputs, trained = predict(model, data["x_test"]), model.weights()
     after = {f"after_first_epoch/{name}": value for name, value in measures.pop("after_first_epoch").items()}
-    np.savez(folder / "outputs.npz", outputs=outputs, **after)
+    kept = {f"weights/{name}": value for name, value in trained.items()}
+    np.savez(folder / "outputs.npz", outputs=outputs, **after, **kept)
 
     model.save(folder / "checkpoint")
     files = [file for file in (folder / "checkpoint").rglob("*") if file.is_file()]

@@ -13,7 +13,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(STRANGER)}
+    """With the stranger installed, and the checkout that these tests lie in before any other that is."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(STRANGER.parent.parent), str(STRANGER)))}
 
 
 @pytest.fixture(scope="session")

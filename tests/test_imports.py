@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backends import discover
+from harness.portability.runtimes import discover as discover_runtimes
 
 ROOT = Path(__file__).parent.parent
 STANDARD = set(sys.stdlib_module_names) | {"__future__"}
@@ -21,7 +22,13 @@ WORKER_SIDE = (
     "readback.py",
     "quality.py",
     "__init__.py",
+    "portability/__init__.py",
+    "portability/cell.py",
+    "portability/exporter.py",
+    "portability/runtimes/__init__.py",
 )
+HEAVY = {"opencv": "cv2", "openvino": "openvino", "tract": "tract"}  # runtime -> its package
+RUNTIMES = {"onnxruntime": "onnxruntime", "reference_evaluator": "onnx", **HEAVY}
 
 
 def imported(file: Path) -> set[str]:
@@ -81,10 +88,23 @@ def test_what_a_worker_imports_needs_only_numpy(name: str) -> None:
     assert top(imported(ROOT / "harness" / name)) <= STANDARD | {"numpy", "tasks", "harness", "backends"}
 
 
-@pytest.mark.parametrize("package, home", [("plotly", "page.py"), ("onnxruntime", "judge.py")])
-def test_heavy_packages_have_one_home(package: str, home: str) -> None:
-    users = [file.name for file in files("harness") if package in top(imported(file))]
-    assert users == [home]
+@pytest.mark.parametrize("name", discover_runtimes())
+def test_a_runtime_imports_its_own_package_alone(name: str) -> None:
+    for file in files(f"harness/portability/runtimes/{name}"):
+        assert top(imported(file)) == {"__future__", "numpy", RUNTIMES[name]}
+
+
+@pytest.mark.parametrize(
+    "package, homes",
+    [
+        ("plotly", ["page.py"]),
+        ("onnxruntime", ["judge.py", "portability/reduce.py", "portability/runtimes/onnxruntime/__init__.py"]),
+        *((package, [f"portability/runtimes/{name}/__init__.py"]) for name, package in HEAVY.items()),
+    ],
+)
+def test_heavy_packages_have_few_homes(package: str, homes: list[str]) -> None:
+    users = [str(file.relative_to(ROOT / "harness")) for file in files("harness") if package in top(imported(file))]
+    assert users == homes
 
 
 def test_no_runnable_file_lies_in_backends() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from backends.contract import Batch, Unsupported
+from backends.mxnet.finish import OPSET, finished, folded
 from backends.mxnet.network import LOSSES, Evaluate, addresses, build
 from backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
 from tasks import spec
@@ -20,7 +21,6 @@ from tasks.spec import Arrays, Task
 
 MODES = ("hybrid", "imperative")
 PRECISIONS = ("float32", "float64")
-OPSET = 13  # the newest that the exporter knows
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
@@ -135,7 +135,7 @@ class Model:
             dynamic=True,
             dynamic_input_shapes=[shape],
         )
-        onnx.save(finished(onnx.load(path), self.task), path)
+        onnx.save(folded(finished(onnx.load(path), self.task)), path)
 
     def placement(self) -> str:
         device = self.weight_arrays[0].context
@@ -151,19 +151,3 @@ class Model:
             "float32_products": "float32" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0" else None,
             "onednn": features.is_enabled("MKLDNN"),
         }
-
-
-def finished(model: onnx.ModelProto, task: Task) -> onnx.ModelProto:
-    """What the exporter leaves undone: no operator and no weight is touched."""
-    graph = model.graph
-    # It writes opset 13, but stamps the newest that the installed onnx has, where Split is another operator.
-    model.opset_import[0].version, model.ir_version = OPSET, 7
-    # It lists weights as inputs too, so that no runtime may take them for constants.
-    for weight in [entry for entry in graph.input if entry.name != "x"]:
-        graph.input.remove(weight)
-    # It cannot name the output, nor say more of its shape than the rank.
-    last = next(node for node in graph.node if graph.output[0].name in node.output)
-    last.output[0] = "y"
-    kind = graph.output[0].type.tensor_type.elem_type
-    graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", kind, ["batch", *task.output_shape()]))
-    return model

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from backends.contract import Batch, Unsupported
+from backends.torch.exporters import ROUTES
 from backends.torch.network import LOSSES, addresses, build
 from backends.torch.optimizers import OPTIMIZERS, schedule
 from tasks.spec import Arrays, Task
@@ -105,27 +106,14 @@ class Model:
             self.schedule.load_state_dict(saved["schedule"])
 
     @torch.inference_mode()  # without gradients to trace, an LSTM takes less than half of the time
-    def export_onnx(self, path: Path, opset: int) -> None:
+    def export_onnx(self, path: Path, opset: int, route: str = "dynamo") -> None:
         network = copy.deepcopy(self.network).cpu().eval()  # a copy: the exporter rebinds an LSTM's weights
         # A batch of 2, since the exporter takes an axis of size 1 for a constant.
         example = torch.zeros(2, *self.task.input_shape, dtype=self.dtype)
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # each export says that torchvision is not installed
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about torch's own use of what it deprecates
-            program = torch.onnx.export(
-                network,
-                (example,),
-                input_names=["x"],
-                output_names=["y"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                opset_version=opset,
-                dynamo=True,
-                verbose=False,
-            )
-        written = program.model.opset_imports[""]
-        if written != opset:  # what it cannot convert the exporter leaves at its own opset, without an error
-            raise Unsupported(f"torch's exporter wrote opset {written} where {opset} was asked for")
-        program.save(path, external_data=False)  # one file, weights inside
+            ROUTES[route](network, example, path, opset)
 
     def placement(self) -> str:
         return str(self.trained[0].device)

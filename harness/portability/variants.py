@@ -1,0 +1,101 @@
+"""A subject made anew: at another opset by its own exporter, or in fewer bits by onnxruntime's tools."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from backends import discover
+from harness.environments import EnvironmentFailed, make
+from harness.launch import launch
+from harness.portability import files, spec_onnx
+from harness.portability.exporter import place
+from harness.portability.matrix import TIME_S, TIMED, Bench
+from harness.portability.subject import Subject
+from tasks.spec import to_json
+
+TIMEOUT_S = 900
+
+Recipe = tuple[int, str | None]  # the opset, and which of its ways the exporter shall go; None: its first
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file made anew, or why there is none; `subject` is the one it comes from where there is none."""
+
+    subject: Subject
+    reason: str | None
+
+
+def exports(
+    bench: Bench, subject: Subject, job: Path, mode: str, python: Path | None, wanted: dict[str, Recipe]
+) -> tuple[dict[str, Made], dict[str, list[float]]]:
+    """(variant -> file, the framework's own inference: set -> seconds), all of it in one process of its backend."""
+    if subject.exporter == spec_onnx.NAME:
+        return {name: by_spec(bench, subject, job, opset, name) for name, (opset, _) in wanted.items()}, {}
+    backend = discover()[subject.exporter]
+    folder = bench.folder / "exports" / subject.key
+    asked = {
+        "module": backend.module,
+        "task": to_json(subject.task),
+        "outputs": str((job / "outputs.npz").resolve()),
+        "feeds": str(subject.feeds.resolve()),
+        "mode": mode,
+        "precision": "float32",
+        "timed": TIMED,
+        "time_s": TIME_S,
+        "exports": wanted,
+    }
+    try:
+        interpreter = python or make(backend, "cpu").python
+        with bench.processor() as cpu:
+            program = "harness.portability.exporter"
+            outcome = launch(interpreter, backend, {**asked, "cpus": [cpu]}, folder, TIMEOUT_S, program)
+        told = outcome.measures["exports"] if outcome.state == "ok" else dict.fromkeys(wanted, failed(outcome.reason))
+    except EnvironmentFailed as error:
+        return {name: Made(replace(subject, variant=name), str(error)) for name in wanted}, {}
+    found = {name: made(bench, subject, place(folder, name), name, told[name]) for name in wanted}
+    return found, outcome.measures.get("infer_samples_s", {})
+
+
+def failed(reason: str | None) -> dict[str, Any]:
+    return {"state": "failed", "reason": reason}
+
+
+def by_spec(bench: Bench, subject: Subject, job: Path, opset: int, variant: str) -> Made:
+    """The same weights in the neutral writer's file."""
+    assert subject.task is not None
+    path = bench.folder / "spec" / f"{subject.name}-{opset}.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(spec_onnx.write(subject.task, files.weights_of(job), opset), path)
+    return made(bench, replace(subject, exporter=spec_onnx.NAME), path, variant, {"state": "ok"})
+
+
+def reduced(bench: Bench, subject: Subject, kind: str) -> Made:
+    """The file in float16 or int8."""
+    folder = bench.folder / "reduced" / f"{subject.key}-{kind}"
+    with bench.processor() as cpu:
+        asked = {"model": str(subject.path.resolve()), "kind": kind, "cpus": [cpu]}
+        plain = discover()["reference"]
+        outcome = launch(Path(sys.executable), plain, asked, folder, TIMEOUT_S, "harness.portability.reduce")
+    return made(bench, subject, folder / "model.onnx", kind, {"state": outcome.state, "reason": outcome.reason})
+
+
+def made(bench: Bench, subject: Subject, path: Path, variant: str, told: dict[str, Any]) -> Made:
+    """The new file, examined; it must be of the opset that was asked for."""
+    anew = replace(subject, path=path, variant=variant)
+    if told["state"] != "ok":
+        return Made(anew, told["reason"])
+    try:
+        with bench.processor() as cpu:
+            anew = files.examined(anew, bench.folder, cpu)
+    except files.Unreadable as error:
+        return Made(anew, str(error))
+    written = anew.told["provenance"]["opset"].get("ai.onnx")
+    if variant.startswith("opset") and variant != f"opset {written}":
+        return Made(anew, f"its exporter wrote opset {written} where another was asked for")
+    return Made(anew, None)
