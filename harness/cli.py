@@ -407,10 +407,6 @@ def parser() -> argparse.ArgumentParser:
         help="exports, device=KIND, a fact, or FACT=VALUE|VALUE: who does not meet it is out",
     )
     made.add_argument("--format", choices=("md", "json"), default="md")
-    made = command("env", env, "make, list or remove the backends' environments")
-    made.add_argument("action", choices=("sync", "list", "remove"))
-    made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")
-    made.add_argument("--device", default="auto", help="auto, cpu or cuda: which build to make (default: auto)")
     made = command("selftest", selftest, "measure costs that are known, to see how far this machine is to be trusted")
     made.add_argument(
         "--backend", action="extend", type=words, default=[], metavar="NAME", help="whose clock to test (default: all)"
@@ -420,7 +416,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tries", type=int, default=5, metavar="N", help="pairs with one slowed by 5 %% (default: 5)")
     made.add_argument("--device", default="auto")
     made.add_argument("--json", action="store_true")
-
     made = command("env", env, "make, list or remove the environments of backends and runtimes")
     made.add_argument("action", choices=("sync", "list", "remove"))
     made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")

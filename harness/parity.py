@@ -28,9 +28,10 @@ LIMITS: dict[str, dict[str, float]] = {
     "float32": {"outputs": 1e-5, "loss": 1e-4, "gradient": 1e-4, "weights": 1e-4},
     "float64": {"outputs": 1e-10, "loss": 1e-10, "gradient": 1e-10, "weights": 1e-10},
 }
-# Recurrence feeds its own rounding back, step after step.
+# Recurrence feeds its own rounding back, step after step. And Adam's first step is the gradient's sign: where the
+# gradient is next to nothing, rounding decides it. Seen: 1.3e-3, in one seed of six (lstm2.b, one update).
 RECURRENT: dict[str, dict[str, float]] = {
-    "float32": {"loss": 1e-3, "weights": 1e-3},
+    "float32": {"loss": 1e-3, "weights": 4e-3},
     "float64": {"loss": 1e-9, "weights": 1e-9},
 }
 # Over an epoch of real data, rounding decides which of a pool's nearly equal values is the largest, and each such
