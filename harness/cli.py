@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.messages import say
 
-DONE, USAGE, MISSING, GATE_TRIPPED, INTERRUPTED = 0, 2, 3, 4, 130
+DONE, CELL_FAILED, USAGE, MISSING, GATE_TRIPPED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 RESULTS = Path("results")
 
 
@@ -176,6 +176,16 @@ def parity(arguments: argparse.Namespace) -> int:
     if "not_installed" in states:
         return MISSING
     return GATE_TRIPPED if states - {"ok", "unsupported"} else DONE
+
+
+def infer(arguments: argparse.Namespace) -> int:
+    from harness import inference
+    from harness.plan import make_plan
+
+    sizes = arguments.batch_size or [1, 8, 64, 512]
+    found = inference.examine(make_plan(options_of(arguments) | {"batch_size": []}), sizes)
+    print(json.dumps(found, indent=1) + "\n" if arguments.json else inference.as_text(found), end="")
+    return CELL_FAILED if any(one["state"] not in ("ok", "unsupported") for one in found) else DONE
 
 
 def conformance(arguments: argparse.Namespace) -> int:
@@ -375,6 +385,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--effects", action="store_true", help="train the oracle to the end too, to see what each dialect changes"
     )
+    made.add_argument("--json", action="store_true")
+    made = command("infer", infer, "measure inference alone, beside onnxruntime on the exported file")
+    add_selection(made)
     made.add_argument("--json", action="store_true")
     made = command(
         "conformance", conformance, "ask one backend, of ours or a stranger's, everything that we ask of ours"

@@ -98,7 +98,8 @@ def resumed(told: dict[str, Any]) -> Plan:
     chosen("backend", names, list(known))
     jobs = tuple(Job(Cell(**job["cell"]), job["repeat"]) for job in told["jobs"])
     tasks = {name: from_json(spec) for name, spec in told["specs"].items()}
-    return Plan(tasks, {name: known[name] for name in names}, told["device"], jobs, told["options"])
+    options = {"budget_s": None, "seeds": 1, **told["options"]}  # which older runs did not have
+    return Plan(tasks, {name: known[name] for name in names}, told["device"], jobs, options)
 
 
 def inputs_of(folder: Path, cell: Cell, seed: int = 0) -> Path:
