@@ -72,8 +72,7 @@ def subject_of(bench: Bench, task: Task, spoilt: str | None = None, opset: int =
     feeds = reference.save(bench.folder / "tests" / f"{task.name}.npz")
     targets = generator.integers(0, 3, 100)
     subject = Subject("spec", task.name, path, feeds, reference, task, targets, variant=spoilt or "as exported")
-    with bench.processor() as cpu:
-        return files.examined(subject, bench.folder, cpu)
+    return files.examined(subject, bench.folder)
 
 
 def test_there_are_five_runtimes_and_each_passes_its_control(bench: Bench) -> None:

@@ -86,7 +86,7 @@ def with_oracle(bench: Bench, subject: Subject) -> tuple[Subject, str | None]:
 
 def examine(path: Path, archive: Path | None, folder: Path, names: list[str], cpus: list[int], s: float) -> Document:
     """The document of one file; Unreadable where it is not even a model, Usage where the reference does not fit."""
-    told = files.look(path, folder / "structure", cpus[0])
+    told = files.look(path, folder / "structure")
     found = reference_of(told, archive)
     feeds = found.save(folder / "feeds.npz")
     laid = files.lay(path, told, folder / "file")

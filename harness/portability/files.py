@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -27,9 +28,9 @@ class Unreadable(Exception):
     """The file can't be examined at all; the message says at which stage, and why."""
 
 
-def look(path: Path, folder: Path, cpu: int) -> dict[str, Any]:
+def look(path: Path, folder: Path) -> dict[str, Any]:
     """What `harness.portability.structure` finds, in a process of its own; Unreadable where it finds no model."""
-    job = {"model": str(path.resolve()), "cpus": [cpu]}
+    job = {"model": str(path.resolve()), "cpus": sorted(os.sched_getaffinity(0))}
     program = "harness.portability.structure"
     outcome = launch(Path(sys.executable), discover()["reference"], job, folder.resolve(), STRUCTURE_TIMEOUT_S, program)
     if outcome.state != "ok":
@@ -48,9 +49,9 @@ def lay(path: Path, told: dict[str, Any], folder: Path) -> Path:
     return folder / "model.onnx"
 
 
-def examined(subject: Subject, folder: Path, cpu: int) -> Subject:
+def examined(subject: Subject, folder: Path) -> Subject:
     """The subject, looked at and laid into `folder`."""
-    told = look(subject.path, folder / "structure" / subject.key, cpu)
+    told = look(subject.path, folder / "structure" / subject.key)
     return replace(subject, told=told, path=lay(subject.path, told, folder / "files" / subject.key))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,10 +79,9 @@ def by_spec(bench: Bench, subject: Subject, job: Path, opset: int, variant: str)
 def reduced(bench: Bench, subject: Subject, kind: str) -> Made:
     """The file in float16 or int8."""
     folder = bench.folder / "reduced" / f"{subject.key}-{kind}"
-    with bench.processor() as cpu:
-        asked = {"model": str(subject.path.resolve()), "kind": kind, "cpus": [cpu]}
-        plain = discover()["reference"]
-        outcome = launch(Path(sys.executable), plain, asked, folder, TIMEOUT_S, "harness.portability.reduce")
+    asked = {"model": str(subject.path.resolve()), "kind": kind, "cpus": sorted(os.sched_getaffinity(0))}
+    program = "harness.portability.reduce"
+    outcome = launch(Path(sys.executable), discover()["reference"], asked, folder, TIMEOUT_S, program)
     return made(bench, subject, folder / "model.onnx", kind, {"state": outcome.state, "reason": outcome.reason})
 
 
@@ -91,8 +91,7 @@ def made(bench: Bench, subject: Subject, path: Path, variant: str, told: dict[st
     if told["state"] != "ok":
         return Made(anew, told["reason"])
     try:
-        with bench.processor() as cpu:
-            anew = files.examined(anew, bench.folder, cpu)
+        anew = files.examined(anew, bench.folder)
     except files.Unreadable as error:
         return Made(anew, str(error))
     written = anew.told["provenance"]["opset"].get("ai.onnx")
