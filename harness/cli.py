@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -464,6 +465,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from harness.records import NoRun
     from tasks.data import DataError
 
+    # Ended from outside is ended like Ctrl-C: what was started goes too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return parsed.do(parsed)
     except (Usage, NoRun, argparse.ArgumentTypeError) as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -272,15 +271,12 @@ def say_curve(record: dict[str, Any]) -> None:
 
 
 def interruptible(plan: Plan, folder: Path, done: set[str]) -> int:
-    """`carry_out`, ended cleanly by Ctrl-C or SIGTERM; the exit code."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """`carry_out`, ended cleanly by Ctrl-C; the exit code."""
     try:
         carry_out(plan, folder, done)
     except KeyboardInterrupt:
         say(f"\ninterrupted; what was done is kept. To go on: crossframe run --resume {folder}")
         return INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
     found = records.read_with_warnings(folder)
     if not all(record["state"] == "ok" for record in found):
         return CELL_FAILED

@@ -116,6 +116,18 @@ def test_a_budget_is_spent_on_what_is_not_settled(crossframe: Command, tmp_path:
     assert len(by_round) > 1 and all(names == {"reference", "faulty"} for names in by_round.values())
 
 
+def test_inference_stands_beside_onnxruntime(crossframe: Command) -> None:
+    words = ("infer", "--backend", "reference,mxnet", "--task", "circle", "--preset", "quick", "--batch-size", "1,8")
+    done = crossframe(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {(one["backend"], one["runs"], one["batch_size"]): one for one in json.loads(done.stdout)}
+    assert len(rows) == 8
+    for backend, runs in (("reference", "numpy"), ("mxnet", "hybrid"), ("mxnet", "onnxruntime")):
+        assert rows[backend, runs, 8]["samples_per_s"]["value"] > 0 and rows[backend, runs, 1]["p50_s"]["value"] > 0
+    none = rows["reference", "onnxruntime", 1]
+    assert none["state"] == "unsupported" and none["p50_s"] is None and "no file" in none["reason"]
+
+
 def test_an_unstable_machine_is_named() -> None:
     calm = {"others_share": 0.01, "steal_share": 0.0, "swapped_pages": 0, "throttlings": None}
     seen = [

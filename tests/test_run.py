@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from backends import discover
-from harness import records
+from harness import fairness, records
 from tasks import discover as discover_tasks
 from tests.conftest import Command
 
@@ -63,6 +63,13 @@ def test_the_report_keeps_to_its_schema_and_explains_what_is_missing(real_run: P
             assert (metric["value"] is None) == (metric["n"] == 0) == ("reason" in metric), name
         assert cell["metrics"]["step_s"]["value"] > 0
     assert "pca_32_mse" in told["tasks"]["autoencoder"]["baseline"]
+
+
+def test_every_framework_had_the_same_budget_and_says_so(real_run: Path) -> None:
+    rows = fairness.receipts(records.read(real_run)[0])
+    assert {row["backend"] for row in rows} == set(CANDIDATES)
+    assert fairness.differences(rows) == []
+    assert all(row["settings"]["float32_products"] == "float32" for row in rows)
 
 
 def test_csv_markdown_and_page_show_the_same_cells(real_run: Path, crossframe: Command) -> None:
