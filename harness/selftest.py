@@ -1,8 +1,7 @@
 """`crossframe selftest`: is the measurement to be trusted here? Costs that are known, measured as if they were not.
 
 * exact: steps that take a known time, allocations of a known size, beside what is measured of them;
-* clock: each backend's steps, against the least time in which this processor could do the sums, and what is left after
-  `sync`;
+* clock: each backend's steps, against the processor time that their sums need at least, and what is left after `sync`;
 * equal: the same backend as two candidates, again and again, which must tie;
 * slower: the same, one of them slowed down, which must be found; and what the noise says is the least that could be.
 """
@@ -54,7 +53,7 @@ class Bench:
             write_inputs(path, task, None, None)
         return path
 
-    def measure(self, task: Task, backend: Backend, environment: Environment) -> dict[str, Any]:
+    def measure(self, task: Task, backend: Backend, environment: Environment, ceiling: bool = False) -> dict[str, Any]:
         """The measures of one process that does nothing but steps; ValueError where it fails."""
         document = {
             "task": to_json(task),
@@ -64,6 +63,7 @@ class Bench:
             "precision": "float32",
             "inputs": str(self.inputs(task).resolve()),
             "cpus": self.cpus,
+            "ceiling": ceiling,
         }
         folder = self.folder / "job"
         outcome = launch(environment.python, backend, document, folder, self.timeout_s, "harness.stopwatch")
@@ -108,22 +108,23 @@ def busiest() -> Task:
 
 def clock(bench: Bench, task: Task, backend: Backend, environment: Environment) -> dict[str, Any]:
     """{backend, state, reason, ...}: failed where steps end before the sums in them can be done, or after `sync`."""
-    measures = bench.measure(task, backend, environment)
-    took_s = float(np.median([epoch["train_s"] / epoch["steps"] for epoch in measures["epochs"]]))
+    measures = bench.measure(task, backend, environment, ceiling=True)
+    steps = measures["epochs"][0]["steps"]
+    worked_s = float(np.median(measures["processor_samples_s"])) / steps
     # Forward, and the gradient of the weights: what can't be left out in any step.
     needed_s = 2 * task.flops() * task.batch_size / measures["ceiling_flops"]
     left = min(read / epoch["train_s"] for read, epoch in zip(measures["read_samples_s"], measures["epochs"]))
     why = []
-    if took_s * MARGIN < needed_s:
-        why.append(f"a step ends after {took_s:.2g} s, but its sums alone take {needed_s:.2g} s")
+    if worked_s * MARGIN < needed_s:
+        why.append(f"a step ends after {worked_s:.2g} s of processor time, but its sums take {needed_s:.2g} s")
     if left > BARRIER:
         why.append(f"after sync, reading the weights still waits for {left:.0%} of the time")
     return {
         "backend": backend.name,
         "state": "failed" if why else "ok",
         "reason": "; ".join(why) or None,
-        "step_s": took_s,
-        "least_s": needed_s,
+        "worked_s": worked_s,
+        "needed_s": needed_s,
         "left_after_sync": left,
     }
 
@@ -218,8 +219,8 @@ def as_text(told: dict[str, Any]) -> str:
         lines.append(f"{one['what']:<16} known {one['known']:<12g} measured {one['measured']:<12g} {off}")
     for one in told["clock"]:
         lines.append(
-            f"clock of {one['backend']:<12} {one['state']:<7} a step {one['step_s']:.2g} s, its sums at least "
-            f"{one['least_s']:.2g} s; left after sync {one['left_after_sync']:.1%}"
+            f"clock of {one['backend']:<12} {one['state']:<7} a step takes {one['worked_s']:.2g} s of the processors, "
+            f"its sums at least {one['needed_s']:.2g} s; left after sync {one['left_after_sync']:.1%}"
         )
     lines.append(summary(told))
     return "\n".join([*lines, *(f"FAILED {line}" for line in failed(told))]) + "\n"
