@@ -196,10 +196,12 @@ def kept() -> Path:
 
 
 def last() -> str | None:
-    """What the last selftest on this machine came to, and when; None where there was none."""
-    return (
-        f"{summary(told)} ({told['created']})" if kept().exists() and (told := json.loads(kept().read_text())) else None
-    )
+    """What the last selftest on this machine came to, and when; None where there was none that this version reads."""
+    try:
+        told = json.loads(kept().read_text())
+        return f"{summary(told)} ({told['created']})"
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def failed(told: dict[str, Any]) -> list[str]:
