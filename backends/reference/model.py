@@ -37,6 +37,8 @@ def prepare(
 class Model:
     """`backends.contract.Model` in NumPy; also `outputs`, `loss` and `gradients` for who wants to look inside."""
 
+    layers = LAYERS
+
     def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, dialect: Mapping[str, Any]):
         self.task = task
         self.dtype = dtype
@@ -74,7 +76,7 @@ class Model:
         """The output of every layer in turn."""
         seen = []
         for name, layer, _ in self.task.walk():
-            x, _ = LAYERS[type(layer)][0](layer, self.own(name), x)
+            x, _ = self.layers[type(layer)][0](layer, self.own(name), x)
             seen.append(x)
         return seen
 
@@ -82,12 +84,12 @@ class Model:
         """Full parameter name -> gradient of the mean loss, by backpropagation."""
         trail = []
         for name, layer, _ in self.task.walk():
-            x, kept = LAYERS[type(layer)][0](layer, self.own(name), x)
+            x, kept = self.layers[type(layer)][0](layer, self.own(name), x)
             trail.append((name, layer, kept))
         _, flowing = LOSSES[self.task.loss](x, y)
         found: Arrays = {}
         for name, layer, kept in reversed(trail):
-            flowing, gradients = LAYERS[type(layer)][1](layer, self.own(name), kept, flowing)
+            flowing, gradients = self.layers[type(layer)][1](layer, self.own(name), kept, flowing)
             found |= {f"{name}.{short}": gradient for short, gradient in gradients.items()}
         return {name: found[name] for name in self.parameters}
 
