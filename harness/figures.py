@@ -38,11 +38,11 @@ def steady(samples: Sequence[float]) -> np.ndarray:
     which the standard error of the mean of the others, sqrt(sum of squares) / (n - d), is least.
     """
     taken = np.asarray(samples, float)
-    errors = [
-        float(np.sqrt(((rest := taken[d:]) - rest.mean()) @ (rest - rest.mean())) / len(rest))
-        for d in range(len(taken) // 2 + 1)
-    ]
-    return taken[int(np.argmin(errors)) :]
+    centred = (taken - taken.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
+    count = np.arange(1, len(taken) + 1)
+    squares = np.maximum(np.cumsum(centred**2) - np.cumsum(centred) ** 2 / count, 0)
+    errors = (np.sqrt(squares) / count)[::-1]
+    return taken[int(np.argmin(errors[: len(taken) // 2 + 1])) :]
 
 
 def percentile(name: str, share: float) -> Callable[[Record], float | None]:
@@ -68,7 +68,7 @@ def jitter_s(record: Record) -> float | None:
 
 
 def evaluate_s(record: Record) -> float | None:
-    taken = [point["evaluate_s"] for point in record["measures"].get("curve", [])]
+    taken = [point["evaluate_s"] for point in record["measures"].get("curve", []) if "evaluate_s" in point]
     return float(np.median(taken)) if taken else None
 
 
