@@ -42,6 +42,10 @@ def key_of(cell: Cell) -> Key:
     return tuple(cell[name] for name in CELL_KEYS)
 
 
+def family_of(cell: Cell) -> Key:
+    return tuple(cell[name] for name in FAMILY)
+
+
 def candidate(cell: Cell) -> str:
     return f"{cell['backend']} {cell['mode']}"
 
@@ -57,7 +61,7 @@ def families(cells: list[Cell]) -> dict[Key, list[Cell]]:
     """Cells that were asked to do the same: (task, device, precision, batch size) -> cells."""
     found: dict[Key, list[Cell]] = {}
     for cell in cells:
-        found.setdefault(tuple(cell[name] for name in FAMILY), []).append(cell)
+        found.setdefault(family_of(cell), []).append(cell)
     return found
 
 
