@@ -70,7 +70,9 @@ def row(cell: dict[str, Any], name: str, ratios: Ratios) -> dict[str, Any]:
     quality = figures.quality_name(cell)
     cells = []
     for metric in [quality, *report.COLUMNS]:
-        found = cell["metrics"][metric] if metric else {"value": None, "low": None, "high": None, "reason": "not judged"}
+        found = (
+            cell["metrics"][metric] if metric else {"value": None, "low": None, "high": None, "reason": "not judged"}
+        )
         divisor = report.COLUMNS[metric][1] if metric in report.COLUMNS else 1
         cells.append(
             {
@@ -82,7 +84,13 @@ def row(cell: dict[str, Any], name: str, ratios: Ratios) -> dict[str, Any]:
                 "ratio": ratios.shown(ranking.family_of(cell), metric, ranking.candidate(cell)),
             }
         )
-    return {"cell": cell, "workload": name, "candidate": ranking.candidate(cell), "marks": marks(cell), "figures": cells}
+    return {
+        "cell": cell,
+        "workload": name,
+        "candidate": ranking.candidate(cell),
+        "marks": marks(cell),
+        "figures": cells,
+    }
 
 
 def versions(cells: list[dict[str, Any]]) -> list[tuple[str, str, bool]]:

@@ -40,8 +40,10 @@ def weighing(found: list[dict[str, Any]], facts: Mapping[str, Any]) -> dict[str,
     for name, profile in PROFILES.items():
         own = [replace(one) for one in known]
         verdict = among(own, profile, profile.require)
-        limits = {one.name: one.out or next(filter(None, (limit(one, text) for text in profile.require)), None)
-                  for one in known}  # fmt: skip
+        limits = {
+            one.name: one.out or next(filter(None, (limit(one, text) for text in profile.require)), None)
+            for one in known
+        }
         beaten = beaten_in_all([one for one in known if limits[one.name] is None])
         said = {worse: f"{by} is better in everything, beyond the noise" for worse, by in beaten.items()}
         profiles[name] = {

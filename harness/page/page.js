@@ -26,7 +26,7 @@
   const digits = (low, high) => Math.min(3, Math.max(0, 1 - Math.floor(Math.log10(high - low))));
   const shown = ({ ratio, low, high }) => {
     const places = low === null || !(high > low) ? 2 : digits(low, high);
-    return `×${ratio.toFixed(places)}` + (low === null ? "" : ` [${low.toFixed(places)}, ${high.toFixed(places)}]`);
+    return `${ratio.toFixed(places)}x` + (low === null ? "" : ` [${low.toFixed(places)}, ${high.toFixed(places)}]`);
   };
 
   // ---- the table ----
@@ -111,7 +111,7 @@
     const lines = [];
     for (const { place, figure } of plots.filter(({ place }) => section.contains(place))) {
       const family = figure.layout.meta.family;
-      const names = rows.filter((row) => row.dataset.family === JSON.stringify(family)).map((row) => row.dataset.candidate);
+      const names = rows.filter((row) => JSON.stringify(JSON.parse(row.dataset.family)) === JSON.stringify(family)).map((row) => row.dataset.candidate);
       const found = names.map((name) => ({ name, ...(name === baseline() ? { ratio: 1, low: null, high: null } : ratios.get(key(family, metric, name, baseline()))) }))
         .filter((one) => one.ratio).sort((a, b) => (less ? b.ratio - a.ratio : a.ratio - b.ratio));
       const [trace] = figure.data, look = {};

@@ -21,7 +21,7 @@ def decimals(value: float, low: float | None, high: float | None) -> int:
 def text(figure: dict[str, Any], divisor: float = 1) -> str:
     """`value [low, high]`; a dash for what was not measured."""
     if figure["value"] is None:
-        return "–"
+        return "-"
     value = figure["value"] / divisor
     low, high = (None if figure[end] is None else figure[end] / divisor for end in ("low", "high"))
     places = decimals(value, low, high)
@@ -55,4 +55,4 @@ class Ratios:
             return ""
         value, low, high = ratio
         places = 2 if low is None or high is None else min(3, decimals(value, low, high))
-        return f"×{value:.{places}f}" + (f" [{low:.{places}f}, {high:.{places}f}]" if low is not None else "")
+        return f"{value:.{places}f}x" + (f" [{low:.{places}f}, {high:.{places}f}]" if low is not None else "")
