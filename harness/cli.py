@@ -1,6 +1,7 @@
 """The command line. stdout is data, stderr is messages.
 
-Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing; 4 parity failed or a gate tripped; 130 interrupted.
+Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing; 4 a gate tripped, such as parity;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -298,7 +299,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="crossframe",
         description="The same networks in every framework: proven equal, then measured.",
-        epilog="exit: 0 done, 1 a cell failed, 2 usage, 3 something is missing, 4 parity failed or a gate tripped, 130 interrupted",
+        epilog="exit: 0 done, 1 a cell failed, 2 usage, 3 something is missing, 4 a gate tripped, 130 interrupted",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

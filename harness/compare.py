@@ -198,9 +198,7 @@ def summary(told: dict[str, Any]) -> list[str]:
     few = words.count("not enough evidence")
     lines = [f"{words.count('same')} of {len(words)} figures are the same within the noise"]
     if few:
-        lines.append(
-            f"not enough evidence on {few} figures: too few repeats to tell anything apart; run with --repeats 6 or more"
-        )
+        lines.append(f"not enough evidence on {few} figures: too few repeats in a run; take --repeats 6 or more")
     lines += [f"{place(one)}: was {one['a']}, is {one['b']}" for one in told["states"]]
     lines += [f"not compared: {place(one)}: {one['reason']}" for one in told["left_out"]]
     lines += [f"changed: {one['what']}: {one['a']} -> {one['b']}" for one in told["changed"]]

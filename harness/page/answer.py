@@ -89,27 +89,26 @@ def chosen(verdict: dict[str, Any], profile: str) -> str:
 
 
 def fastest(cells: list[dict[str, Any]], names: Mapping[ranking.Key, str]) -> str:
-    """Who trains fastest, a clause a workload, from tiers alone."""
-    clauses, untold = [], []
+    """Who trains fastest, and where, from tiers alone."""
+    won: dict[str, list[str]] = {}
+    untold = []
     for key, members in ranking.families(cells).items():
         first = [ranking.candidate(cell) for cell in members if cell["metrics"][SPEED].get("tier") == 1]
-        tiers = {cell["metrics"][SPEED].get("tier") for cell in members} - {None}
-        if not first:
-            untold.append(names[key])
-        elif len(first) > 1:
-            whole = " of all that are ranked" if len(tiers) == 1 else " ahead of the rest"
-            clauses.append(f"{names[key]}: a tie of {listed(first)}{whole}")
+        if first:
+            won.setdefault(first[0] if len(first) == 1 else f"a tie of {listed(first)}", []).append(names[key])
         else:
-            clauses.append(f"{names[key]}: {first[0]}")
-    if not clauses:
-        reasons = dict.fromkeys(
-            cell["metrics"][SPEED].get("tier_reason") for cell in cells if cell["metrics"][SPEED].get("tier_reason")
-        )
-        return f"No training speed is ranked: {next(iter(reasons), 'nothing was measured')}."
-    shown = clauses if len(clauses) <= 6 else [*clauses[:6], f"{len(clauses) - 6} more workloads below"]
-    return f"Trains fastest, beyond the noise: {'; '.join(shown)}." + (
-        f" Not ranked: {', '.join(untold)}." if untold else ""
-    )
+            untold.append(names[key])
+    if not won:
+        reasons = (cell["metrics"][SPEED].get("tier_reason") for cell in cells)
+        return f"No training speed is ranked: {next(filter(None, reasons), 'nothing was measured')}."
+    clauses = [f"{who} ({few(where)})" for who, where in won.items()]
+    rest = f" Not ranked: {few(untold)}." if untold else ""
+    return f"Trains fastest, beyond the noise: {'; '.join(clauses)}.{rest}"
+
+
+def few(names: list[str]) -> str:
+    """The first names of a list that may be long."""
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def trusted(cells: list[dict[str, Any]]) -> str:

@@ -137,8 +137,8 @@ def trade(families: dict[ranking.Key, Any], names: Names, styles: Any) -> Sectio
     made = Section(
         "trade",
         "Time against memory",
-        "Lower and further left is better. The line joins the cells that no other beats in both by their "
-        "medians; where intervals overlap, it may as well run through the neighbour.",
+        "Lower and further left is better; memory is the device's on a GPU, else the process's. The line joins the "
+        "cells that no other beats in both by their medians; where intervals overlap, it may as well run through the neighbour.",
         ["workload", "candidate", "step ms", "peak MB", "beaten in both by none"],
     )
     for key, members in families.items():
@@ -146,7 +146,7 @@ def trade(families: dict[ranking.Key, Any], names: Names, styles: Any) -> Sectio
         known = [c for c in members if c["metrics"]["step_s"]["value"] and c["metrics"][memory]["value"]]
         points = {ranking.candidate(c): (c["metrics"]["step_s"], c["metrics"][memory]) for c in known}
         front, least = [], float("inf")
-        for name, (step, peak) in sorted(points.items(), key=lambda one: (one[1][0]["value"], one[1][1]["value"])):
+        for name, (_, peak) in sorted(points.items(), key=lambda one: (one[1][0]["value"], one[1][1]["value"])):
             if peak["value"] < least:
                 front.append(name)
                 least = peak["value"]
@@ -171,9 +171,8 @@ def trade(families: dict[ranking.Key, Any], names: Names, styles: Any) -> Sectio
             for name, (step, peak) in points.items()
         ]
         if points:
-            where = "of the device" if memory.startswith("device") else "of the process"
             axes = {"xaxis": {"type": "log"}, "yaxis": {"rangemode": "tozero"}}
-            drawn = panel([line, *dots], "← step, ms: left is better", f"peak MB {where}: lower is better", 360, **axes)
+            drawn = panel([line, *dots], "← step, ms: left is better", "peak MB: lower is better", 360, **axes)
             made.panels.append((names[key], drawn))
         made.rows += [
             [names[key], name, text(step, 1e-3), text(peak, 1e6), "yes" if name in front else "no"]

@@ -214,7 +214,7 @@
     const fewest = weighed.fewest[fit.length], repeats = Math.min(...fit.map((one) => one.repeats.length));
     const given = criteria.every((name) => raw[name] === profile.weights[name]);
     if (!leader) say("None fits: no candidate is within the limits.");
-    else if (given) say(`${profile.verdict[0].toUpperCase()}${profile.verdict.slice(1)}${profile.choice.length ? ": " + profile.choice.join(", ") : ""}. ${profile.reason}.`);
+    else if (given) say(`${profile.verdict[0].toUpperCase()}${profile.verdict.slice(1)}${profile.choice.length ? ": " + profile.choice.join(", ") : ""} (${profile.reason}).`);
     else if (fit.length === 1) say(`Clear: ${leader.name}, the only candidate that is left.`);
     else if (repeats < fewest) say(`Not enough evidence: ${repeats} of at least ${fewest} repeats that could tell ${fit.length} candidates apart.`);
     else if (rivals.length && alike) say(`Tie: ${[leader.name, ...rivals].join(", ")} are within 5 % of each other.`);
@@ -231,10 +231,10 @@
       marks.x.push(weights[name]);
       marks.y.push(about);
     }
-    const colours = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C"], patterns = ["", "/", "x", "-", "|", "+", "."];
+    const colours = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C"];
     const data = Object.keys(weighed.candidates).map((name, place) => ({ place, own: strips.filter((one) => one.name === name), name })).filter(({ own }) => own.length)
       .map(({ name, own, place }) => ({ type: "bar", orientation: "h", name, y: own.map((one) => one.about), base: own.map((one) => one.from), x: own.map((one) => one.to - one.from), text: own.map((one) => (one.to - one.from > 0.1 ? name : "")),
-        textposition: "inside", insidetextanchor: "middle", insidetextfont: { color: "#000" }, hovertemplate: `${name}<extra></extra>`, marker: { color: colours[place % 7], opacity: 0.75, pattern: { shape: patterns[place % 7], size: 5, fgopacity: 0.35 } } }));
+        textposition: "inside", insidetextanchor: "middle", insidetextfont: { color: "#000" }, hovertemplate: `${name}<extra></extra>`, marker: { color: colours[place % 7], opacity: 0.75 } }));
     data.push({ type: "scatter", mode: "markers", ...marks, name: "weight now", marker: { symbol: "line-ns-open", size: 22, line: { width: 3 }, color: dark.matches && !print.matches ? "#fff" : "#000" } });
     draw($("#flips"), data, { barmode: "overlay", height: 120 + 30 * marks.y.length, margin: { l: 10, r: 10, t: 10, b: 10 }, legend: { orientation: "h", y: -0.25 },
       xaxis: { range: [-0.01, 1.01], tickformat: ".0%", title: { text: "weight of the criterion" }, automargin: true }, yaxis: { automargin: true, autorange: "reversed" } });
