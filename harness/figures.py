@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ def steady(samples: Sequence[float]) -> np.ndarray:
     """The samples after warm-up, by the rule MSER of White 1997: cut off the d first ones, at most half of them, for
     which the standard error of the mean of the others, sqrt(sum of squares) / (n - d), is least.
     """
+    return after_warm_up(tuple(samples))
+
+
+@lru_cache(8)  # several figures follow from the same samples
+def after_warm_up(samples: tuple[float, ...]) -> np.ndarray:
     taken = np.asarray(samples, float)
     centred = (taken - taken.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
     count = np.arange(1, len(taken) + 1)
@@ -45,10 +51,18 @@ def steady(samples: Sequence[float]) -> np.ndarray:
     return taken[int(np.argmin(errors[: len(taken) // 2 + 1])) :]
 
 
+def quantile(values: np.ndarray, share: float) -> float:
+    """Linear between order statistics, as `numpy.percentile`, which takes ten times as long on so few values."""
+    ordered, place = np.sort(values), share / 100 * (len(values) - 1)
+    below = int(place)
+    above = min(below + 1, len(values) - 1)
+    return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
+
+
 def percentile(name: str, share: float) -> Callable[[Record], float | None]:
     def read(record: Record) -> float | None:
         samples = record["measures"].get(name)
-        return float(np.percentile(steady(samples), share)) if samples else None
+        return quantile(steady(samples), share) if samples else None
 
     return read
 
@@ -64,7 +78,7 @@ def train_samples_per_s(record: Record) -> float | None:
 def jitter_s(record: Record) -> float | None:
     """The distance between the quartiles of a step's time."""
     samples = record["measures"].get("step_samples_s")
-    return float(np.subtract(*np.percentile(steady(samples), [75, 25]))) if samples else None
+    return quantile(steady(samples), 75) - quantile(steady(samples), 25) if samples else None
 
 
 def evaluate_s(record: Record) -> float | None:

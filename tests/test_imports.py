@@ -81,7 +81,9 @@ def test_what_a_worker_imports_needs_only_numpy(name: str) -> None:
     assert top(imported(ROOT / "harness" / name)) <= STANDARD | {"numpy", "tasks", "harness", "backends"}
 
 
-@pytest.mark.parametrize("package, home", [("plotly", "page.py"), ("onnxruntime", "judge.py")])
+@pytest.mark.parametrize(
+    "package, home", [("plotly", "charts.py"), ("onnxruntime", "judge.py"), ("pyarrow", "samples.py")]
+)
 def test_heavy_packages_have_one_home(package: str, home: str) -> None:
     users = [file.name for file in files("harness") if package in top(imported(file))]
     assert users == [home]

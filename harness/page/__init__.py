@@ -129,7 +129,7 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
     """Everything that the template shows."""
     names = charts.family_names(told["cells"])
     ratios = Ratios(told["comparisons"])
-    weighed = answer.weighing(found, facts)
+    weighed = answer.weighing(told["cells"], found, facts)
     effects = dict.fromkeys(
         described(cell["backend"], cell["task"], cell["parity"]["effect"])
         for cell in told["cells"]

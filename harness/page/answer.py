@@ -29,13 +29,13 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def weighing(found: list[dict[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
+def weighing(cells: list[dict[str, Any]], found: list[dict[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
     """{criteria, fewest, equal, candidates, profiles}: each profile's verdict, and the points to weigh otherwise.
 
     `out` of a profile is by its limits and by dominance, which no weight changes; who lacks a criterion is out only
     where that weighs.
     """
-    known = candidates(found, facts)
+    known = candidates(found, facts, cells)
     profiles = {}
     for name, profile in PROFILES.items():
         own = [replace(one) for one in known]

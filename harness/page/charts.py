@@ -138,7 +138,8 @@ def trade(families: dict[ranking.Key, Any], names: Names, styles: Any) -> Sectio
         "trade",
         "Time against memory",
         "Lower and further left is better; memory is the device's on a GPU, else the process's. The line joins the "
-        "cells that no other beats in both by their medians; where intervals overlap, it may as well run through the neighbour.",
+        "cells that no other beats in both by their medians; where intervals overlap, it may as well run through the "
+        "neighbour.",
         ["workload", "candidate", "step ms", "peak MB", "beaten in both by none"],
     )
     for key, members in families.items():

@@ -255,7 +255,7 @@
   };
   all(".needs-script").forEach((one) => { one.hidden = false; });
   filters.addEventListener("input", ({ target }) => { put(target.name, target.value); filter(); if (target.name === "base") { rebase(); compared(); } });
-  filters.addEventListener("reset", () => { ["text", "task", "backend", "state", "mark", "base", "sort"].forEach((name) => put(name, null)); setTimeout(restore); });
+  $("button[type=reset]", filters).onclick = (event) => { event.preventDefault(); ["text", "task", "backend", "state", "mark", "base", "sort"].forEach((name) => put(name, null)); restore(); };
   $("#ratio select")?.addEventListener("input", ({ target }) => { put("metric", target.value); compared(); });
   form.addEventListener("input", ({ target }) => {
     put(target.name, target.value);
