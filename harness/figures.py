@@ -83,7 +83,7 @@ def jitter_s(record: Record) -> float | None:
 
 def evaluate_s(record: Record) -> float | None:
     taken = [point["evaluate_s"] for point in record["measures"].get("curve", []) if "evaluate_s" in point]
-    return float(np.median(taken)) if taken else None
+    return quantile(np.asarray(taken), 50) if taken else None
 
 
 def received(name: str) -> Callable[[Record], float | None]:
@@ -92,7 +92,7 @@ def received(name: str) -> Callable[[Record], float | None]:
 
 def infer_samples_per_s(record: Record) -> float | None:
     taken = record["measures"].get("infer_many_samples_s")
-    return record["measures"]["infer_many"] / float(np.median(steady(taken))) if taken else None
+    return record["measures"]["infer_many"] / quantile(steady(taken), 50) if taken else None
 
 
 NOT_THIS_LOSS = "not a measure of this task's loss"

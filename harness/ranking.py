@@ -7,7 +7,7 @@ well and was proven equal; the rest says why not.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -139,7 +139,7 @@ def rank(cells: list[Cell], records: list[Record]) -> list[dict[str, Any]]:
                 tier = found[candidate(cell)]
                 place = cell["metrics"][metric]
                 place |= {"tier": tier} if isinstance(tier, int) else {"tier": None, "tier_reason": tier}
-            told += [{**dict(zip(FAMILY, key)), "metric": metric, **asdict(one)} for one in comparisons]
+            told += [{**dict(zip(FAMILY, key)), "metric": metric, **vars(one)} for one in comparisons]
     return told
 
 

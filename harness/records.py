@@ -32,10 +32,22 @@ def items(validator: Any, schema: Any, instance: Any, parent: Any) -> Iterator[j
 Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"items": items})
 
 
+def inlined(part: Any, definitions: dict[str, Any]) -> Any:
+    """A schema with every `$ref` replaced by what it names, which is then not looked up for every value of a record."""
+    if isinstance(part, list):
+        return [inlined(one, definitions) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return inlined(definitions[part["$ref"].removeprefix("#/$defs/")], definitions)
+    return {name: inlined(one, definitions) for name, one in part.items() if name != "$defs"}
+
+
 @cache
 def validator(name: str) -> Any:
     """The validator of one of our published schemas: `record` or `report`."""
-    return Validator(json.loads((Path(__file__).parent / "schemas" / f"{name}.json").read_text()))
+    schema = json.loads((Path(__file__).parent / "schemas" / f"{name}.json").read_text())
+    return Validator(inlined(schema, schema["$defs"]))
 
 
 def append(run: Path, record: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ LABELS = {
 
 def packed(content: str) -> str:
     """Text as a base64 gzip file, for a link of the page."""
-    return base64.b64encode(gzip.compress(content.encode(), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content.encode(), 6, mtime=0)).decode()
 
 
 def script_json(value: Any) -> Markup:
