@@ -166,6 +166,7 @@ def test_the_first_sentences_name_a_winner_only_where_there_is_one(tmp_path: Pat
 def test_failures_stand_with_state_and_reason(tmp_path: Path) -> None:
     bad = [failed("d", state="timeout", reason="over 6 s")]
     html = without_scripts(written(tmp_path, [*three(), *bad]))
+    assert "d is out, as the decision below says" in answer(html) and "d is out: circle cpu float32 64: timeout" in html
     assert "timeout: over 6 s" in html and "✗ timeout" in html
     assert "3 of 4 cells ended well" in answer(html)
 
@@ -210,3 +211,13 @@ def test_what_other_commands_leave_is_drawn_where_it_is_there(tmp_path: Path) ->
     html = page.template().render(page.view(told, records.read(run)[0], {}))
     assert "no such operator" in html and 'id="onnx"' in html
     assert "Self-test of this machine: state passed, ratio 1" in html
+
+
+def test_markdown_stays_below_what_a_pull_request_takes(tmp_path: Path) -> None:
+    many = [record("a", 1, 0.01, cell={"batch_size": size}) for size in range(1, 500)]
+    many += [failed("b", reason="long " * 50) | {"cell": one["cell"] | {"backend": "b"}} for one in many]
+    for place, one in enumerate(many):
+        one["job"] = str(place)
+    text = report.as_markdown(report.document(write_run(tmp_path / "run", many)))
+    assert 50_000 < len(text.encode()) < 64_000
+    assert "more cells: crossframe report" in text and "more notes" in text

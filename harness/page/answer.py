@@ -51,8 +51,7 @@ def weighing(cells: list[dict[str, Any]], found: list[dict[str, Any]], facts: Ma
             "weights": {one: profile.weights.get(one, 0) for one in CRITERIA},
             "require": list(profile.require),
             "out": {one: said.get(one) or why for one, why in limits.items()},
-            "first": {one.name: one.first for one in own},
-            "lacking": {one.name: one.out for one in own},
+            "left_out": {one.name: one.out for one in own if one.out},
         }
     return {
         "criteria": {name: {"about": about, "measured": name in MEASURED} for name, about in CRITERIA.items()},
@@ -85,7 +84,9 @@ def chosen(verdict: dict[str, Any], profile: str) -> str:
         "not enough evidence": f"Not enough evidence to choose one for {profile}: {reason}{more}",
         "none fits": f"For {profile} none fits: {reason}",
     }
-    return said[verdict["verdict"]] + "."
+    out = list(verdict["left_out"])
+    without = f"; {listed(out)} {'are' if len(out) > 1 else 'is'} out, as the decision below says" if out else ""
+    return f"{said[verdict['verdict']]}{without}."
 
 
 def fastest(cells: list[dict[str, Any]], names: Mapping[ranking.Key, str]) -> str:
