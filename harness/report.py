@@ -203,12 +203,11 @@ def as_markdown(report: dict[str, Any]) -> str:
 
 def fitting(lines: list[str], size: int, rest: str) -> list[str]:
     """The first lines that fit into so many bytes, and how many are left out."""
-    kept, used = 0, 100  # room for the line about the rest
-    for line in lines:
+    used = 100  # room for the line about the rest
+    for kept, line in enumerate(lines):
         used += len(line.encode()) + 1
         if used > size:
             return [*lines[:kept], rest.format(len(lines) - kept)]
-        kept += 1
     return lines
 
 
