@@ -33,11 +33,12 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
 
 def document(run: Path) -> dict[str, Any]:
     """The report as one object, by the schema `report.json`."""
-    return of_records(records.read_run(run), *records.read(run))
+    return of_records(run, *records.read(run))
 
 
-def of_records(told: dict[str, Any], found: list[dict[str, Any]], warnings: list[str]) -> dict[str, Any]:
-    """The same from what `run.json` says, the records, and what is wrong with their file."""
+def of_records(run: Path, found: list[dict[str, Any]], warnings: list[str]) -> dict[str, Any]:
+    """The same where the records, and what is wrong with their file, are read already."""
+    told = records.read_run(run)
     uncompiled = {
         name: facts["uncompiled_mode"] for name, facts in told["backends"].items() if facts.get("uncompiled_mode")
     }

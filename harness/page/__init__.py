@@ -162,7 +162,7 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
 def write(run: Path) -> Path:
     """`report.html` in the run's folder."""
     found, warnings = records.read(run)
-    told = report.of_records(records.read_run(run), found, warnings)
+    told = report.of_records(run, found, warnings)
     facts = {name: backend.facts.get("facts", {}) for name, backend in discover().items()}
     path = run / "report.html"
     path.write_text(template().render(view(told, found, facts)))
