@@ -86,11 +86,13 @@ def look_up(candidate: Candidate) -> None:
         candidate.drawn[name] = anywhere if known is None else np.full(DRAWS, float(known))
 
 
-def candidates(records: list[Record], facts: Mapping[str, Facts]) -> list[Candidate]:
-    """Every backend of the run, with its values, or out since it can't do a workload."""
+def candidates(
+    records: list[Record], facts: Mapping[str, Facts], cells: list[dict[str, Any]] | None = None
+) -> list[Candidate]:
+    """Every backend of the run, with its values, or out since it can't do a workload; `cells` where they are known."""
     if not records:
         return []
-    cells, groups = figures.cells(records, {}), ranking.by_cell(records)
+    cells, groups = cells or figures.cells(records, {}), ranking.by_cell(records)
     workloads = ranking.families(cells)
     weights = round_weights(max(record["repeat"] for record in records))
     found = [Candidate(name, facts.get(name, {})) for name in sorted({cell["backend"] for cell in cells})]

@@ -1,6 +1,7 @@
 """The command line. stdout is data, stderr is messages.
 
-Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing; 4 parity failed; 130 interrupted.
+Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing; 4 a gate tripped, such as parity;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -44,6 +45,17 @@ def seconds(text: str) -> float:
     if not found or float(found[1]) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time above zero, such as 90s, 10m or 2h")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[found[2]]
+
+
+def share(text: str) -> float:
+    """`5%` or `0.05` -> 0.05."""
+    try:
+        found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 5% or 0.05")
+    return found
 
 
 def interpreter(text: str) -> tuple[str, str]:
@@ -216,9 +228,14 @@ def new_folder(asked: str | None, preset: str) -> Path:
 
 
 def report_run(arguments: argparse.Namespace) -> int:
-    from harness import page, report
+    from harness import page, records, report
 
     folder = Path(arguments.run)
+    if arguments.format == "parquet":
+        from harness import samples
+
+        sys.stdout.buffer.write(samples.parquet(records.read_with_warnings(folder)))
+        return DONE
     told = report.document(folder)
     for warning in told["warnings"]:
         say(f"warning: {warning}")
@@ -240,6 +257,31 @@ def decide(arguments: argparse.Namespace) -> int:
     for warning in told["warnings"]:
         say(f"warning: {warning}")
     print(decision_record.FORMATS[arguments.format](told), end="")
+    return DONE
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    from harness import compare as comparing
+
+    told = comparing.document(Path(arguments.a), Path(arguments.b), arguments.across_hosts)
+    for warning in told["warnings"]:
+        say(f"warning: {warning}")
+    print(comparing.FORMATS[arguments.format](told), end="")
+    if arguments.fail_if_regress is None:
+        return DONE
+    regressed = comparing.regressions(told, arguments.fail_if_regress)
+    for line in regressed:
+        say(f"regressed: {line}")
+    return GATE_TRIPPED if regressed else DONE
+
+
+def history(arguments: argparse.Namespace) -> int:
+    from harness import history as past
+
+    told = past.document(Path(arguments.folder))
+    for warning in told["warnings"]:
+        say(f"warning: {warning}")
+    print(json.dumps(told, indent=1) + "\n" if arguments.json else past.as_text(told), end="")
     return DONE
 
 
@@ -365,7 +407,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="crossframe",
         description="The same networks in every framework: proven equal, then measured.",
-        epilog="exit: 0 done, 1 a cell failed, 2 usage, 3 something is missing, 4 parity failed, 130 interrupted",
+        epilog="exit: 0 done, 1 a cell failed, 2 usage, 3 something is missing, 4 a gate tripped, 130 interrupted",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -401,7 +443,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true")
     made = command("report", report_run, "print a run again, from its records")
     made.add_argument("run", metavar="RUN", help="the folder of a run")
-    made.add_argument("--format", choices=("table", "json", "csv", "md", "html"), default="table")
+    made.add_argument("--format", choices=("table", "json", "csv", "md", "html", "parquet"), default="table")
     made = command("decide", decide, "which backend to choose, from a run: a decision record, or that there is none")
     made.add_argument("run", metavar="RUN", help="the folder of a run")
     weighing = made.add_mutually_exclusive_group()
@@ -421,6 +463,17 @@ def parser() -> argparse.ArgumentParser:
         help="exports, device=KIND, a fact, or FACT=VALUE|VALUE: who does not meet it is out",
     )
     made.add_argument("--format", choices=("md", "json"), default="md")
+    made = command("compare", compare, "what became faster, slower, larger or less accurate between two runs")
+    made.add_argument("a", metavar="RUN_A", help="the folder of the run before")
+    made.add_argument("b", metavar="RUN_B", help="the folder of the run after")
+    made.add_argument(
+        "--fail-if-regress", type=share, metavar="5%", help="exit 4 if anything is worse by more, beyond the noise"
+    )
+    made.add_argument("--across-hosts", action="store_true", help="compare runs of different machines all the same")
+    made.add_argument("--format", choices=("table", "json", "md"), default="table")
+    made = command("history", history, "how figures went over the runs of a folder, by host, with what changed between")
+    made.add_argument("folder", nargs="?", default=str(RESULTS), metavar="FOLDER", help="default: results")
+    made.add_argument("--json", action="store_true")
     made = command("selftest", selftest, "measure costs that are known, to see how far this machine is to be trusted")
     made.add_argument(
         "--backend", action="extend", type=words, default=[], metavar="NAME", help="whose clock to test (default: all)"
@@ -463,6 +516,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from harness.host import DeviceMissing
     from harness.plan import Usage
     from harness.records import NoRun
+    from harness.samples import ParquetMissing
     from tasks.data import DataError
 
     # Ended from outside is ended like Ctrl-C: what was started goes too.
@@ -472,7 +526,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Usage, NoRun, argparse.ArgumentTypeError) as error:
         say(f"crossframe: {error}")
         return USAGE
-    except (DeviceMissing, DataError) as error:
+    except (DeviceMissing, DataError, ParquetMissing) as error:
         say(f"crossframe: {error}")
         return MISSING
     except KeyboardInterrupt:  # `run`, which has something to keep, does not let it come here

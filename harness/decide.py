@@ -6,7 +6,7 @@ The noise is judged as tiers are, by `harness.statistics` on the rounds; the dou
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,9 +140,14 @@ def decide(
     """(the verdict, every candidate). `require` adds to the limits of the profile; Usage for one that is unknown."""
     limits = [*dict.fromkeys([*profile.require, *require])]
     check_requirements(limits, facts)
+    found = candidates(records, facts)
+    return among(found, profile, limits), found
+
+
+def among(found: list[Candidate], profile: Profile, limits: Sequence[str]) -> dict[str, Any]:
+    """The verdict; fills `out` and `first` of the candidates."""
     whole = sum(profile.weights.values())
     weights = {name: weight / whole for name, weight in profile.weights.items() if weight}
-    found = candidates(records, facts)
     for one in found:
         if one.out is None:
             one.out = next((why for why in (limit(one, text) for text in limits) if why), None)
@@ -153,4 +158,4 @@ def decide(
     for one in found:
         if one.name in beaten:
             one.out = f"{beaten[one.name]} is better in everything, beyond the noise"
-    return choose([one for one in found if one.out is None], weights), found
+    return choose([one for one in found if one.out is None], weights)

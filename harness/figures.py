@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,18 +38,31 @@ def steady(samples: Sequence[float]) -> np.ndarray:
     """The samples after warm-up, by the rule MSER of White 1997: cut off the d first ones, at most half of them, for
     which the standard error of the mean of the others, sqrt(sum of squares) / (n - d), is least.
     """
+    return after_warm_up(tuple(samples))
+
+
+@lru_cache(8)  # several figures follow from the same samples
+def after_warm_up(samples: tuple[float, ...]) -> np.ndarray:
     taken = np.asarray(samples, float)
-    errors = [
-        float(np.sqrt(((rest := taken[d:]) - rest.mean()) @ (rest - rest.mean())) / len(rest))
-        for d in range(len(taken) // 2 + 1)
-    ]
-    return taken[int(np.argmin(errors)) :]
+    centred = (taken - taken.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
+    count = np.arange(1, len(taken) + 1)
+    squares = np.maximum(np.cumsum(centred**2) - np.cumsum(centred) ** 2 / count, 0)
+    errors = (np.sqrt(squares) / count)[::-1]
+    return taken[int(np.argmin(errors[: len(taken) // 2 + 1])) :]
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """Linear between order statistics, as `numpy.percentile`, which takes ten times as long on so few values."""
+    ordered, place = np.sort(values), share / 100 * (len(values) - 1)
+    below = int(place)
+    above = min(below + 1, len(values) - 1)
+    return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
 def percentile(name: str, share: float) -> Callable[[Record], float | None]:
     def read(record: Record) -> float | None:
         samples = record["measures"].get(name)
-        return float(np.percentile(steady(samples), share)) if samples else None
+        return quantile(steady(samples), share) if samples else None
 
     return read
 
@@ -64,12 +78,12 @@ def train_samples_per_s(record: Record) -> float | None:
 def jitter_s(record: Record) -> float | None:
     """The distance between the quartiles of a step's time."""
     samples = record["measures"].get("step_samples_s")
-    return float(np.subtract(*np.percentile(steady(samples), [75, 25]))) if samples else None
+    return quantile(steady(samples), 75) - quantile(steady(samples), 25) if samples else None
 
 
 def evaluate_s(record: Record) -> float | None:
-    taken = [point["evaluate_s"] for point in record["measures"].get("curve", [])]
-    return float(np.median(taken)) if taken else None
+    taken = [point["evaluate_s"] for point in record["measures"].get("curve", []) if "evaluate_s" in point]
+    return quantile(np.asarray(taken), 50) if taken else None
 
 
 def received(name: str) -> Callable[[Record], float | None]:
@@ -78,7 +92,7 @@ def received(name: str) -> Callable[[Record], float | None]:
 
 def infer_samples_per_s(record: Record) -> float | None:
     taken = record["measures"].get("infer_many_samples_s")
-    return record["measures"]["infer_many"] / float(np.median(steady(taken))) if taken else None
+    return record["measures"]["infer_many"] / quantile(steady(taken), 50) if taken else None
 
 
 NOT_THIS_LOSS = "not a measure of this task's loss"

@@ -7,7 +7,7 @@ well and was proven equal; the rest says why not.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -42,6 +42,10 @@ def key_of(cell: Cell) -> Key:
     return tuple(cell[name] for name in CELL_KEYS)
 
 
+def family_of(cell: Cell) -> Key:
+    return tuple(cell[name] for name in FAMILY)
+
+
 def candidate(cell: Cell) -> str:
     return f"{cell['backend']} {cell['mode']}"
 
@@ -57,7 +61,7 @@ def families(cells: list[Cell]) -> dict[Key, list[Cell]]:
     """Cells that were asked to do the same: (task, device, precision, batch size) -> cells."""
     found: dict[Key, list[Cell]] = {}
     for cell in cells:
-        found.setdefault(tuple(cell[name] for name in FAMILY), []).append(cell)
+        found.setdefault(family_of(cell), []).append(cell)
     return found
 
 
@@ -135,7 +139,7 @@ def rank(cells: list[Cell], records: list[Record]) -> list[dict[str, Any]]:
                 tier = found[candidate(cell)]
                 place = cell["metrics"][metric]
                 place |= {"tier": tier} if isinstance(tier, int) else {"tier": None, "tier_reason": tier}
-            told += [{**dict(zip(FAMILY, key)), "metric": metric, **asdict(one)} for one in comparisons]
+            told += [{**dict(zip(FAMILY, key)), "metric": metric, **vars(one)} for one in comparisons]
     return told
 
 

@@ -16,6 +16,7 @@ from harness.effects import described
 Cell = dict[str, Any]
 
 ABSENT = "-"
+MARKDOWN_BYTES = 64_000
 
 # Figure -> (heading, what to divide it by, decimals).
 COLUMNS: dict[str, tuple[str, float, int]] = {
@@ -32,8 +33,12 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
 
 def document(run: Path) -> dict[str, Any]:
     """The report as one object, by the schema `report.json`."""
+    return of_records(run, *records.read(run))
+
+
+def of_records(run: Path, found: list[dict[str, Any]], warnings: list[str]) -> dict[str, Any]:
+    """The same where the records, and what is wrong with their file, are read already."""
     told = records.read_run(run)
-    found, warnings = records.read(run)
     uncompiled = {
         name: facts["uncompiled_mode"] for name, facts in told["backends"].items() if facts.get("uncompiled_mode")
     }
@@ -197,11 +202,23 @@ def as_csv(report: dict[str, Any]) -> str:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """A table for a pull request."""
-    lines = [f"## {report['run']['name']}", "", "| " + " | ".join(headings()) + " |"]
-    lines.append("|" + " --- |" * len(headings()))
-    lines += ["| " + " | ".join(escaped(text) for text in row) + " |" for row in rows(report["cells"])]
-    return "\n".join([*lines, "", *(f"- {escaped(line)}" for line in notes(report)), ""])
+    """A table for a pull request, whose text may have 64 kB: the notes get half of it, the table what is left."""
+    said = fitting([f"- {escaped(line)}" for line in notes(report)], MARKDOWN_BYTES // 2, "- and {} more notes")
+    head = [f"## {report['run']['name']}", "", "| " + " | ".join(headings()) + " |", "|" + " --- |" * len(headings())]
+    body = ["| " + " | ".join(escaped(text) for text in row) + " |" for row in rows(report["cells"])]
+    left = MARKDOWN_BYTES - len("\n".join([*head, *said]).encode())
+    table = fitting(body, left, "\n{} more cells: crossframe report RUN --format html")
+    return "\n".join([*head, *table, "", *said, ""])
+
+
+def fitting(lines: list[str], size: int, rest: str) -> list[str]:
+    """The first lines that fit into so many bytes, and how many are left out."""
+    used = 100  # room for the line about the rest
+    for kept, line in enumerate(lines):
+        used += len(line.encode()) + 1
+        if used > size:
+            return [*lines[:kept], rest.format(len(lines) - kept)]
+    return lines
 
 
 def escaped(text: str) -> str:

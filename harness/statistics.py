@@ -94,14 +94,14 @@ def flips(n: int) -> np.ndarray:
 
 
 @cache
-def splits(n: int) -> np.ndarray:
-    """(permutations, 2n): 1 for the n of 2n values that are a's, -1 for b's, in all ways or in drawn ones."""
-    given = np.repeat((1.0, -1.0), n)
-    if math.comb(2 * n, n) > EXACT:
+def splits(n: int, m: int) -> np.ndarray:
+    """(permutations, n + m): 1 for the n of all values that are a's, -1 for b's, in all ways or in drawn ones."""
+    given = np.repeat((1.0, -1.0), (n, m))
+    if math.comb(n + m, n) > EXACT:
         drawn = np.random.default_rng(0).permuted(np.tile(given, (EXACT - 1, 1)), axis=1)
         return np.concatenate([given[None], drawn])
-    found = np.full((math.comb(2 * n, n), 2 * n), -1.0)
-    for row, own in enumerate(combinations(range(2 * n), n)):
+    found = np.full((math.comb(n + m, n), n + m), -1.0)
+    for row, own in enumerate(combinations(range(n + m), n)):
         found[row, list(own)] = 1.0
     return found
 
@@ -122,13 +122,29 @@ def p_value(a: np.ndarray, b: np.ndarray) -> float:
     From `PAIRED_FROM` rounds on signs are flipped within rounds, so that a drift of the machine cancels. Fewer rounds
     could not reach a small p that way; theirs are shuffled between the sides, which a drift makes cautious, not wrong.
     """
-    if len(a) >= PAIRED_FROM:
-        values, signs = a - b, flips(len(a))
-    else:
-        values, signs = np.concatenate([a, b]), splits(len(a))
-        values = values - values.mean()  # keeps the rounding of the sums small
+    return permuted(a - b, flips(len(a))) if len(a) >= PAIRED_FROM else p_unpaired(a, b)
+
+
+def p_unpaired(a: np.ndarray, b: np.ndarray) -> float:
+    """(n,), (m,), logarithms -> p of a permutation test on the difference of means, both sides."""
+    values = np.concatenate([a, b])
+    return permuted(values - values.mean(), splits(len(a), len(b)))  # centred, which keeps the rounding of sums small
+
+
+def permuted(values: np.ndarray, signs: np.ndarray) -> float:
     sums = np.abs(signs @ values)
     return float(np.mean(sums >= sums[0] - 1e-12))  # the given order is the first row
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+    """(n,), (m,), logarithms, n and m > 1 -> the difference of means and its 95 % interval by Welch 1947."""
+    gap = float(a.mean() - b.mean())
+    parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    if not parts.any():
+        return gap, gap, gap
+    freedom = parts.sum() ** 2 / (parts**2 / (len(a) - 1, len(b) - 1)).sum()
+    half = float(special.stdtrit(freedom, 1 - LEVEL / 2) * math.sqrt(parts.sum()))
+    return gap, gap - half, gap + half
 
 
 def holm(found: Sequence[float]) -> list[float]:

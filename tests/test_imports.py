@@ -97,7 +97,8 @@ def test_a_runtime_imports_its_own_package_alone(name: str) -> None:
 @pytest.mark.parametrize(
     "package, homes",
     [
-        ("plotly", ["page.py"]),
+        ("plotly", ["page/charts.py"]),
+        ("pyarrow", ["samples.py"]),
         ("onnxruntime", ["judge.py", "portability/reduce.py", "portability/runtimes/onnxruntime/__init__.py"]),
         *((package, [f"portability/runtimes/{name}/__init__.py"]) for name, package in HEAVY.items()),
     ],

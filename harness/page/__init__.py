@@ -1,0 +1,169 @@
+"""The report as one HTML page that opens without a network: the answer, the evidence, and the weights to move."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import io
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from backends import discover
+from harness import figures, ranking, records, report
+from harness.effects import described
+from harness.page import answer, charts
+from harness.page.ratios import Ratios, text
+
+HERE = Path(__file__).parent
+LABELS = {
+    "state": "did not end well",
+    "parity": "not proven equal",
+    "dialect": "dialect",
+    "onnx": "ONNX export failed",
+}
+
+
+def packed(content: str) -> str:
+    """Text as a base64 gzip file, for a link of the page."""
+    return base64.b64encode(gzip.compress(content.encode(), 6, mtime=0)).decode()
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that no string in it can end the script element of."""
+    return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))
+
+
+@cache
+def asset(name: str) -> Markup:
+    return Markup((HERE / name).read_text())
+
+
+def processes_csv(found: list[dict[str, Any]]) -> str:
+    """One line a process, one column a figure, to seven digits; the samples within processes stay in the records."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*records.CELL_KEYS, "repeat", "state", *figures.FIGURES])
+    for record in found:
+        ok = record["state"] == "ok"
+        values = [figure.read(record) if ok else None for figure in figures.FIGURES.values()]
+        shown = ["" if value is None else f"{value:.7g}" for value in values]
+        writer.writerow([*record["cell"].values(), record["repeat"], record["state"], *shown])
+    return out.getvalue()
+
+
+def marks(cell: dict[str, Any]) -> list[str]:
+    """What a reader must know of a cell beside its figures; keys of `LABELS`."""
+    found = [] if cell["state"] == "ok" else ["state"]
+    found += [] if (cell["parity"] or {}).get("state") == "ok" else ["parity"]
+    found += ["dialect"] if (cell["parity"] or {}).get("effect") else []
+    return found + (["onnx"] if cell["onnx"] and cell["onnx"]["state"] != "ok" else [])
+
+
+def row(cell: dict[str, Any], name: str, ratios: Ratios) -> dict[str, Any]:
+    """One cell of the run as a row of the table."""
+    quality = figures.quality_name(cell)
+    cells = []
+    for metric in [quality, *report.COLUMNS]:
+        found = (
+            cell["metrics"][metric] if metric else {"value": None, "low": None, "high": None, "reason": "not judged"}
+        )
+        divisor = report.COLUMNS[metric][1] if metric in report.COLUMNS else 1
+        cells.append(
+            {
+                "metric": metric,
+                "value": found["value"],
+                "text": text(found, divisor),
+                "reason": found.get("reason") or found.get("tier_reason") or "",
+                "tier": found.get("tier"),
+                "ratio": ratios.shown(ranking.family_of(cell), metric, ranking.candidate(cell)),
+            }
+        )
+    return {
+        "cell": cell,
+        "workload": name,
+        "candidate": ranking.candidate(cell),
+        "marks": marks(cell),
+        "figures": cells,
+    }
+
+
+def versions(cells: list[dict[str, Any]]) -> list[tuple[str, str, bool]]:
+    """(backend, its versions, whether its cells differ in them)."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if cell["versions"]:
+            said = ", ".join(f"{name} {version}" for name, version in sorted(cell["versions"].items()))
+            found.setdefault(cell["backend"], {})[said] = None
+    return [(backend, " or ".join(kinds), len(kinds) > 1) for backend, kinds in found.items()]
+
+
+def notices(told: dict[str, Any]) -> list[str]:
+    """What stands above every figure: why there is no ranking, and what made the machine or the records doubtful."""
+    cells = told["cells"]
+    found = ["There is no record yet: the run was stopped before its first job ended."] if not cells else []
+    if any(cell["parity"] is None and cell["state"] == "ok" for cell in cells):
+        found.append("Parity was not checked for every cell: what was not proven equal is not ranked.")
+    withheld = dict.fromkeys(cell["withheld"] for cell in cells if cell["withheld"])
+    found += [f"Nothing is ranked, since budgets were not equal: {why}" for why in withheld]
+    mixed = [backend for backend, _, differ in versions(cells) if differ]
+    found += [f"Cells of {backend} were measured with different versions." for backend in mixed]
+    if told.get("selftest"):
+        found.append(f"Self-test of this machine: {answer.flat(told['selftest'])}")
+    return found + list(told["warnings"])
+
+
+def template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html")
+
+
+def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
+    """Everything that the template shows."""
+    names = charts.family_names(told["cells"])
+    ratios = Ratios(told["comparisons"])
+    weighed = answer.weighing(told["cells"], found, facts)
+    effects = dict.fromkeys(
+        described(cell["backend"], cell["task"], cell["parity"]["effect"])
+        for cell in told["cells"]
+        if (cell["parity"] or {}).get("effect")
+    )
+    return {
+        "told": told,
+        "sentences": answer.sentences(told, weighed, names),
+        "notices": notices(told),
+        "versions": versions(told["cells"]),
+        "rows": [row(cell, names[ranking.family_of(cell)], ratios) for cell in told["cells"]],
+        "columns": {name: (heading, figures.FIGURES[name].better) for name, (heading, *_) in report.COLUMNS.items()},
+        "labels": LABELS,
+        "ratios": ratios,
+        "effects": list(effects),
+        "problems": report.problems(told["cells"]),
+        "sections": charts.sections(told, found, names, ratios),
+        "weighed": weighed,
+        "flat": answer.flat,
+        "downloads": {
+            "report.json": packed(json.dumps(told)),
+            "figures.csv": packed(report.as_csv(told)),
+            "processes.csv": packed(processes_csv(found)),
+        },
+        "script_json": script_json,
+        "asset": asset,
+    }
+
+
+def write(run: Path) -> Path:
+    """`report.html` in the run's folder."""
+    found, warnings = records.read(run)
+    told = report.of_records(run, found, warnings)
+    facts = {name: backend.facts.get("facts", {}) for name, backend in discover().items()}
+    path = run / "report.html"
+    path.write_text(template().render(view(told, found, facts)))
+    return path

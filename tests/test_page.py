@@ -1,0 +1,223 @@
+"""The page without a browser: small, offline, harmless, and of the same numbers as the JSON."""
+
+import base64
+import csv
+import gzip
+import io
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plotly.offline import get_plotlyjs_version
+
+from harness import page, records, report
+from harness.page.ratios import Ratios, text
+from tests.synthetic import record, repeats, write_run
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&"
+STEPS = (0.010, 0.0101, 0.0099, 0.0102, 0.0098, 0.0100, 0.0101)
+
+
+def failed(backend: str, **said: Any) -> dict[str, Any]:
+    """The record of a job that left nothing to judge."""
+    return record(backend, 1, 0.01) | {"state": "failed", "reason": "no", "measures": {}, "verdict": None} | said
+
+
+def three(factors: tuple[float, ...] = (1.0, 1.5, 3.0)) -> list[dict[str, Any]]:
+    """Three backends in seven rounds, so many times as slow as the first."""
+    return [one for name, factor in zip("abc", factors) for one in repeats(name, [factor * step for step in STEPS])]
+
+
+def written(folder: Path, found: list[dict[str, Any]]) -> str:
+    return page.write(write_run(folder / "run", found)).read_text()
+
+
+def without_scripts(html: str) -> str:
+    return re.sub(r"<script.*?</script>|<style.*?</style>", "", html, flags=re.DOTALL)
+
+
+def answer(html: str) -> str:
+    return unescape(html.partition('id="answer"')[2].partition("</section>")[0])
+
+
+def downloads(html: str) -> dict[str, str]:
+    found = re.findall(r'download="(\S+)\.gz" href="data:application/gzip;base64,([^"]+)"', html)
+    return {name: gzip.decompress(base64.b64decode(content)).decode() for name, content in found}
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def running(html: str) -> int:
+    """How many scripts would run."""
+    return sum(tag == "script" and own.get("type") != "application/json" for tag, own in Elements(html).found)
+
+
+def test_the_vendored_bundle_is_of_plotly_s_own_version() -> None:
+    bundle = (page.HERE / "plotly-cartesian.min.js").read_text()
+    assert f"v{get_plotlyjs_version()}" in bundle[:200]
+    assert "MIT" in (page.HERE / "plotly-LICENSE.txt").read_text()
+
+
+def test_the_page_is_small_and_asks_nobody(tmp_path: Path) -> None:
+    html = written(tmp_path, three())
+    assert len(html.encode()) <= 2e6
+    for tag, attributes in Elements(html).found:
+        assert tag not in ("iframe", "object", "embed", "base"), tag
+        for name in ("src", "href", "action", "data"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, attributes)
+    assert (
+        "default-src 'none'" in html and "@import" not in html and "url(" not in (page.HERE / "style.css").read_text()
+    )
+
+
+def test_hostile_strings_are_text(tmp_path: Path) -> None:
+    bad = failed("d", reason=HOSTILE)
+    bad["cell"]["mode"] = HOSTILE
+    versions = {HOSTILE: HOSTILE}
+    parity = {"state": "failed", "reason": HOSTILE, "hint": HOSTILE}
+    unproven = record("e", 1, 0.01, measures={"versions": versions}, parity=parity)
+    run = write_run(tmp_path / "run", [*three(), bad, unproven])
+    told = json.loads((run / "run.json").read_text())
+    told |= {"name": HOSTILE, "host": {"cpu": HOSTILE, HOSTILE: HOSTILE}}
+    (run / "run.json").write_text(json.dumps(told))
+    html = page.write(run).read_text()
+    plain = page.write(write_run(tmp_path / "plain", three())).read_text()
+    tags = [tag for tag, _ in Elements(html).found]
+    assert "img" not in tags and not any(name.startswith("on") for _, own in Elements(html).found for name in own)
+    assert running(html) == running(plain)
+    assert "alert(1)</script>" not in html
+    assert html.count("alert(1)") >= 4  # shown, as text
+
+
+def test_numbers_of_the_page_are_those_of_the_json(tmp_path: Path) -> None:
+    html = written(tmp_path, three())
+    told = report.document(tmp_path / "run")
+    assert json.loads(downloads(html)["report.json"]) == json.loads(json.dumps(told))
+    assert downloads(html)["figures.csv"] == report.as_csv(told)
+    rows = re.findall(r'<tr data-task.*?data-candidate="([^"]+)".*?>(.*?)</tr>', html, re.DOTALL)
+    assert len(rows) == len(told["cells"])
+    for cell, (candidate, row) in zip(told["cells"], rows):
+        assert candidate == f"{cell['backend']} {cell['mode']}"
+        values = re.findall(r'data-value="([^"]*)" data-metric="(\w+)"[^>]*>([^<]*)', row)
+        assert {name for _, name, _ in values} >= set(report.COLUMNS)
+        for value, name, shown in values:
+            metric = cell["metrics"][name]
+            assert value == ("" if metric["value"] is None else str(metric["value"])), name
+            divisor = report.COLUMNS[name][1] if name in report.COLUMNS else 1
+            assert shown.strip() == text(metric, divisor)
+
+
+def test_a_line_a_process_lies_in_the_page(tmp_path: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(downloads(written(tmp_path, three()))["processes.csv"])))
+    assert len(rows) == 21 and float(rows[0]["first_step_s"]) == pytest.approx(0.1)
+
+
+def test_ratios_are_to_a_named_baseline(tmp_path: Path) -> None:
+    told = report.document(write_run(tmp_path / "run", three()))
+    ratios = Ratios(told["comparisons"])
+    key = ("circle", "cpu", "float32", 64)
+    assert ratios.baseline == "a eager"
+    for name, factor in (("b eager", 1.5), ("c eager", 3.0)):
+        ratio, low, high = ratios.to_baseline(key, "step_s", name)
+        assert low <= ratio <= high
+        assert ratio == pytest.approx(factor)
+    assert ratios.shown(key, "step_s", "c eager") == "3.000x [3.000, 3.000]"
+    assert ratios.shown(key, "step_s", "a eager") == ""
+
+
+@pytest.mark.parametrize(
+    "figure, shown",
+    [
+        ({"value": None, "low": None, "high": None}, "-"),
+        ({"value": 1234.5678, "low": 1200.0, "high": 1300.0}, "1,235 [1,200, 1,300]"),
+        ({"value": 0.12345, "low": 0.1231, "high": 0.1239}, "0.12345 [0.12310, 0.12390]"),
+        ({"value": 0.0123456, "low": None, "high": None}, "0.0123"),
+        ({"value": 0.0, "low": 0.0, "high": 0.0}, "0 [0, 0]"),
+    ],
+)
+def test_digits_follow_the_interval(figure: dict[str, Any], shown: str) -> None:
+    assert text(figure) == shown
+
+
+def test_the_first_sentences_name_a_winner_only_where_there_is_one(tmp_path: Path) -> None:
+    clear = answer(written(tmp_path / "clear", three()))
+    assert "choose a" in clear and "Trains fastest, beyond the noise: a eager (circle)." in clear
+    assert "All 3 cells ended well and were proven" in clear
+    tie = answer(written(tmp_path / "tie", three((1.0, 1.0, 1.0))))
+    assert "it is a tie of" in tie and "a tie of a eager, b eager and c eager (circle)" in tie and "choose" not in tie
+    few = answer(written(tmp_path / "few", [record(name, 1, 0.01) for name in "ab"]))
+    assert "Not enough evidence" in few and "No training speed is ranked: not enough evidence" in few
+
+
+def test_failures_stand_with_state_and_reason(tmp_path: Path) -> None:
+    bad = [failed("d", state="timeout", reason="over 6 s")]
+    html = without_scripts(written(tmp_path, [*three(), *bad]))
+    assert "d is out, as the decision below says" in answer(html) and "d is out: circle cpu float32 64: timeout" in html
+    assert "timeout: over 6 s" in html and "✗ timeout" in html
+    assert "3 of 4 cells ended well" in answer(html)
+
+
+def test_only_failures_are_a_page(tmp_path: Path) -> None:
+    bad = [failed(name) for name in "ab"]
+    html = written(tmp_path, bad)
+    assert "none fits" in answer(html) and "0 of 2 cells ended well" in answer(html)
+
+
+def test_one_backend_and_one_sample_are_a_page(tmp_path: Path) -> None:
+    assert "nothing to compare it with" in answer(written(tmp_path, [record("a", 1, 0.01)]))
+
+
+def test_an_empty_run_is_a_page_and_no_run_an_error(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [record("a", 1, 0.01)])
+    (run / "records.jsonl").unlink()
+    html = page.write(run).read_text()
+    assert "Nothing was measured yet" in answer(html) and "There is no record yet" in html
+    (run / "run.json").write_text(json.dumps({"schema": 0}))
+    with pytest.raises(records.NoRun, match="another version"):
+        page.write(run)
+
+
+def test_a_damaged_line_is_a_notice(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", three())
+    with (run / "records.jsonl").open("a") as file:
+        file.write('{"schema": 1, "job": ')
+    assert "line 22 is damaged" in page.write(run).read_text()
+
+
+def test_parity_off_is_a_notice_and_ranks_nothing(tmp_path: Path) -> None:
+    html = written(tmp_path, [one | {"parity": None} for one in three()])
+    assert "Parity was not checked" in html and 'class="tier"' not in html
+
+
+def test_what_other_commands_leave_is_drawn_where_it_is_there(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", three())
+    told = report.document(run)
+    cell = {"task": "circle", "exporter": "a", "runtime": "somewhere", "state": "refused", "stage": "load"}
+    told |= {"portability": [cell | {"reason": "no such operator"}], "selftest": {"state": "passed", "ratio": 1.0}}
+    html = page.template().render(page.view(told, records.read(run)[0], {}))
+    assert "no such operator" in html and 'id="onnx"' in html
+    assert "Self-test of this machine: state passed, ratio 1" in html
+
+
+def test_markdown_stays_below_what_a_pull_request_takes(tmp_path: Path) -> None:
+    many = [record("a", 1, 0.01, cell={"batch_size": size}) for size in range(1, 500)]
+    many += [failed("b", reason="long " * 50) | {"cell": one["cell"] | {"backend": "b"}} for one in many]
+    for place, one in enumerate(many):
+        one["job"] = str(place)
+    text = report.as_markdown(report.document(write_run(tmp_path / "run", many)))
+    assert 50_000 < len(text.encode()) < 64_000
+    assert "more cells: crossframe report" in text and "more notes" in text
