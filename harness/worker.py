@@ -168,7 +168,7 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
     model.sync()
     # Single steps, each to its end.
-    measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.6, 2000)
+    measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.3, 2000)
     # Of so few epochs nothing could tell the steady ones.
     more = [seconds(lambda: model.train(batches), model.sync) for _ in range(ENOUGH_EPOCHS - len(measures["epochs"]))]
     measures["epochs"] += [{"epoch": None, "train_s": spent_s, "steps": len(batches)} for spent_s in more]
@@ -178,7 +178,7 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     one, many = data["x_test"][:1], data["x_test"][:EVALUATION_CHUNK]
     for x, name, at_least in ((one, "infer_samples_s", 5), (many, "infer_many_samples_s", 3)):
         samples(lambda x=x: model.predict(x), model.sync, 2, 0.05, 50)  # type: ignore[misc] # compile and warm up
-        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.2, 1000)  # type: ignore[misc]
+        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.15, 1000)  # type: ignore[misc]
     measures["infer_many"] = len(many)
     measures["export"] = export(model, folder, job["onnx_opset"])
 

@@ -22,7 +22,7 @@ STANDARD = Task(
     ),
     loss="mean_squared_error",
     optimizer=Adam(0.001),
-    epochs=25,
+    epochs=20,
     target=0.004,
     scaling="unit",
     baseline="pca",

@@ -22,7 +22,7 @@ STANDARD = Task(
     ),
     loss="softmax_cross_entropy",
     optimizer=SGD(0.01, momentum=0.9),
-    epochs=16,
+    epochs=15,
     target=0.95,
 )
 
