@@ -23,8 +23,9 @@ from harness.contrary import Contrary
 from harness.probes import EPOCH, Probe, pooled, trace
 from tasks.spec import LSTM, Arrays, Task
 
-# Where an honest backend is above a limit at all, on drawn data, it is so by 1.0 to 1.6 times rounding (measured).
-ROUNDING_FACTOR = 10.0
+# Where an honest backend is above a limit at all, it is so by at most 2.0 times this (the cnn's loss after 19 updates,
+# in one of 19 seeds; 1.1 next).
+ROUNDING_FACTOR = 3.0
 LIMITS: dict[str, dict[str, float]] = {
     "float32": {"outputs": 1e-5, "loss": 1e-4, "gradient": 1e-4, "weights": 1e-4},
     "float64": {"outputs": 1e-10, "loss": 1e-10, "gradient": 1e-10, "weights": 1e-10},
