@@ -109,7 +109,15 @@ def test_ctrl_c_keeps_what_was_done_and_resume_finishes_it(crossframe: Command, 
         "quick",
     ]
     command = [sys.executable, "-m", "harness.cli", *words, "--repeats", "2", "--timeout", "60", "--out", str(run)]
-    started = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        command,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Who starts the tests in the background of a shell has them ignore Ctrl-C, and their children with them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     hanging = None
     for _ in range(600):
         hanging = next(run.glob("jobs/*hangs*/log.txt"), None)
