@@ -1,8 +1,4 @@
-"""The command line. stdout is data, stderr is messages.
-
-Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing; 4 a gate tripped, such as parity;
-130 interrupted.
-"""
+"""The command line. stdout is data, stderr is messages; how it ends is in `harness.exits`."""
 
 from __future__ import annotations
 
@@ -15,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import commands as do
-from harness.commands import INTERRUPTED, MISSING, RESULTS, USAGE
+from harness.commands import RESULTS, SELECTION
+from harness.exits import INTERRUPTED, MISSING, USAGE, Missing, Usage
 from harness.messages import say
 
 
@@ -61,20 +58,40 @@ def interpreter(text: str) -> tuple[str, str]:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """What to run, shared by `plan` and `run`. Lists take commas, or the option again."""
-    many: dict[str, Any] = {"action": "extend", "type": words, "default": []}
+    """What to look at. Lists take commas, or the option again."""
+    many: dict[str, Any] = {"action": "extend", "type": words}
     parser.add_argument("--task", **many, metavar="NAME", help="default: all")
     parser.add_argument("--backend", **many, metavar="NAME", help="default: all but reference")
     parser.add_argument(
         "--mode", **many, metavar="NAME", help="ways of executing, or all; default: each backend's first"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--precision", **many, metavar="NAME", help="float32, float64 (default: float32)")
+    parser.add_argument("--batch-size", action="extend", type=positives, metavar="N", help="default: the task's")
+    parser.add_argument("--preset", help="quick, standard or original (default: standard)")
     parser.add_argument(
-        "--batch-size", action="extend", type=positives, default=[], metavar="N", help="default: the task's"
+        "--threads", type=positive, metavar="N", help="default: every processor that this process may use"
     )
-    parser.add_argument("--preset", default="standard", help="quick, standard or original (default: standard)")
+    parser.add_argument("--timeout", type=positive, metavar="S", help="seconds a job may take (default: 900)")
+    parser.add_argument("--data", metavar="NAME", help="digits, mnist or cifar10, for the tasks that learn from images")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the data's files lie, instead of fetching them")
+    parser.add_argument(
+        "--python",
+        action="append",
+        type=interpreter,
+        metavar="BACKEND=PATH",
+        help="an interpreter to use as it is",
+    )
+    parser.set_defaults(**SELECTION)
+
+
+def add_repeats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=positive, default=1, metavar="N", help="processes a cell (default: 1)")
+
+
+def add_rounds(parser: argparse.ArgumentParser) -> None:
+    """How often to run it, shared by `run` and `plan`."""
+    add_repeats(parser)
     parser.add_argument(
         "--budget",
         dest="budget_s",
@@ -85,23 +102,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=positive, default=1, metavar="N", help="of weights and data, which repeats take in turns"
     )
-    parser.add_argument(
-        "--threads", type=positive, metavar="N", help="default: every processor that this process may use"
-    )
-    parser.add_argument(
-        "--timeout", type=positive, default=900, metavar="S", help="seconds a job may take (default: 900)"
-    )
     parser.add_argument("--no-parity", dest="parity", action="store_false", help="measure without proving first")
-    parser.add_argument("--data", metavar="NAME", help="digits, mnist or cifar10, for the tasks that learn from images")
-    parser.add_argument("--data-dir", metavar="DIR", help="where the data's files lie, instead of fetching them")
-    parser.add_argument(
-        "--python",
-        action="append",
-        type=interpreter,
-        default=[],
-        metavar="BACKEND=PATH",
-        help="an interpreter to use as it is",
-    )
 
 
 def add_runtimes(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +127,7 @@ def parser() -> argparse.ArgumentParser:
 
     made = command("run", do.run, "train, measure and export; ends in a table and a page")
     add_selection(made)
+    add_rounds(made)
     made.add_argument("--out", metavar="DIR", help="a new folder for the run (default: one under results/)")
     made.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
     made = command("parity", do.parity, "prove that the backends compute what the oracle computes")
@@ -137,8 +139,9 @@ def parser() -> argparse.ArgumentParser:
         "--effects", action="store_true", help="train the oracle to the end too, to see what each dialect changes"
     )
     made.add_argument("--json", action="store_true")
-    made = command("infer", do.infer, "measure inference alone, beside onnxruntime on the exported file")
+    made = command("infer", do.infer, "measure inference alone, beside onnxruntime on the exported file; ranks nobody")
     add_selection(made)
+    add_repeats(made)
     made.add_argument("--json", action="store_true")
     made = command(
         "conformance", do.conformance, "ask one backend, of ours or a stranger's, everything that we ask of ours"
@@ -148,6 +151,7 @@ def parser() -> argparse.ArgumentParser:
     made.set_defaults(preset="quick", parity=False)
     made = command("plan", do.plan, "show what `run` would do, and about how long it takes; runs nothing")
     add_selection(made)
+    add_rounds(made)
     made.add_argument("--json", action="store_true")
     made = command("report", do.report_run, "print a run again, from its records")
     made.add_argument("run", metavar="RUN", help="the folder of a run")
@@ -225,20 +229,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser().parse_args(arguments)
-    from harness.host import DeviceMissing
-    from harness.plan import Usage
-    from harness.records import NoRun
-    from harness.samples import ParquetMissing
     from tasks.data import DataError
 
     # Ended from outside is ended like Ctrl-C: what was started goes too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return parsed.do(parsed)
-    except (Usage, NoRun, argparse.ArgumentTypeError) as error:
+    except (Usage, argparse.ArgumentTypeError) as error:
         say(f"crossframe: {error}")
         return USAGE
-    except (DeviceMissing, DataError, ParquetMissing) as error:
+    except (Missing, DataError) as error:
         say(f"crossframe: {error}")
         return MISSING
     except KeyboardInterrupt:  # `run`, which has something to keep, does not let it come here

@@ -1,7 +1,4 @@
-"""What each command does: from parsed words to an exit code. What a command needs is imported by it alone.
-
-Exit: 0 done; 1 a cell failed; 2 usage; 3 something needed is missing; 4 a gate tripped; 130 interrupted.
-"""
+"""What each command does: from parsed words to an exit code. What a command needs is imported by it alone."""
 
 from __future__ import annotations
 
@@ -14,10 +11,29 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.exits import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, Usage
 from harness.messages import say
 
-DONE, CELL_FAILED, USAGE, MISSING, GATE_TRIPPED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 RESULTS = Path("results")
+# What to run, and how often: the words of the command line before anybody says any.
+SELECTION: dict[str, Any] = {
+    "task": [],
+    "backend": [],
+    "mode": [],
+    "device": "auto",
+    "precision": [],
+    "batch_size": [],
+    "preset": "standard",
+    "threads": None,
+    "timeout": 900,
+    "data": None,
+    "data_dir": None,
+    "python": [],
+    "repeats": 1,
+    "budget_s": None,
+    "seeds": 1,
+    "parity": True,
+}
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -26,23 +42,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     threads = arguments.threads or len(affinity)
     if threads > len(affinity):
         raise argparse.ArgumentTypeError(f"--threads {threads}: this process may use {len(affinity)} processors")
-    kept = (
-        "task",
-        "backend",
-        "mode",
-        "device",
-        "precision",
-        "batch_size",
-        "preset",
-        "repeats",
-        "budget_s",
-        "seeds",
-        "timeout",
-        "data",
-        "data_dir",
-        "parity",
-    )
-    options = {name: getattr(arguments, name) for name in kept}
+    options = {name: getattr(arguments, name) for name in SELECTION if name != "threads"}
     return options | {"cpus": affinity[:threads], "python": dict(arguments.python)}
 
 
@@ -57,34 +57,35 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from harness import folder as folders
     from harness import page, records, report
-    from harness import run as running
     from harness.plan import make_plan
+    from harness.run import interruptible
 
     if arguments.resume:
         folder = Path(arguments.resume)
         told = records.read_run(folder)
-        made = running.resumed(told)
+        made = folders.resumed(told)
         done = {record["job"] for record in records.read_with_warnings(folder)}
         say(f"{len(done & {job.name for job in made.jobs})} of {len(made.jobs)} jobs are done already")
     else:
         made = make_plan(options_of(arguments))
         folder, done = new_folder(arguments.out, arguments.preset), set()
         try:
-            running.start(made, folder)
+            folders.start(made, folder)
         except BaseException:
             shutil.rmtree(folder)
             raise
     say(f"{len(made.jobs)} jobs on {made.device} into {folder}")
-    code = running.interruptible(made, folder, done)
-    if code != running.INTERRUPTED:
+    code = interruptible(made, folder, done)
+    if code != INTERRUPTED:
         print(report.as_table(report.document(folder)), end="")
     say(f"report: {page.write(folder)}\nas table, json, csv or md: crossframe report {folder} --format json")
     return code
 
 
 def parity(arguments: argparse.Namespace) -> int:
-    from harness import verdicts
+    from harness.parity import verdicts
     from harness.plan import make_plan
 
     found = verdicts.examine(make_plan(options_of(arguments)), arguments.seed, arguments.effects)
@@ -96,7 +97,7 @@ def parity(arguments: argparse.Namespace) -> int:
 
 
 def infer(arguments: argparse.Namespace) -> int:
-    from harness import inference
+    from harness.measurement import inference
     from harness.plan import make_plan
 
     sizes = arguments.batch_size or [1, 8, 64, 512]
@@ -122,8 +123,6 @@ def conformance(arguments: argparse.Namespace) -> int:
 
 def new_folder(asked: str | None, preset: str) -> Path:
     """The folder of a new run, empty. Usage where the one asked for holds something."""
-    from harness.plan import Usage
-
     folder = Path(asked) if asked else RESULTS / f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Usage(f"{folder} is there and not empty; to go on with that run: crossframe run --resume {folder}")
@@ -152,7 +151,7 @@ def report_run(arguments: argparse.Namespace) -> int:
 
 def decide(arguments: argparse.Namespace) -> int:
     from backends import discover
-    from harness import criteria, decision_record
+    from harness.decision import criteria, decision_record
 
     weights = Path(arguments.weights) if arguments.weights else None
     profile = criteria.read_weights(weights) if weights else criteria.PROFILES[arguments.profile]
@@ -165,7 +164,7 @@ def decide(arguments: argparse.Namespace) -> int:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    from harness import compare as comparing
+    from harness.decision import compare as comparing
 
     told = comparing.document(Path(arguments.a), Path(arguments.b), arguments.across_hosts)
     for warning in told["warnings"]:
@@ -180,7 +179,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def history(arguments: argparse.Namespace) -> int:
-    from harness import history as past
+    from harness.decision import history as past
 
     told = past.document(Path(arguments.folder))
     for warning in told["warnings"]:
@@ -216,8 +215,8 @@ def env(arguments: argparse.Namespace) -> int:
 
 def selftest(arguments: argparse.Namespace) -> int:
     from backends import discover
-    from harness import selftest as examiner
     from harness.host import resolve_device
+    from harness.measurement import selftest as examiner
     from harness.plan import chosen
 
     known = discover()
@@ -226,26 +225,30 @@ def selftest(arguments: argparse.Namespace) -> int:
     (candidate,) = chosen("backend", [arguments.candidate], list(known))
     cpus = sorted(os.sched_getaffinity(0))
     device = resolve_device(arguments.device)
-    told = examiner.examine(names, candidate, arguments.pairs, arguments.tries, cpus, device)
+    try:
+        told = examiner.examine(names, candidate, arguments.pairs, arguments.tries, cpus, device)
+    except examiner.NotMeasured as error:
+        say(f"crossframe: {error}")
+        return CELL_FAILED
     print(json.dumps(told, indent=1) + "\n" if arguments.json else examiner.as_text(told), end="")
     return GATE_TRIPPED if examiner.failed(told) else DONE
 
 
 def trained(arguments: argparse.Namespace) -> Path:
     """The run to look at: the one named, or a quick one made now of what was asked for."""
-    from harness import run as running
-    from harness.cli import parser  # which holds the defaults of a selection
+    from harness.folder import start
     from harness.plan import make_plan
+    from harness.run import interruptible
 
     if arguments.run:
         return Path(arguments.run)
-    tasks = [f"--task={name}" for name in arguments.task]
-    backends = [f"--backend={name}" for name in arguments.backend if name != "spec"]
-    made = make_plan(options_of(parser().parse_args(["run", "--preset", "quick", "--no-parity", *tasks, *backends])))
+    backends = [name for name in arguments.backend if name != "spec"]
+    quick = {"task": arguments.task, "backend": backends, "preset": "quick", "parity": False}
+    made = make_plan(options_of(argparse.Namespace(**SELECTION | quick)))
     folder = new_folder(None, "quick")
-    running.start(made, folder)
-    if running.interruptible(made, folder, set()) == running.INTERRUPTED:
-        raise SystemExit(running.INTERRUPTED)
+    start(made, folder)
+    if interruptible(made, folder, set()) == INTERRUPTED:
+        raise SystemExit(INTERRUPTED)
     return folder
 
 
@@ -275,7 +278,7 @@ def portability(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    from harness.plan import Usage, chosen
+    from harness.plan import chosen
     from harness.portability import check as examiner
     from harness.portability import command, files, runtimes, show
 
@@ -292,7 +295,7 @@ def check(arguments: argparse.Namespace) -> int:
         blames = [cell["blame"] for cell in document["cells"] if cell["blame"]]
     except files.Unreadable as error:
         say(f"crossframe: {path}: {error}")
-        return command.CELL_FAILED
+        return CELL_FAILED
     finally:
         if not blames:  # a reproducer is all that is worth keeping
             shutil.rmtree(folder)

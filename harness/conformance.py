@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import parity, records, run, verdicts
+from harness import folder as folders
+from harness import records, run
+from harness.parity import checks as parity
+from harness.parity import verdicts
 from harness.plan import Plan
 
 
@@ -38,7 +41,7 @@ def examine(plan: Plan) -> Iterator[Result]:
         yield from parity_results(verdict)
     with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
         folder = Path(name)
-        run.start(plan, folder)
+        folders.start(plan, folder)
         run.carry_out(plan, folder, set())
         for record in records.read(folder)[0]:
             yield from run_results(record)

@@ -12,13 +12,16 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backends import Backend
+from harness.exits import Missing
 from harness.messages import say
+from harness.plan import Plan
 
 # What pip calls it -> what uv calls it. A setting may hold several values.
 PIP_TO_UV = {
@@ -27,10 +30,6 @@ PIP_TO_UV = {
     "extra-index-url": "--index",
     "trusted-host": "--allow-insecure-host",
 }
-
-
-class EnvironmentFailed(Exception):
-    """An environment could not be made; the message says why and what mends it."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +108,16 @@ def uv(*arguments: str) -> None:
     command = [sys.executable, "-m", "uv", "--no-progress", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise EnvironmentFailed(" ".join(done.stderr.split())[-600:])
+        raise Missing(" ".join(done.stderr.split())[-600:])
 
 
 def make(backend: Backend, device_kind: str) -> Environment:
-    """The backend's environment, made if it is not there. EnvironmentFailed where that does not work."""
+    """The backend's environment, made if it is not there. Missing where that does not work."""
     if "install" not in backend.facts:
         return Environment(Path(sys.executable))
     requirements = backend.requirements(device_kind)
     if requirements is None:
-        raise EnvironmentFailed(f"{backend.name} names no requirements for {device_kind}")
+        raise Missing(f"{backend.name} names no requirements for {device_kind}")
     folder = location(backend, device_kind)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
@@ -149,13 +148,25 @@ def make_all(
     def attempt(backend: Backend) -> None:
         try:
             ready[backend.name] = make(backend, device_kind)
-        except (EnvironmentFailed, OSError) as error:
+        except (Missing, OSError) as error:
             failed[backend.name] = f"its environment could not be made: {error}"
             say(f"  {backend.name}: {failed[backend.name]}")
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(attempt, [backend for backend in wanted if backend.name not in own]))
     return ready, failed
+
+
+def prepared(plan: Plan, wanted: Collection[str]) -> tuple[dict[str, Environment], dict[str, tuple[str, str]]]:
+    """(ready, missing) of some of a plan's backends: name -> environment, and name -> (state, reason)."""
+    own = {name: Path(python) for name, python in plan.options["python"].items()}
+    kind = plan.device.partition(":")[0]
+    known = [backend for name, backend in plan.backends.items() if name in wanted]
+    needed = [b for b in known if b.name in own or "install" not in b.facts or b.requirements(kind) is not None]
+    ready, failed = make_all(needed, kind, own)
+    missing = {name: ("not_installed", reason) for name, reason in failed.items()}
+    unnamed = {b.name: ("unsupported", f"{b.name} names no requirements for {kind}") for b in known if b not in needed}
+    return ready, missing | unnamed
 
 
 def listing(found: dict[str, Backend]) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from harness.exits import Missing, Usage
+
 
 def first_match(pattern: str, path: str) -> str | None:
     """The first group of a pattern in a file; None where either is missing."""
@@ -56,22 +58,18 @@ def fingerprint() -> dict[str, Any]:
     }
 
 
-class DeviceMissing(Exception):
-    """The device that was asked for is not there."""
-
-
 def resolve_device(asked: str) -> str:
-    """`auto`, `cpu`, `cuda` or `cuda:N` -> `cpu` or `cuda:N`. ValueError for another word, DeviceMissing if absent."""
+    """`auto`, `cpu`, `cuda` or `cuda:N` -> `cpu` or `cuda:N`. Usage for another word, Missing if absent."""
     if asked == "cpu":
         return "cpu"
     if asked not in ("auto", "cuda") and not re.fullmatch(r"cuda:\d+", asked):
-        raise ValueError(f"no device is called {asked!r}; there are auto, cpu, cuda and cuda:N")
+        raise Usage(f"no device is called {asked!r}; there are auto, cpu, cuda and cuda:N")
     there = gpus()
     if asked == "auto":
         return "cuda:0" if there else "cpu"
     number = int(asked.partition(":")[2] or 0)
     if number >= len(there):
-        raise DeviceMissing(
+        raise Missing(
             f"{asked} is not there: the driver shows {len(there) or 'no'} NVIDIA GPU{'s' * (len(there) != 1)}; "
             "run `crossframe doctor` to see what this machine has, or take --device cpu"
         )

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 import backends.reference.model as reference
-from harness import quality
 from harness.environments import cache
-from harness.parity import relevant
+from harness.measurement import quality
+from harness.parity.checks import relevant
 from tasks.spec import Arrays, Task
 
 ONNX_BATCHES = (1, 3, 64)  # none of them the exporter's example

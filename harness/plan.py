@@ -9,6 +9,7 @@ from typing import Any
 
 from backends import Backend
 from backends import discover as discover_backends
+from harness.exits import Usage
 from harness.host import resolve_device
 from tasks import discover as discover_tasks
 from tasks.data import SOURCES
@@ -16,10 +17,6 @@ from tasks.spec import Task
 
 PRECISIONS = ("float32", "float64")
 PRESETS = ("quick", "standard", "original")
-
-
-class Usage(Exception):
-    """The words of the command are off; the message names what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def modes_of(backend: Backend, asked: Sequence[str]) -> list[str]:
 
 
 def make_plan(options: dict[str, Any]) -> Plan:
-    """The plan for the options of `crossframe run`; Usage for what does not exist, DeviceMissing for a missing GPU."""
+    """The plan for the options of `crossframe run`; Usage for what does not exist, Missing for a missing GPU."""
     presets = discover_tasks()
     known = discover_backends()
     task_names = chosen("task", options["task"] or list(presets), list(presets))
@@ -91,10 +88,7 @@ def make_plan(options: dict[str, Any]) -> Plan:
     chosen("preset", [options["preset"]], PRESETS)
     images = [name for name, source in SOURCES.items() if source.white is not None]
     chosen("data set", [options["data"]] if options["data"] else [], images)
-    try:
-        device = resolve_device(options["device"])
-    except ValueError as error:
-        raise Usage(str(error)) from None
+    device = resolve_device(options["device"])
     tasks = {name: presets[name][options["preset"]] for name in task_names}
     cells = [
         Cell(task.name, backend.name, mode, device, precision, batch_size)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 
+from harness.exits import Usage
 from harness.messages import say
 
 SCHEMA_VERSION = 1
@@ -18,7 +19,7 @@ STATES = ("ok", "failed", "timeout", "out_of_memory", "diverged", "unsupported",
 CELL_KEYS = ("task", "backend", "mode", "device", "precision", "batch_size")
 
 
-class NoRun(Exception):
+class NoRun(Usage):
     """The folder is not that of a run; the message says what is missing."""
 
 

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import fairness, figures, machine, ranking, records
-from harness.effects import described
+from harness import records
+from harness.decision import fairness, ranking
+from harness.measurement import figures, machine
+from harness.parity.effects import described
 
 Cell = dict[str, Any]
 

@@ -1,118 +1,29 @@
-"""`crossframe run`: inputs, environments, jobs, verdicts, records; and resuming what was interrupted."""
+"""`crossframe run`: environments, proofs, jobs, judgements, records."""
 
 from __future__ import annotations
 
 import json
-import math
 import random
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from backends import discover
-from harness import records, selftest
-from harness.effects import effect
-from harness.environments import Environment, make_all
-from harness.host import fingerprint
-from harness.inputs import write_inputs
+from harness import records
+from harness.decision.ranking import next_round
+from harness.environments import Environment, prepared
+from harness.exits import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED
+from harness.folder import inputs_of, now, seed_of
 from harness.judge import OnnxJudge, judge
-from harness.launch import ROOT, Outcome, launch
-from harness.machine import Watch
+from harness.launch import Outcome, launch
+from harness.measurement.machine import Watch
 from harness.messages import say
-from harness.plan import Cell, Job, Plan, chosen, task_of
-from harness.prove import Oracle, ask, prove_all
-from harness.quality import pca_mse
-from harness.ranking import next_round
-from tasks import discover as discover_tasks
-from tasks.spec import Dense, Task, from_json, to_json
-
-DONE, CELL_FAILED, GATE_TRIPPED, INTERRUPTED = 0, 1, 4, 130
-
-
-def commit() -> str | None:
-    """The commit of this checkout, with a + where files differ from it; None outside of one."""
-    described = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or None
-
-
-def baseline(task: Task, inputs: Path) -> dict[str, float] | None:
-    """The figure without training that stands beside a task's quality."""
-    if task.baseline is None:
-        return None
-    narrowest = min(layer.units for layer in task.layers if isinstance(layer, Dense))
-    with np.load(inputs, allow_pickle=False) as data:
-        return {f"pca_{narrowest}_mse": pca_mse(data["x_train"], data["x_test"], narrowest)}
-
-
-def start(plan: Plan, folder: Path) -> None:
-    """Make the run's folder: its inputs and `run.json`."""
-    tasks = {}
-    data_dir = Path(plan.options["data_dir"]) if plan.options["data_dir"] else None
-    for task in plan.tasks.values():
-        for batch_size in sorted({job.cell.batch_size for job in plan.jobs if job.cell.task == task.name}):
-            cell = Cell(task.name, "", "", "", "", batch_size)
-            for seed in range(plan.options["seeds"]):
-                path = inputs_of(folder, cell, seed)
-                write_inputs(path, task_of(plan, cell), plan.options["data"], data_dir, seed)
-        sizes = [int(np.prod(shape)) for shape in task.parameters().values()]
-        tasks[task.name] = {"parameters": sum(sizes), "baseline": baseline(task, inputs_of(folder, cell))}
-    told = {
-        "schema": records.SCHEMA_VERSION,
-        "name": folder.name,
-        "created": now(),
-        "crossframe": version("crossframe"),
-        "commit": commit(),
-        "options": plan.options,
-        "device": plan.device,
-        "host": fingerprint(),
-        "selftest": selftest.last(),
-        "tasks": tasks,
-        "specs": {name: to_json(task) for name, task in plan.tasks.items()},
-        "backends": {
-            backend.name: {"title": backend.facts["title"], "uncompiled_mode": backend.facts.get("uncompiled_mode")}
-            for backend in plan.backends.values()
-        },
-        "jobs": [{"cell": asdict(job.cell), "repeat": job.repeat} for job in plan.jobs],
-    }
-    (folder / "run.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
-
-
-def resumed(told: dict[str, Any]) -> Plan:
-    """The plan that a `run.json` holds; Usage where a backend of it is gone."""
-    known = discover()
-    names = list(told["backends"])
-    chosen("backend", names, list(known))
-    jobs = tuple(Job(Cell(**job["cell"]), job["repeat"]) for job in told["jobs"])
-    tasks = {name: from_json(spec) for name, spec in told["specs"].items()}
-    options = {"budget_s": None, "seeds": 1, **told["options"]}  # which older runs did not have
-    return Plan(tasks, {name: known[name] for name in names}, told["device"], jobs, options)
-
-
-def inputs_of(folder: Path, cell: Cell, seed: int = 0) -> Path:
-    """What a cell's jobs read: data, initial weights and order of batches, as a seed draws them."""
-    return folder / "inputs" / f"{cell.task}-{cell.batch_size}{f'-seed{seed}' * (seed > 0)}.npz"
-
-
-def seed_of(plan: Plan, job: Job) -> int:
-    """The seeds take turns, so that a round is the same for every cell."""
-    return (job.repeat - 1) % plan.options["seeds"]
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+from harness.parity.effects import effect
+from harness.parity.prove import oracles, prove_all
+from harness.plan import Cell, Job, Plan, task_of
+from tasks.spec import to_json
 
 
 def job_document(plan: Plan, job: Job, folder: Path) -> dict[str, Any]:
@@ -129,21 +40,13 @@ def job_document(plan: Plan, job: Job, folder: Path) -> dict[str, Any]:
     }
 
 
-def work(plan: Plan, job: Job, folder: Path, ready: dict[str, Environment], failed: dict[str, str]) -> Outcome:
-    """Run one job, or say why it can't be run."""
-    backend = plan.backends[job.cell.backend]
-    kind = plan.device.partition(":")[0]
-    if backend.name in failed:
-        return Outcome("not_installed", failed[backend.name], 0.0, {})
-    if backend.name not in ready:
-        return Outcome("unsupported", f"{backend.name} names no requirements for {kind}", 0.0, {})
-    python = ready[backend.name].python
-    document = job_document(plan, job, folder)
-    return launch(python, backend, document, (folder / "jobs" / job.name).resolve(), plan.options["timeout"])
+def work(plan: Plan, job: Job, folder: Path, environment: Environment) -> Outcome:
+    backend, where = plan.backends[job.cell.backend], (folder / "jobs" / job.name).resolve()
+    return launch(environment.python, backend, job_document(plan, job, folder), where, plan.options["timeout"])
 
 
 def record_of(
-    plan: Plan, job: Job, folder: Path, outcome: Outcome, onnx: OnnxJudge, environment: Any
+    plan: Plan, job: Job, folder: Path, outcome: Outcome, onnx: OnnxJudge, environment: Environment | None
 ) -> dict[str, Any]:
     """The record of a job that ended. Arrays that can't be judged make it `failed`."""
     state, reason, verdict = outcome.state, outcome.reason, None
@@ -171,30 +74,23 @@ def record_of(
     }
 
 
-def prepared(plan: Plan, jobs: list[Job]) -> tuple[dict[str, Environment], dict[str, str]]:
-    """The environments of the backends that some jobs need: those that are ready, and why others are not."""
-    wanted = [plan.backends[name] for name in dict.fromkeys(job.cell.backend for job in jobs)]
-    own = {name: Path(python) for name, python in plan.options["python"].items()}
-    kind = plan.device.partition(":")[0]
-    makeable = [
-        b for b in wanted if b.name in own or "install" not in b.facts or b.requirements(kind) is not None
-    ]  # fmt: skip
-    return make_all(makeable, kind, own)
-
-
 def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
     """Prove every cell that has a job left, then run each such job: a record each. Then spend what is left to spend."""
     jobs = [job for job in plan.jobs if job.name not in done]
-    ready, failed = prepared(plan, jobs)
+    ready, missing = prepared(plan, {job.cell.backend for job in jobs})
     proven = prove_cells(plan, folder, [job.cell for job in jobs], ready) if plan.options["parity"] else {}
     begin = time.monotonic()
     with closing(OnnxJudge()) as onnx:
 
         def one(job: Job) -> dict[str, Any]:
             watch = Watch()
-            outcome = work(plan, job, folder, ready, failed)
+            environment = ready.get(job.cell.backend)
+            if environment is None:
+                outcome = Outcome(*missing[job.cell.backend], 0.0, {})
+            else:
+                outcome = work(plan, job, folder, environment)
             machine = watch.told()
-            record = record_of(plan, job, folder, outcome, onnx, ready.get(job.cell.backend))
+            record = record_of(plan, job, folder, outcome, onnx, environment)
             record |= {"parity": proven.get(job.cell), "machine": machine}
             records.append(folder, record)
             return record
@@ -220,20 +116,6 @@ def spend(folder: Path, one: Callable[[Job], dict[str, Any]], end: float) -> Non
         say(f"round {number}: {len(cells)} cells are not settled, {max(0.0, end - time.monotonic()):.0f} s are left")
         for cell in random.Random(number).sample(cells, len(cells)):
             one(Job(cell, number))
-
-
-def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:
-    """(task, batch size) -> its oracle. The smallest task of all is asked about every optimizer."""
-    known = [presets["standard"] for presets in discover_tasks().values()]
-    smallest = min(known, key=lambda task: sum(map(math.prod, task.parameters().values())))
-    found: dict[tuple[str, int], Oracle] = {}
-    for cell in cells:
-        key = cell.task, cell.batch_size
-        if key not in found:
-            inputs, whole = inputs_of(folder, cell), cell.task == smallest.name
-            question = ask(task_of(plan, cell), inputs, folder / "jobs", whole, seed)
-            found[key] = Oracle(question)
-    return found
 
 
 def prove_cells(

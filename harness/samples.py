@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.exits import Missing
 from harness.records import CELL_KEYS
 
 COLUMNS = (*CELL_KEYS, "repeat", "state", "figure", "index", "value")
-
-
-class ParquetMissing(Exception):
-    """The library that writes Parquet is not installed."""
 
 
 def rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -30,12 +27,12 @@ def rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def parquet(records: list[dict[str, Any]]) -> bytes:
-    """The table as a file; ParquetMissing where the library is not there."""
+    """The table as a file; Missing where the library is not there."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise ParquetMissing("Parquet needs pyarrow; pip install 'crossframe[parquet]'") from None
+        raise Missing("Parquet needs pyarrow; pip install 'crossframe[parquet]'") from None
     columns = list(zip(*(row for record in records for row in rows(record)))) or [()] * len(COLUMNS)
     kinds = {
         "batch_size": pyarrow.int64(),

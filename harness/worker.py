@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import quality
-from harness.readback import Usage, given, memory_peak_bytes
+from harness.measurement import quality
+from harness.measurement.readback import Usage, given, memory_peak_bytes
 from tasks.spec import QUALITY, EarlyStopping, Task, from_json
 
 OUT_OF_MEMORY = re.compile(
@@ -129,6 +129,24 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
+def sample_steps(model: Any, data: Any, measures: dict[str, Any]) -> None:
+    """Single steps, each to its end; and more epochs, where there were so few that nothing tells the steady ones."""
+    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
+    model.sync()
+    measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.3, 2000)
+    more = [seconds(lambda: model.train(batches), model.sync) for _ in range(ENOUGH_EPOCHS - len(measures["epochs"]))]
+    measures["epochs"] += [{"epoch": None, "train_s": spent_s, "steps": len(batches)} for spent_s in more]
+
+
+def sample_inference(model: Any, x_test: np.ndarray, measures: dict[str, Any]) -> None:
+    """One sample at a time, and as many as an evaluation takes, each after a warm-up."""
+    one, many = x_test[:1], x_test[:EVALUATION_CHUNK]
+    for x, name, at_least in ((one, "infer_samples_s", 5), (many, "infer_many_samples_s", 3)):
+        samples(lambda x=x: model.predict(x), model.sync, 2, 0.05, 50)  # type: ignore[misc]
+        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.15, 1000)  # type: ignore[misc]
+    measures["infer_many"] = len(many)
+
+
 def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     """Fill `measures` figure by figure, so that what was measured before a failure is kept."""
     begin = time.perf_counter()
@@ -164,22 +182,10 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     model.save(folder / "checkpoint")
     files = [file for file in (folder / "checkpoint").rglob("*") if file.is_file()]
     measures["checkpoint_bytes"] = sum(file.stat().st_size for file in files)
-    # More steps, which move the weights; loading the checkpoint then puts them back.
-    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
-    model.sync()
-    # Single steps, each to its end.
-    measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.3, 2000)
-    # Of so few epochs nothing could tell the steady ones.
-    more = [seconds(lambda: model.train(batches), model.sync) for _ in range(ENOUGH_EPOCHS - len(measures["epochs"]))]
-    measures["epochs"] += [{"epoch": None, "train_s": spent_s, "steps": len(batches)} for spent_s in more]
+    sample_steps(model, data, measures)  # which moves the weights; loading the checkpoint puts them back
     model.load(folder / "checkpoint")
     measures["checkpoint_exact"] = same(trained, model.weights())
-
-    one, many = data["x_test"][:1], data["x_test"][:EVALUATION_CHUNK]
-    for x, name, at_least in ((one, "infer_samples_s", 5), (many, "infer_many_samples_s", 3)):
-        samples(lambda x=x: model.predict(x), model.sync, 2, 0.05, 50)  # type: ignore[misc] # compile and warm up
-        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.15, 1000)  # type: ignore[misc]
-    measures["infer_many"] = len(many)
+    sample_inference(model, data["x_test"], measures)
     measures["export"] = export(model, folder, job["onnx_opset"])
 
 

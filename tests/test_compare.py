@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness import cli, commands, compare, history, records
-from harness.plan import Usage
+from harness import cli, exits, records
+from harness.decision import compare, history
+from harness.exits import Usage
 from tests.synthetic import record, repeats, write_run
 
 STEPS = (0.010, 0.0101, 0.0099, 0.0102, 0.0098, 0.0100, 0.0101, 0.0103)
@@ -54,12 +55,12 @@ def test_few_repeats_are_not_enough(tmp_path: Path) -> None:
     assert "too few repeats" in compare.as_table(told)
 
 
-@pytest.mark.parametrize("limit, code", [("5%", commands.GATE_TRIPPED), ("0.5", commands.DONE), ("30%", commands.DONE)])
+@pytest.mark.parametrize("limit, code", [("5%", exits.GATE_TRIPPED), ("0.5", exits.DONE), ("30%", exits.DONE)])
 def test_the_gate(tmp_path: Path, limit: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = str(run(tmp_path / "before")), str(run(tmp_path / "after", 1.2))
     assert cli.main(["compare", before, after, "--fail-if-regress", limit]) == code
-    assert ("regressed: circle a eager" in capsys.readouterr().err) == (code == commands.GATE_TRIPPED)
-    assert cli.main(["compare", before, before, "--fail-if-regress", limit]) == commands.DONE
+    assert ("regressed: circle a eager" in capsys.readouterr().err) == (code == exits.GATE_TRIPPED)
+    assert cli.main(["compare", before, before, "--fail-if-regress", limit]) == exits.DONE
 
 
 def test_a_cell_that_fails_now_trips_the_gate(tmp_path: Path) -> None:
@@ -76,9 +77,9 @@ def test_other_hosts_are_refused_unless_told(tmp_path: Path, capsys: pytest.Capt
     before, after = run(tmp_path / "a"), run(tmp_path / "b", host=HOST | {"cpu": "that one"})
     with pytest.raises(Usage, match="different hosts"):
         compare.document(before, after, False)
-    assert cli.main(["compare", str(before), str(after)]) == commands.USAGE
+    assert cli.main(["compare", str(before), str(after)]) == exits.USAGE
     assert "--across-hosts" in capsys.readouterr().err
-    assert cli.main(["compare", str(before), str(after), "--across-hosts", "--format", "json"]) == commands.DONE
+    assert cli.main(["compare", str(before), str(after), "--across-hosts", "--format", "json"]) == exits.DONE
     told = json.loads(capsys.readouterr().out)
     assert {"what": "host.cpu", "a": '"this one"', "b": '"that one"'} in told["changed"]
 
@@ -98,7 +99,7 @@ def test_what_else_changed_stands_beside(tmp_path: Path) -> None:
 def test_a_limit_that_is_none_is_usage(limit: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["compare", "a", "b", f"--fail-if-regress={limit}"])
-    assert stopped.value.code == commands.USAGE
+    assert stopped.value.code == exits.USAGE
 
 
 def test_history_goes_by_host_and_marks_each_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,10 +112,10 @@ def test_history_goes_by_host_and_marks_each_change(tmp_path: Path, capsys: pyte
     assert [[one["name"] for one in host["runs"]] for host in told["hosts"]] == [["1", "2", "3"], ["4"]]
     changed = [[one["what"] for one in made["changed"]] for made in told["hosts"][0]["runs"]]
     assert changed == [[], [], ["host.kernel"]]
-    assert cli.main(["history", str(tmp_path)]) == commands.DONE
+    assert cli.main(["history", str(tmp_path)]) == exits.DONE
     shown = capsys.readouterr().out
     assert '    * host.kernel: "6.1" -> "6.2"' in shown and "  * 2026-11-23T00:00:00+00:00  samples/s" in shown
-    assert cli.main(["history", str(tmp_path), "--json"]) == commands.DONE
+    assert cli.main(["history", str(tmp_path), "--json"]) == exits.DONE
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(told))
     with pytest.raises(records.NoRun, match="holds no run"):
         history.document(tmp_path / "no-run")
@@ -123,7 +124,7 @@ def test_history_goes_by_host_and_marks_each_change(tmp_path: Path, capsys: pyte
 def test_parquet_holds_every_sample(tmp_path: Path, capfdbinary: Any) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
     folder = run(tmp_path / "run")
-    assert cli.main(["report", str(folder), "--format", "parquet"]) == commands.DONE
+    assert cli.main(["report", str(folder), "--format", "parquet"]) == exits.DONE
     table = parquet.read_table(io.BytesIO(capfdbinary.readouterr().out)).to_pylist()
     own = [row for row in table if (row["backend"], row["repeat"], row["figure"]) == ("a", 2, "step_samples_s")]
     assert [(row["index"], row["value"]) for row in own] == [(0, STEPS[1]), (1, STEPS[1]), (2, STEPS[1])]

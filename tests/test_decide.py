@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from backends import discover
-from harness import candidates as candidacy
-from harness import cli, criteria, decide, decision_record
-from harness.criteria import CRITERIA, MEASURED, PROFILES, Profile
-from harness.plan import Usage
+from harness import cli
+from harness.decision import candidates as candidacy
+from harness.decision import criteria, decide, decision_record
+from harness.decision.criteria import CRITERIA, MEASURED, PROFILES, Profile
+from harness.exits import Usage
 from tests.synthetic import repeats, write_run
 
 KNOWN = {"value": True, "date": "2026-11-21", "source": "a page"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.effects import described, effect
 from harness.inputs import write_inputs
+from harness.parity.effects import described, effect
 from tasks import discover
 from tasks.spec import SGD, Adam
 

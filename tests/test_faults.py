@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from backends import Backend, discover
-from harness import parity
 from harness.environments import make
-from harness.hints import hint
 from harness.launch import launch
-from harness.probes import EPOCH, OPTIMIZERS, VARIANTS, Probe, draw_batches
-from harness.prove import Oracle, Question
+from harness.parity import checks as parity
+from harness.parity.hints import hint
+from harness.parity.probes import EPOCH, OPTIMIZERS, VARIANTS, Probe, draw_batches
+from harness.parity.prove import Oracle, Question
 from tasks import discover as discover_tasks
 from tasks.spec import Arrays, Task, initial_weights, to_json
 from tests.conftest import STRANGER
@@ -121,7 +121,7 @@ class Traced:
                 "cpus": [0],
             }
             around = Backend(backend.name, "faults", FOLDER, facts)
-            outcome = launch(python, around, document, folder / name, 600, "harness.tracer")
+            outcome = launch(python, around, document, folder / name, 600, "harness.parity.tracer")
             assert outcome.state == "ok", outcome.reason
             self.told[name] = outcome.measures
             with np.load(folder / name / "outputs.npz", allow_pickle=False) as stored:
@@ -136,7 +136,7 @@ class Traced:
             "inputs": str(folder / "large.npz"),
             "probes": [asdict(spoiled) | {"task": to_json(spoiled.task)}],
         }
-        outcome = launch(python, around, told, folder / "large", 600, "harness.tracer")
+        outcome = launch(python, around, told, folder / "large", 600, "harness.parity.tracer")
         assert outcome.state == "ok", outcome.reason
         self.without_barrier: float = outcome.measures["unfinished"]
 

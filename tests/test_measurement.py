@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ import numpy as np
 import pytest
 
 from backends import Backend, discover
-from harness import fairness, figures, machine, ranking, records, selftest
+from harness import records
+from harness.decision import fairness, ranking
 from harness.environments import make
+from harness.measurement import figures, machine, selftest
 from tests.conftest import STRANGER, Command
 from tests.synthetic import repeats
 
@@ -142,11 +147,31 @@ def test_an_unstable_machine_is_named() -> None:
     assert machine.warnings([{"machine": calm}], {"governor": None}) == []
 
 
-def test_the_machine_is_watched_while_something_works() -> None:
+@pytest.mark.skipif(machine.processor_s() is None, reason="this system has no /proc/stat to watch")
+def test_what_another_program_does_is_seen() -> None:
+    busy = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ntime.sleep(60)"
     watch = machine.Watch()
-    np.linalg.svd(np.random.default_rng(0).normal(size=(400, 400)))
+    with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        told, elapsed_s = watch.told(), time.monotonic() - watch.begin
+        other.kill()
+    # It has not ended, so it is none of our children yet; the kernel's counter moves in ticks, on each processor.
+    ticks_s = machine.TICK_S * (os.cpu_count() or 1)
+    assert told["others_share"] >= (0.5 - ticks_s) / (elapsed_s * (os.cpu_count() or 1))
+
+
+def test_what_we_do_ourselves_is_not_called_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    counters = iter([(100.0, 1.0), (108.0, 3.0)])
+    own = iter([50.0, 56.0])
+    monkeypatch.setattr(machine, "processor_s", lambda: next(counters))
+    monkeypatch.setattr(machine, "own_s", lambda: next(own))
+    watch = machine.Watch()
+    watch.begin -= 10
     told = watch.told()
-    assert told["others_share"] is None or 0 <= told["others_share"] <= 1
+    available = 10 * (os.cpu_count() or 1)
+    assert told["others_share"] == pytest.approx(2 / available, rel=0.01)
+    assert told["steal_share"] == pytest.approx(2 / available, rel=0.01)
 
 
 def test_selftest_in_short(crossframe: Command) -> None:
@@ -156,6 +181,23 @@ def test_selftest_in_short(crossframe: Command) -> None:
     # No clock may show less than what was there; how much more is this machine's noise.
     assert all(one["measured"] >= 0.99 * one["known"] for one in told["exact"]) and len(told["exact"]) == 6
     assert told["equal"]["pairs"] == told["slower"]["tries"] == 1 and told["smallest_slowdown"] > 0
+
+
+def test_a_backend_that_cannot_be_timed_does_not_end_the_selftest(tmp_path: Path) -> None:
+    own = discover()["reference"]
+    gone = Backend("gone", "backends.gone", own.folder, own.facts)
+    told = selftest.clock_or_why(selftest.Bench(tmp_path, [0], "cpu", 60), selftest.small(), gone)
+    assert told["state"] == "failed" and "No module named 'backends.gone'" in told["reason"]
+    assert "FAILED clock of gone" in selftest.as_text(
+        {
+            "exact": [],
+            "clock": [told],
+            "equal": {"pairs": 0, "called_different": 0},
+            "rounds": 7,
+            "slower": {"slowdown": 0.05, "tries": 0, "found": 0},
+            "smallest_slowdown": None,
+        }
+    )
 
 
 def test_a_selftest_that_finds_something_wrong_says_so() -> None:

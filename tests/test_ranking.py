@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import figures, ranking, report
+from harness import report
+from harness.decision import ranking
+from harness.measurement import figures
 from tests.synthetic import repeats, write_run
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from backends.reference import prepare
 from backends.reference.model import Model
+from harness.parity import contrary
 from tasks import discover, spec
 from tasks.spec import Task
 
@@ -145,3 +146,15 @@ def test_a_checkpoint_brings_weights_and_optimizer_back(tmp_path: Path) -> None:
     fresh.train([batch])
     for name, value in after.items():
         np.testing.assert_array_equal(fresh.weights()[name], value)
+
+
+def test_near_ties_are_decided_the_other_way_and_exact_ones_are_not() -> None:
+    near = np.float32(contrary.NEAR / 4)
+    x = np.array([[-near, near, 0.0, -1.0, 1.0]], np.float32)
+    _, positive = contrary.contrary_relu(spec.ReLU(), {}, x)
+    assert positive.tolist() == [[True, False, False, False, True]]
+    # One pool a tie but for rounding, one an exact tie, one no tie.
+    tiles = np.array([[[[1 - near, 1, 0.5, 0.5, 0.3, 0.1], [0, 0, 0, 0, 0.2, 0.6]]]], np.float32)
+    y, (_, taken) = contrary.contrary_pool(spec.MaxPool2D(2), {}, tiles)
+    assert y.ravel().tolist() == pytest.approx([1, 0.5, 0.6])
+    assert taken.ravel().tolist() == [0, 0, 3]

@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from backends import discover
-from harness import fairness, records
+from harness import records
+from harness.decision import fairness
 from tasks import discover as discover_tasks
 from tests.conftest import Command
 

@@ -57,11 +57,15 @@ def conv_backward(layer: spec.Conv2D, p: Arrays, kept: Kept, dy: np.ndarray) -> 
     return dx[:, :, around : around + height, around : around + width], {"w": dw, "b": flat.sum(axis=0)}
 
 
-def pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+def tiled(x: np.ndarray, size: int) -> np.ndarray:
+    """(batch, channels, height, width) -> (batch, channels, height / size, width / size, size²)."""
     batch, channels, height, width = x.shape
-    size = layer.size
     tiles = x.reshape(batch, channels, height // size, size, width // size, size).transpose(0, 1, 2, 4, 3, 5)
-    tiles = tiles.reshape(*tiles.shape[:4], size * size)
+    return tiles.reshape(*tiles.shape[:4], size * size)
+
+
+def pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Kept]:
+    tiles = tiled(x, layer.size)
     # Where a tile's maximum is met twice, the gradient goes to the first: so do torch, TensorFlow and oneDNN.
     first = tiles.argmax(axis=-1)[..., None]
     return np.take_along_axis(tiles, first, axis=-1)[..., 0], (x.shape, first)

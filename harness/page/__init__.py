@@ -15,10 +15,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from backends import discover
-from harness import figures, ranking, records, report
-from harness.effects import described
+from harness import records, report
+from harness.decision import ranking
+from harness.measurement import figures
 from harness.page import answer, charts
 from harness.page.ratios import Ratios, text
+from harness.parity.effects import described
 
 HERE = Path(__file__).parent
 LABELS = {

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness import ranking
-from harness.candidates import candidates, limit
-from harness.criteria import CRITERIA, LOOKED_UP, MEASURED, PROFILES
-from harness.decide import EQUAL, among, beaten_in_all
-from harness.statistics import fewest_rounds
+from harness.decision import ranking
+from harness.decision.candidates import candidates, limit
+from harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, PROFILES
+from harness.decision.decide import EQUAL, among, beaten_in_all
+from harness.decision.statistics import fewest_rounds
 
 DEFAULT = "research"  # as of `crossframe decide`
 SPEED = "train_samples_per_s"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from harness import figures, ranking
+from harness.decision import ranking
+from harness.measurement import figures
 from harness.page.ratios import Ratios, text
 
 # Okabe and Ito's colours but for black and yellow, which vanish on dark and on white; each with a shape of its own.

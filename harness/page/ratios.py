@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from harness.ranking import FAMILY, Key
+from harness.decision.ranking import FAMILY, Key
 
 Ratio = tuple[float, float | None, float | None]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.plan import Usage
+from harness.exits import Usage
 from harness.portability import files, reference
 from harness.portability.command import Document, cells, open_bench
 from harness.portability.matrix import Bench

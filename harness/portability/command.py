@@ -16,8 +16,8 @@ import numpy as np
 from backends import discover
 from harness import records
 from harness.environments import make_all
+from harness.exits import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, Usage
 from harness.messages import say
-from harness.plan import Usage
 from harness.portability import files, runtimes, spec_onnx, variants
 from harness.portability.blame import blame
 from harness.portability.ladder import OPSETS, ladder
@@ -26,7 +26,6 @@ from harness.portability.subject import AS_EXPORTED, REDUCED, Subject
 from harness.portability.variants import Made, Recipe
 
 SCHEMA_VERSION = 1
-CELL_FAILED, MISSING, GATE_TRIPPED = 1, 3, 4
 
 Document = dict[str, Any]
 Job = dict[str, Any]  # a record of the run
@@ -190,4 +189,4 @@ def exit_code(told: list[Record]) -> int:
         return MISSING
     if "wrong" in states:
         return GATE_TRIPPED
-    return CELL_FAILED if states - {"pass", "degraded"} else 0
+    return CELL_FAILED if states - {"pass", "degraded"} else DONE

@@ -14,11 +14,11 @@ import numpy as np
 
 from backends import discover
 from harness import records
+from harness.folder import inputs_of
 from harness.launch import launch
 from harness.plan import Cell
 from harness.portability.reference import of_task
 from harness.portability.subject import Subject
-from harness.run import inputs_of
 from tasks.spec import Arrays, from_json
 
 STRUCTURE_TIMEOUT_S = 120

@@ -11,7 +11,8 @@ from typing import Any
 import onnx
 
 from backends import discover
-from harness.environments import EnvironmentFailed, make
+from harness.environments import make
+from harness.exits import Missing
 from harness.launch import launch
 from harness.portability import files, spec_onnx
 from harness.portability.exporter import place
@@ -57,7 +58,7 @@ def exports(
             program = "harness.portability.exporter"
             outcome = launch(interpreter, backend, {**asked, "cpus": [cpu]}, folder, TIMEOUT_S, program)
         told = outcome.measures["exports"] if outcome.state == "ok" else dict.fromkeys(wanted, failed(outcome.reason))
-    except EnvironmentFailed as error:
+    except Missing as error:
         return {name: Made(replace(subject, variant=name), str(error)) for name in wanted}, {}
     found = {name: made(bench, subject, place(folder, name), name, told[name]) for name in wanted}
     return found, outcome.measures.get("infer_samples_s", {})

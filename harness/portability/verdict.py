@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import quality
 from harness.launch import Outcome
+from harness.measurement import quality
 from harness.portability import numbers
 from harness.portability.reference import HELD_OUT, NAN_ROW, PARTS
 from harness.portability.subject import REDUCED, Subject, costs

@@ -16,13 +16,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backends import Backend
-from harness import parity
 from harness.environments import Environment, cache
-from harness.hints import hint
+from harness.folder import inputs_of
 from harness.judge import keep_first_epoch
 from harness.launch import ROOT, end_all, launch
-from harness.plan import Cell
-from harness.probes import EPOCH, Probe, draw_batches, pooled, probes
+from harness.parity import checks as parity
+from harness.parity.hints import hint
+from harness.parity.probes import EPOCH, Probe, draw_batches, pooled, probes
+from harness.plan import Cell, Plan, task_of
+from tasks import discover as discover_tasks
 from tasks.spec import Arrays, Task, to_json
 
 
@@ -58,9 +60,10 @@ def ask(task: Task, inputs: Path, folder: Path, every_optimizer: bool, seed: int
     return Question(task, probes(task, len(order), every_optimizer), inputs, path.resolve())
 
 
-def code_digest(*folders: Path) -> str:
-    """The digest of all code in some folders: what was proven of it holds until it changes."""
-    files = sorted(file for folder in folders for file in folder.rglob("*") if file.suffix in (".py", ".txt", ".toml"))
+def code_digest(*places: Path) -> str:
+    """The digest of some files and of all code in some folders: what was proven of it holds until it changes."""
+    within = (file for place in places for file in (place.rglob("*") if place.is_dir() else [place]))
+    files = sorted(file for file in within if file.suffix in (".py", ".txt", ".toml"))
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
@@ -98,6 +101,20 @@ class Oracle:
         with self.lock:
             dialect = self.scales.setdefault(probe.name, dialect)
         return self.trace(probe, dialect, "float32"), self.trace(probe, dialect)
+
+
+def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:
+    """(task, batch size) -> its oracle. The smallest task of all is asked about every optimizer."""
+    known = [presets["standard"] for presets in discover_tasks().values()]
+    smallest = min(known, key=lambda task: sum(map(math.prod, task.parameters().values())))
+    found: dict[tuple[str, int], Oracle] = {}
+    for cell in cells:
+        key = cell.task, cell.batch_size
+        if key not in found:
+            inputs, whole = inputs_of(folder, cell, seed), cell.task == smallest.name
+            question = ask(task_of(plan, cell), inputs, folder / "jobs", whole, seed)
+            found[key] = Oracle(question)
+    return found
 
 
 def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, precision: str) -> Iterator[parity.Check]:
@@ -159,7 +176,7 @@ def prove(
     kept = kept_verdict(backend, environment, document, oracle.question.path)
     if kept.exists():
         return json.loads(kept.read_text())
-    outcome = launch(environment.python, backend, document, folder, timeout_s, "harness.tracer")
+    outcome = launch(environment.python, backend, document, folder, timeout_s, "harness.parity.tracer")
     found = verdict(oracle, cell, outcome, folder)
     if found["state"] == "ok":
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +189,8 @@ def prove(
 def kept_verdict(backend: Backend, environment: Environment, document: dict[str, Any], inputs: Path) -> Path:
     """Where a verdict is kept: under all that it depends on."""
     asked = {name: value for name, value in document.items() if name not in ("inputs", "cpus")}
-    code = code_digest(backend.folder, ROOT / "harness", ROOT / "backends" / "reference", ROOT / "tasks")
+    proving = [ROOT / "harness" / name for name in ("parity", "measurement", "worker.py", "launch.py")]
+    code = code_digest(backend.folder, ROOT / "backends" / "reference", ROOT / "tasks", *proving)
     parts = (json.dumps(asked), hashlib.sha256(inputs.read_bytes()).hexdigest(), code, str(environment.python))
     return cache() / "parity" / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}.json"
 

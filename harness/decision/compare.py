@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from harness import figures, ranking, records
-from harness.plan import Usage
+from harness import records
+from harness.decision import ranking
+from harness.decision.statistics import LEVEL, difference, holm, p_unpaired
+from harness.exits import Usage
+from harness.measurement import figures
 from harness.report import escaped
-from harness.statistics import LEVEL, difference, holm, p_unpaired
 
 MACHINE = ("cpu", "processors", "memory_bytes", "gpus")  # what makes a host another one; the rest may be updated
 # Figure -> the words for less and for more of it.

@@ -1,6 +1,6 @@
-"""Steps and nothing else, in a fresh process: `python -m harness.stopwatch JOB`. What `harness.selftest` measures with.
+"""Steps and nothing else, in a fresh process, by the functions of the worker: what `selftest` measures with.
 
-The same clock as the worker's, by the same functions; leaves `measures.json`.
+`python -m harness.measurement.stopwatch JOB` leaves `measures.json`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.readback import Usage, given, memory_peak_bytes
+from harness.measurement.readback import Usage, given, memory_peak_bytes
 from harness.worker import main, samples, seconds
 from tasks.spec import from_json
 

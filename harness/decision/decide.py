@@ -1,6 +1,6 @@
 """Which candidate to choose: limits, dominance beyond the noise, weights, and a verdict that may be that there is none.
 
-The noise is judged as tiers are, by `harness.statistics` on the rounds; the doubt about weights by drawing them.
+The noise is judged as tiers are, by `statistics` on the rounds; the doubt about weights by drawing them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.candidates import DRAWS, Candidate, Facts, Record, candidates, check_requirements, limit
-from harness.criteria import LOOKED_UP, MEASURED, Profile
-from harness.statistics import Comparison, compare, fewest_rounds
+from harness.decision.candidates import DRAWS, Candidate, Facts, Record, candidates, check_requirements, limit
+from harness.decision.criteria import LOOKED_UP, MEASURED, Profile
+from harness.decision.statistics import Comparison, compare, fewest_rounds
 
 CONCENTRATION = 20  # of the Dirichlet distribution around the weights: one of 0.3 is doubted by +- 0.1
 SURE = 0.9  # the share of doubted weights for which a verdict must hold

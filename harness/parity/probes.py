@@ -1,7 +1,7 @@
 """What parity asks of a backend: probes, each a task, a few batches, and when to look at the weights.
 
 A probe runs in two places, in the backend's own process and in the oracle, and leaves the same arrays in both
-(`trace`); `harness.parity` compares them. Runs inside the oldest environment too: NumPy and nothing else.
+(`trace`); `harness.parity.checks` compares them. Runs inside the oldest environment too: NumPy and nothing else.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from harness import figures, statistics
+from harness.decision import statistics
+from harness.measurement import figures
 from harness.records import CELL_KEYS
 
 Cell = dict[str, Any]

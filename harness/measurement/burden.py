@@ -1,4 +1,4 @@
-"""A backend with a known cost added to it, by which the measurement itself is measured: see `harness.selftest`.
+"""A backend with a known cost added to it, by which the measurement itself is measured: see `selftest`.
 
 $BURDEN_WRAP names the backend's module. A step takes $BURDEN_STEP_S seconds at least, and $BURDEN_SLOWDOWN times as
 long as it would; $BURDEN_BYTES of memory are held. The waiting is work for a processor, as a slower framework's is.

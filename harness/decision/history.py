@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness import figures, ranking, records
-from harness.compare import MACHINE, changes, setting
+from harness import records
+from harness.decision import ranking
+from harness.decision.compare import MACHINE, changes, setting
+from harness.measurement import figures
 from harness.report import COLUMNS, shown
 
 FOLLOWED = ("train_samples_per_s", "infer_latency_s", "host_peak_bytes")

@@ -7,38 +7,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness import run
-from harness.effects import described, effect
-from harness.inputs import write_inputs
+from harness.environments import prepared
+from harness.folder import draw
 from harness.messages import say
+from harness.parity.effects import described, effect
+from harness.parity.prove import oracles, prove_all
 from harness.plan import Plan, task_of
-from harness.prove import prove_all
 
 
 def examine(plan: Plan, seed: int, work: bool) -> list[dict[str, Any]]:
     """{cell, state, reason, hint, dialect, effect, checks} of every cell of a plan; `work` out the effects, or not."""
     cells = list(dict.fromkeys(job.cell for job in plan.jobs))
-    ready, failed = run.prepared(plan, list(plan.jobs))
+    ready, missing = prepared(plan, plan.backends)
     found = []
     with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
         folder = Path(name)
-        data_dir = Path(plan.options["data_dir"]) if plan.options["data_dir"] else None
-        for cell in cells:
-            if not run.inputs_of(folder, cell).exists():
-                write_inputs(run.inputs_of(folder, cell), task_of(plan, cell), plan.options["data"], data_dir, seed)
+        inputs = {cell: draw(plan, folder, cell, seed) for cell in cells}
         wanted = [cell for cell in cells if cell.backend in ready]
-        known = run.oracles(plan, folder, wanted, seed)
+        known = oracles(plan, folder, wanted, seed)
         for cell, verdict in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options):
             found.append({"cell": asdict(cell), **verdict})
-            inputs = run.inputs_of(folder, cell)
-            found[-1]["effect"] = effect(task_of(plan, cell), inputs, verdict["dialect"], work)
+            found[-1]["effect"] = effect(task_of(plan, cell), inputs[cell], verdict["dialect"], work)
             where = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
             say(f"[{len(found)}/{len(cells)}] {where}: {verdict['state']}")
     for cell in cells:
         if cell.backend not in ready:
-            reason = failed.get(cell.backend, f"{cell.backend} names no requirements for {plan.device}")
+            state, reason = missing[cell.backend]
             nothing: dict[str, Any] = {"hint": None, "dialect": {}, "effect": None, "checks": []}
-            found.append({"cell": asdict(cell), "state": "not_installed", "reason": reason, **nothing})
+            found.append({"cell": asdict(cell), "state": state, "reason": reason, **nothing})
     return found
 
 
@@ -46,7 +42,7 @@ def as_text(verdicts: list[dict[str, Any]]) -> str:
     """A line a cell: its state, its worst checks by kind, its dialect; below it, what failed and the hint."""
     lines = [
         f"{'task':<12} {'backend':<11} {'mode':<10} {'precision':<9} {'parity':<13} "
-        "worst error by kind of check (x: float32 rounding of the same check)"
+        "worst error by kind of check (x: what float32 may cost the same check)"
     ]
     for verdict in verdicts:
         cell = verdict["cell"]

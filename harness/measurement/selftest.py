@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 
 from backends import Backend, discover
-from harness import figures, statistics
+from harness.decision import statistics
 from harness.environments import Environment, cache, make
+from harness.exits import Missing
 from harness.host import fingerprint
 from harness.inputs import write_inputs
 from harness.launch import launch
+from harness.measurement import figures
 from harness.messages import say
-from harness.parity import BARRIER
+from harness.parity.checks import BARRIER
 from tasks import discover as discover_tasks
 from tasks.spec import Task, to_json
 
@@ -36,6 +38,10 @@ SLOWDOWN = 1.05
 ROUNDS = statistics.PAIRED_FROM + 1
 # NumPy's product may be slower than a framework's; a clock that stops early is off by far more.
 MARGIN = 3.0
+
+
+class NotMeasured(Exception):
+    """A process did not end well; the message says which, and how."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Bench:
         return path
 
     def measure(self, task: Task, backend: Backend, environment: Environment, ceiling: bool = False) -> dict[str, Any]:
-        """The measures of one process that does nothing but steps; ValueError where it fails."""
+        """The measures of one process that does nothing but steps; NotMeasured where it fails."""
         document = {
             "task": to_json(task),
             "module": backend.module,
@@ -66,9 +72,9 @@ class Bench:
             "ceiling": ceiling,
         }
         folder = self.folder / "job"
-        outcome = launch(environment.python, backend, document, folder, self.timeout_s, "harness.stopwatch")
+        outcome = launch(environment.python, backend, document, folder, self.timeout_s, "harness.measurement.stopwatch")
         if outcome.state != "ok":
-            raise ValueError(f"{backend.name}: {outcome.state}: {outcome.reason}")
+            raise NotMeasured(f"{backend.name}: {outcome.state}: {outcome.reason}")
         return outcome.measures
 
 
@@ -76,7 +82,7 @@ def burdened(backend: Backend, **burden: float) -> Backend:
     """The same backend with a known cost: `step_s`, `slowdown`, `bytes`."""
     told = {f"BURDEN_{name.upper()}": str(value) for name, value in burden.items()} | {"BURDEN_WRAP": backend.module}
     facts = {**backend.facts, "environment": {**backend.facts.get("environment", {}), **told}}
-    return Backend(backend.name, "harness.burden", backend.folder, facts)
+    return Backend(backend.name, "harness.measurement.burden", backend.folder, facts)
 
 
 def small() -> Task:
@@ -129,6 +135,15 @@ def clock(bench: Bench, task: Task, backend: Backend, environment: Environment) 
     }
 
 
+def clock_or_why(bench: Bench, task: Task, backend: Backend) -> dict[str, Any]:
+    """`clock`, and failed too where there is no environment or the process does not end well."""
+    try:
+        return clock(bench, task, backend, make(backend, bench.device.partition(":")[0]))
+    except (NotMeasured, Missing) as error:
+        nothing = {"worked_s": None, "needed_s": None, "left_after_sync": None}
+        return {"backend": backend.name, "state": "failed", "reason": str(error), **nothing}
+
+
 def pair(bench: Bench, task: Task, sides: tuple[Backend, Backend], environment: Environment, seed: int) -> Any:
     """The comparison of two candidates over rounds, in each in random order."""
     generator = np.random.default_rng(seed)
@@ -160,7 +175,7 @@ def examine(names: list[str], candidate: str, pairs: int, tries: int, cpus: list
         told: dict[str, Any] = {"exact": list(exact(bench, own, environment)), "clock": []}
         say("known costs are measured")
         for backend in (known[name] for name in names):
-            told["clock"].append(clock(bench, busiest(), backend, make(backend, device.partition(":")[0])))
+            told["clock"].append(clock_or_why(bench, busiest(), backend))
             say(f"clock of {backend.name}: {told['clock'][-1]['state']}")
         task, spreads = small(), []
         plain, slow = burdened(own), burdened(own, slowdown=SLOWDOWN)
@@ -219,7 +234,7 @@ def as_text(told: dict[str, Any]) -> str:
     for one in told["exact"]:
         off = f"{one['off']:+.2%}" if one["what"] == "step_s" else f"{one['off'] / 1e6:+.2f} MB"
         lines.append(f"{one['what']:<16} known {one['known']:<12g} measured {one['measured']:<12g} {off}")
-    for one in told["clock"]:
+    for one in (one for one in told["clock"] if one["worked_s"] is not None):
         lines.append(
             f"clock of {one['backend']:<12} {one['state']:<7} a step takes {one['worked_s']:.2g} s of the processors, "
             f"its sums at least {one['needed_s']:.2g} s; left after sync {one['left_after_sync']:.1%}"

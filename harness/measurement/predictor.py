@@ -1,6 +1,7 @@
-"""Inference and nothing else, in a fresh process of the backend's own environment: `python -m harness.predictor JOB`.
+"""Inference and nothing else, in a fresh process of the backend's own environment.
 
-Reads `job.json` and the inputs it names; leaves `model.onnx` and, last and whole, `measures.json`.
+`python -m harness.measurement.predictor JOB` reads `job.json` and the inputs it names; leaves `model.onnx` and, last
+and whole, `measures.json`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.readback import Usage, given, memory_peak_bytes
+from harness.measurement.readback import Usage, given, memory_peak_bytes
 from harness.worker import export, main, samples, seconds, versions
 from tasks.spec import from_json
 

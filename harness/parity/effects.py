@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 import backends.reference.model as reference
-from harness import quality
 from harness.judge import oracle_path
-from harness.parity import relevant
+from harness.measurement import quality
+from harness.parity.checks import relevant
 from tasks.spec import Task
 
 

@@ -1,7 +1,8 @@
 """`crossframe infer`: every mode's inference at several batch sizes, beside onnxruntime on the file that was exported.
 
 Nothing is trained: a network's speed does not depend on its weights. Each row is one process a round; the rounds are
-interleaved in random order, and onnxruntime has the same processors as everyone.
+interleaved in random order, and onnxruntime has the same processors as everyone. Nothing here is proven equal first, so
+these figures rank nobody: `crossframe run` does.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from harness import run
-from harness.environments import Environment, make_all
-from harness.figures import steady
-from harness.inputs import write_inputs
+from harness.decision.statistics import interval
+from harness.environments import Environment, make_all, prepared
+from harness.folder import draw
 from harness.launch import Outcome, launch
+from harness.measurement.figures import steady
 from harness.messages import say
 from harness.plan import Cell, Plan, task_of
 from harness.portability.matrix import MEMORY_BYTES
 from harness.portability.runtimes import Runtime, discover
-from harness.statistics import interval
 from tasks.spec import to_json
 
 BASELINE = "onnxruntime"
@@ -35,7 +35,7 @@ class Bench:
 
     def __init__(self, plan: Plan, sizes: list[int], folder: Path):
         self.plan, self.sizes, self.folder = plan, sizes, folder
-        self.ready, self.failed = run.prepared(plan, list(plan.jobs))
+        self.ready, self.missing = prepared(plan, plan.backends)
         self.runtime: Runtime = discover()[BASELINE]
         made, failed = make_all([self.runtime], "cpu", {})
         self.environment: Environment | None = made.get(BASELINE)
@@ -46,28 +46,29 @@ class Bench:
     def keep(self, cell: Cell, who: str, outcome: Outcome) -> None:
         if outcome.state == "ok":
             self.taken.setdefault((cell, who), []).append(outcome.measures["infer_samples_s"])
-        self.ended[cell, who] = (outcome.state, outcome.reason)
+        # A round that ended well does not make up for one that did not.
+        if outcome.state != "ok" or (cell, who) not in self.ended:
+            self.ended[cell, who] = (outcome.state, outcome.reason)
 
     def own(self, cell: Cell) -> None:
         """The framework itself, which leaves its file for the baseline."""
-        backend, inputs = self.plan.backends[cell.backend], run.inputs_of(self.folder, cell)
+        backend = self.plan.backends[cell.backend]
         if cell.backend not in self.ready:
-            self.ended[cell, cell.mode] = ("not_installed", self.failed.get(cell.backend))
+            self.ended[cell, cell.mode] = self.missing[cell.backend]
             return
-        if not inputs.exists():
-            write_inputs(inputs, task_of(self.plan, cell), self.plan.options["data"], None)
         document = {
             **asdict(cell),
             "task": to_json(task_of(self.plan, cell)),
             "module": backend.module,
             "packages": backend.facts["packages"],
             "onnx_opset": backend.facts.get("onnx_opset", 0),
-            "inputs": str(inputs.resolve()),
+            "inputs": str(draw(self.plan, self.folder, cell).resolve()),
             "batch_sizes": self.sizes,
             "cpus": self.plan.options["cpus"],
         }
-        where, timeout_s = (self.folder / cell.name).resolve(), self.plan.options["timeout"]
-        outcome = launch(self.ready[cell.backend].python, backend, document, where, timeout_s, "harness.predictor")
+        python, where = self.ready[cell.backend].python, (self.folder / cell.name).resolve()
+        timeout_s, program = self.plan.options["timeout"], "harness.measurement.predictor"
+        outcome = launch(python, backend, document, where, timeout_s, program)
         self.keep(cell, cell.mode, outcome)
         if outcome.state == "ok" and outcome.measures["export"]["state"] != "ok":
             self.ended[cell, BASELINE] = ("unsupported", f"no file: {outcome.measures['export']['reason']}")
@@ -83,7 +84,7 @@ class Bench:
             return
         feeds = self.folder / f"{cell.task}-feeds.npz"
         if not feeds.exists():
-            with np.load(run.inputs_of(self.folder, cell), allow_pickle=False) as stored:
+            with np.load(draw(self.plan, self.folder, cell), allow_pickle=False) as stored:
                 x = stored["x_test"]
             sets: dict[str, Any] = {f"{n}/x": np.resize(x, (n, *x.shape[1:])).astype(np.float32) for n in self.sizes}
             np.savez(feeds, **sets)

@@ -1,7 +1,7 @@
 """Intervals, ratios, tests and tiers. The unit is a process: samples within one process share its luck.
 
 Everything is computed on logarithms, since costs differ by factors: a candidate is twice as fast, not 3 ms faster.
-Nothing here knows a record; `harness.ranking` brings the figures.
+Nothing here knows a record; `harness.decision.ranking` brings the figures.
 """
 
 from __future__ import annotations

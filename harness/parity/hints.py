@@ -16,12 +16,12 @@ import numpy as np
 
 import backends.reference.model as reference
 from backends.contract import DIALECTS
-from harness import parity
-from harness.probes import EPOCH, Probe, trace
+from harness.parity import checks as parity
+from harness.parity.probes import EPOCH, Probe, trace
 from tasks.spec import Arrays, Task
 
 if TYPE_CHECKING:
-    from harness.prove import Oracle
+    from harness.parity.prove import Oracle
 
 AGREES = 1e-3  # relative error below which a hypothesis is taken for the cause
 PATIENCE_S = 20.0  # a hint is a courtesy

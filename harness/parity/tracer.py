@@ -1,4 +1,4 @@
-"""Probes, run in a fresh process of the backend's own environment: `python -m harness.tracer JOB`.
+"""Probes, run in a fresh process of the backend's own environment: `python -m harness.parity.tracer JOB`.
 
 Reads `job.json` and the probes' inputs; leaves the traces in `outputs.npz` and, last and whole, `measures.json`.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.probes import EPOCH, Probe, trace
+from harness.parity.probes import EPOCH, Probe, trace
 from harness.worker import main, said, same, state_of, versions
 from tasks.spec import Arrays, Task, from_json
 

@@ -8,9 +8,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness import decide, records
-from harness.candidates import Candidate, Facts
-from harness.criteria import CRITERIA, MEASURED, Profile
+from harness import records
+from harness.decision import decide
+from harness.decision.candidates import Candidate, Facts
+from harness.decision.criteria import CRITERIA, MEASURED, Profile
 from harness.report import escaped
 
 UNKNOWN = {"points": None, "kind": "unknown"}

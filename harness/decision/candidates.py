@@ -1,7 +1,7 @@
 """The candidates of a decision: backends with their values, from records and looked-up facts, and the limits they meet.
 
 A candidate stands with its fastest proven mode in each workload (task, device, precision, batch size); its value for a
-criterion is the mean over the workloads, in points (see `harness.criteria`).
+criterion is the mean over the workloads, in points (see `harness.decision.criteria`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from harness import criteria, figures, ranking
-from harness.criteria import LOOKED_UP, MEASURED
-from harness.plan import Usage
+from harness.decision import criteria, ranking
+from harness.decision.criteria import LOOKED_UP, MEASURED
+from harness.exits import Usage
+from harness.measurement import figures
 
 DRAWS = 4000
 FACTS_OF_CELLS = ("exports", "device")

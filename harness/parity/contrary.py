@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import backends.reference.model as reference
-from backends.reference.layers import LAYERS, pool, pool_backward, relu_backward
+from backends.reference.layers import LAYERS, pool, pool_backward, relu_backward, tiled
 from tasks import spec
 from tasks.spec import Arrays
 
@@ -27,10 +27,7 @@ def contrary_relu(layer: spec.ReLU, p: Arrays, x: np.ndarray) -> tuple[np.ndarra
 
 def contrary_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Any]:
     y, (shape, first) = pool(layer, p, x)
-    batch, channels, height, width = shape
-    size = layer.size
-    tiles = x.reshape(batch, channels, height // size, size, width // size, size).transpose(0, 1, 2, 4, 3, 5)
-    tiles = tiles.reshape(*tiles.shape[:4], size * size)
+    tiles = tiled(x, layer.size)
     second = tiles.argsort(axis=-1)[..., -2][..., None]
     gap = y[..., None] - np.take_along_axis(tiles, second, axis=-1)
     near = (gap < NEAR * np.abs(x).max()) & (gap > 0)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import fairness
+from harness.decision import fairness
+from harness.decision.statistics import interval
 from harness.records import CELL_KEYS
-from harness.statistics import interval
 from tasks.spec import QUALITY
 
 Record = dict[str, Any]

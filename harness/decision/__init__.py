@@ -1,0 +1,1 @@
+"""What follows from it? Statistics, rankings, comparisons of runs, and decisions."""

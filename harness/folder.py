@@ -1,0 +1,108 @@
+"""The folder of a run: its inputs and `run.json`, made before anything runs and read again to go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends import discover
+from harness import records
+from harness.host import fingerprint
+from harness.inputs import write_inputs
+from harness.launch import ROOT
+from harness.measurement import selftest
+from harness.measurement.quality import pca_mse
+from harness.plan import Cell, Job, Plan, chosen, task_of
+from tasks.spec import Dense, Task, from_json, to_json
+
+
+def commit() -> str | None:
+    """The commit of this checkout, with a + where files differ from it; None outside of one."""
+    described = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or None
+
+
+def baseline(task: Task, inputs: Path) -> dict[str, float] | None:
+    """The figure without training that stands beside a task's quality."""
+    if task.baseline is None:
+        return None
+    narrowest = min(layer.units for layer in task.layers if isinstance(layer, Dense))
+    with np.load(inputs, allow_pickle=False) as data:
+        return {f"pca_{narrowest}_mse": pca_mse(data["x_train"], data["x_test"], narrowest)}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def inputs_of(folder: Path, cell: Cell, seed: int = 0) -> Path:
+    """What a cell's jobs read: data, initial weights and order of batches, as a seed draws them."""
+    return folder / "inputs" / f"{cell.task}-{cell.batch_size}{f'-seed{seed}' * (seed > 0)}.npz"
+
+
+def draw(plan: Plan, folder: Path, cell: Cell, seed: int = 0) -> Path:
+    """What `inputs_of` names, drawn if it is not there."""
+    path = inputs_of(folder, cell, seed)
+    if not path.exists():
+        data_dir = plan.options["data_dir"]
+        write_inputs(path, task_of(plan, cell), plan.options["data"], Path(data_dir) if data_dir else None, seed)
+    return path
+
+
+def seed_of(plan: Plan, job: Job) -> int:
+    """The seeds take turns, so that a round is the same for every cell."""
+    return (job.repeat - 1) % plan.options["seeds"]
+
+
+def start(plan: Plan, folder: Path) -> None:
+    """Make the run's folder: its inputs and `run.json`."""
+    tasks = {}
+    for task in plan.tasks.values():
+        for batch_size in sorted({job.cell.batch_size for job in plan.jobs if job.cell.task == task.name}):
+            cell = Cell(task.name, "", "", "", "", batch_size)
+            for seed in range(plan.options["seeds"]):
+                draw(plan, folder, cell, seed)
+        sizes = [int(np.prod(shape)) for shape in task.parameters().values()]
+        tasks[task.name] = {"parameters": sum(sizes), "baseline": baseline(task, inputs_of(folder, cell))}
+    told = {
+        "schema": records.SCHEMA_VERSION,
+        "name": folder.name,
+        "created": now(),
+        "crossframe": version("crossframe"),
+        "commit": commit(),
+        "options": plan.options,
+        "device": plan.device,
+        "host": fingerprint(),
+        "selftest": selftest.last(),
+        "tasks": tasks,
+        "specs": {name: to_json(task) for name, task in plan.tasks.items()},
+        "backends": {
+            backend.name: {"title": backend.facts["title"], "uncompiled_mode": backend.facts.get("uncompiled_mode")}
+            for backend in plan.backends.values()
+        },
+        "jobs": [{"cell": asdict(job.cell), "repeat": job.repeat} for job in plan.jobs],
+    }
+    (folder / "run.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
+
+
+def resumed(told: dict[str, Any]) -> Plan:
+    """The plan that a `run.json` holds; Usage where a backend of it is gone."""
+    known = discover()
+    names = list(told["backends"])
+    chosen("backend", names, list(known))
+    jobs = tuple(Job(Cell(**job["cell"]), job["repeat"]) for job in told["jobs"])
+    tasks = {name: from_json(spec) for name, spec in told["specs"].items()}
+    options = {"budget_s": None, "seeds": 1, **told["options"]}  # which older runs did not have
+    return Plan(tasks, {name: known[name] for name in names}, told["device"], jobs, options)

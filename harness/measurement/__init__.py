@@ -1,0 +1,1 @@
+"""What did it cost, and is the measurement to be trusted? Clocks, meters, and costs that are known."""
