@@ -1,13 +1,18 @@
 """The command line: quick to help, plain on stdout, and able to tell what it would do."""
 
+import argparse
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from harness import environments
+from harness import cli, environments
 from tests.conftest import Command
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_help_imports_nothing_heavy(crossframe: Command) -> None:
@@ -110,3 +115,21 @@ def test_an_environment_that_cannot_be_made_says_why(crossframe: Command, tmp_pa
     states = {line["cell"]["backend"]: (line["state"], line["reason"]) for line in lines}
     assert states["reference"][0] == "ok"
     assert states["mxnet"][0] == "not_installed" and "could not be made" in states["mxnet"][1]
+
+
+def readme_commands() -> list[str]:
+    """Every command line that the README shows, with a real interpreter and one of several choices."""
+    text = (ROOT / "README.md").read_text()
+    found = re.findall(r"`crossframe ([^`]+)`", " ".join(text.split())) + re.findall(r"(?m)^crossframe ([^#\n]+)", text)
+    return [line.replace("/path/to/python", sys.executable).replace("sync|list|remove", "list") for line in found]
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_the_readme_shows_commands_that_exist(line: str) -> None:
+    assert callable(cli.parser().parse_args(shlex.split(line)).do)
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = {line.split()[0] for line in readme_commands()}
+    (commands,) = (action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction))
+    assert set(commands.choices) <= shown
