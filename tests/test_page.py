@@ -258,13 +258,14 @@ def test_a_card_holds_what_was_measured_and_what_was_looked_up(tmp_path: Path, m
     }
     known(monkeypatch, backend(tmp_path / "a", "a", facts))
     broken = {"state": "failed", "reason": "gates are swapped", "hint": None}
-    found = [*three(), *repeats("a", STEPS, cell={"task": "lstm"}, parity=broken)]
+    found = [*three(), *repeats("a", STEPS, cell={"task": "cnn"})]
+    found += repeats("a", STEPS, cell={"task": "lstm"}, parity=broken)
     run = write_run(tmp_path / "run", found, TITLES)
     told, html = report.document(run), page.write(run).read_text()
     assert [card["title"] for card in told["cards"]] == list(TITLES.values())
     own = told["cards"][0]["measured"]
     assert own["environment_bytes"] == 10**9 and own["packages"] == 2 and own["backend_lines"] == 10
-    assert own["exports"] == [2, 2] and own["proven"] == [1, 2] and own["import_s"] == [1.0, 1.0, 1.0]
+    assert own["exports"] == [3, 3] and own["proven"] == [2, 3] and own["import_s"] == [1.0, 1.0, 1.0]
     card = shown(html, "a")
     assert card.items() >= dict(cards.shown(told["cards"][0])).items() and card.keys() >= cards.ROWS.keys()
     assert card["environment on disk"] == "1,000 MB" and card["time to install it"] == "5 s"

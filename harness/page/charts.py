@@ -272,7 +272,7 @@ def start_up(families: dict[ranking.Key, Any], names: Names) -> Section:
                 y=[ranking.candidate(cell) for cell in known],
                 orientation="h",
                 name=label,
-                marker={"color": COLOURS[place], "pattern": {"shape": pattern, "size": 5}},
+                marker={"color": COLOURS[place], "pattern": {"shape": pattern, "size": 5, "fillmode": "overlay"}},
                 error_x=errors([error(cell["metrics"][part]) for cell in known]) if part == "first_step_s" else None,
             )
             for place, (part, (label, pattern)) in enumerate(PARTS.items())
