@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import records
+from backends import discover
+from harness import cards, records
 from harness.decision import fairness, ranking
 from harness.measurement import figures, machine
 from harness.parity.effects import described
@@ -47,6 +48,7 @@ def of_records(run: Path, found: list[dict[str, Any]], warnings: list[str]) -> d
     options = told["options"]
     cells = figures.cells(found, uncompiled)
     portability, damaged = records.read_portability(run)
+    titles = cards.titles(told["backends"], (cell["backend"] for cell in cells))
     return {
         "schema": records.SCHEMA_VERSION,
         "run": {
@@ -63,6 +65,7 @@ def of_records(run: Path, found: list[dict[str, Any]], warnings: list[str]) -> d
         "cells": cells,
         "comparisons": ranking.rank(cells, found),
         "receipts": fairness.receipts(found),
+        "cards": cards.cards(cells, portability or [], titles, discover()),
         "warnings": warnings + damaged + machine.warnings(found, told["host"]),
         **({} if portability is None else {"portability": portability}),
     }
@@ -204,13 +207,30 @@ def as_csv(report: dict[str, Any]) -> str:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """A table for a pull request, whose text may have 64 kB: the notes get half of it, the table what is left."""
+    """A table for a pull request, of at most 64 kB: half for the notes, a quarter for the cards, then the table."""
     said = fitting([f"- {escaped(line)}" for line in notes(report)], MARKDOWN_BYTES // 2, "- and {} more notes")
+    said += fitting(cards_markdown(report["cards"]), MARKDOWN_BYTES // 4, "\n{} more lines of the cards")
     head = [f"## {report['run']['name']}", "", "| " + " | ".join(headings()) + " |", "|" + " --- |" * len(headings())]
     body = ["| " + " | ".join(escaped(text) for text in row) + " |" for row in rows(report["cells"])]
     left = MARKDOWN_BYTES - len("\n".join([*head, *said]).encode())
     table = fitting(body, left, "\n{} more cells: crossframe report RUN --format html")
     return "\n".join([*head, *table, "", *said, ""])
+
+
+def cards_markdown(found: list[cards.Card]) -> list[str]:
+    """A column a framework: what was measured, then what was looked up, each with its day and source."""
+    if not found:
+        return []
+    head = ["", "| | " + " | ".join(escaped(card["title"]) for card in found) + " |", "|" + " --- |" * (1 + len(found))]
+    body = [
+        [what, *(text for _, text in alike)]
+        for what, alike in zip((what for what, _ in cards.shown(found[0])), zip(*map(cards.shown, found)))
+    ]
+    for row in cards.ROWS:
+        facts = [card["looked_up"][row] for card in found]
+        ends = [f" (looked up {fact['date']}, {fact['source']})" if fact else "" for fact in facts]
+        body.append([row, *(cards.texts(fact) + end for fact, end in zip(facts, ends))])
+    return [*head, *("| " + " | ".join(map(escaped, row)) + " |" for row in body)]
 
 
 def fitting(lines: list[str], size: int, rest: str) -> list[str]:

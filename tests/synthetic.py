@@ -1,6 +1,7 @@
 """Runs that never ran: records with chosen figures, for what is computed from records alone."""
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,27 @@ def repeats(backend: str, steps_s: Sequence[float], **changed: Any) -> list[dict
     return [record(backend, repeat, step_s, **changed) for repeat, step_s in enumerate(steps_s, start=1)]
 
 
-def write_run(folder: Path, found: Sequence[Mapping[str, Any]]) -> Path:
-    """The folder of a run with these records."""
+def ten_thousand() -> list[dict[str, Any]]:
+    """As many records: 4 tasks, 10 candidates, 5 batch sizes, 2 precisions, 25 repeats, each with its own luck."""
+    luck = random.Random(0)
+    return [
+        one
+        for task in ("circle", "cnn", "lstm", "autoencoder")
+        for place in range(10)
+        for size in (16, 32, 64, 128, 256)
+        for precision in ("float32", "float64")
+        for one in repeats(
+            f"b{place}",
+            [1e-3 * (1 + place / 10) * luck.lognormvariate(0, 0.05) for _ in range(25)],
+            cell={"task": task, "batch_size": size, "precision": precision},
+        )
+    ]
+
+
+def write_run(folder: Path, found: Sequence[Mapping[str, Any]], titles: Mapping[str, str] | None = None) -> Path:
+    """The folder of a run with these records; `titles` of backends where they differ from their names."""
     folder.mkdir(parents=True, exist_ok=True)
+    names = dict.fromkeys(one["cell"]["backend"] for one in found)
     told = {
         "schema": records.SCHEMA_VERSION,
         "name": folder.name,
@@ -68,7 +87,7 @@ def write_run(folder: Path, found: Sequence[Mapping[str, Any]]) -> Path:
         "device": "cpu",
         "host": {},
         "tasks": {"circle": {"parameters": 65, "baseline": None}},
-        "backends": {r["cell"]["backend"]: {"title": r["cell"]["backend"], "uncompiled_mode": None} for r in found},
+        "backends": {name: {"title": (titles or {}).get(name, name), "uncompiled_mode": None} for name in names},
         "jobs": [],
     }
     (folder / "run.json").write_text(json.dumps(told))

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from harness import cards, report
 from harness import page as pages
-from harness import report
+from harness.page.ratios import text
 from tests.synthetic import repeats, write_run
-from tests.test_page import STEPS, failed
+from tests.test_page import STEPS, TITLES, failed
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 driver = pytest.importorskip("playwright.sync_api", reason="no browser tests: pip install 'crossframe[browser]'")
@@ -36,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             name, [factor * step for step in STEPS], cell={"task": task}, measures={"host_peak_bytes": peak}
         )
     ]
-    folder = write_run(tmp_path_factory.mktemp("browser") / "run", [*found, failed("d")])
+    folder = write_run(tmp_path_factory.mktemp("browser") / "run", [*found, failed("d")], TITLES)
     pages.write(folder)
     return folder
 
@@ -89,10 +90,10 @@ def test_sorts_either_way_and_by_the_address(opened: Any, run: Path) -> None:
 
 def test_filters_and_keeps_them_in_the_address(opened: Any, run: Path) -> None:
     opened.select_option("[name=task]", "lstm")
-    opened.fill("[name=text]", "b eager")
-    assert shown(opened) == ["b eager"] and opened.inner_text("#count") == "1 of 7 cells"
+    opened.fill("[name=text]", "Beta eager")
+    assert shown(opened) == ["Beta eager"] and opened.inner_text("#count") == "1 of 7 cells"
     visit(opened, run, opened.evaluate("location.hash"))
-    assert shown(opened) == ["b eager"]
+    assert shown(opened) == ["Beta eager"]
     opened.click("#filters button[type=reset]")
     assert opened.inner_text("#count") == "7 of 7 cells"
     opened.select_option("[name=mark]", "state")
@@ -100,33 +101,71 @@ def test_filters_and_keeps_them_in_the_address(opened: Any, run: Path) -> None:
 
 
 def test_ratios_to_any_baseline_are_those_of_the_json(opened: Any, run: Path) -> None:
-    opened.select_option("[name=base]", "b eager")
+    opened.select_option("[name=base]", "Beta eager")
     told = report.document(run)
-    pairs = {(one["task"], one["metric"], one["a"], one["b"]): one["ratio"] for one in told["comparisons"]}
+    titled = {f"{name} eager": f"{title} eager" for name, title in TITLES.items()}
+    pairs = {
+        (one["task"], one["metric"], titled[one["a"]], titled[one["b"]]): one["ratio"] for one in told["comparisons"]
+    }
     for row in opened.query_selector_all("#cells tbody tr"):
         task, candidate = row.get_attribute("data-task"), row.get_attribute("data-candidate")
         for cell in row.query_selector_all("td[data-metric]"):
             metric, place = cell.get_attribute("data-metric"), cell.query_selector(".ratio")
-            there, back = ((task, metric, *pair) for pair in ((candidate, "b eager"), ("b eager", candidate)))
+            there, back = ((task, metric, *pair) for pair in ((candidate, "Beta eager"), ("Beta eager", candidate)))
             ratio = pairs.get(there) or (1 / pairs[back] if back in pairs else None)
-            text = place.text_content() if place else ""
-            assert (text == "") == (ratio is None), (candidate, metric)
+            said = place.text_content() if place else ""
+            assert (said == "") == (ratio is None), (candidate, metric)
             if ratio:
-                assert float(text.partition("x")[0]) == pytest.approx(ratio, abs=0.006)
-    assert "ratio to b eager" in opened.text_content("#ratio .plot")
-    assert "base=b+eager" in opened.evaluate("location.hash")
+                assert float(said.partition("x")[0]) == pytest.approx(ratio, abs=0.006)
+    assert "ratio to Beta eager" in opened.text_content("#ratio .plot")
+    assert "base=Beta+eager" in opened.evaluate("location.hash")
 
 
 def test_numbers_are_those_of_the_json(opened: Any, run: Path) -> None:
-    cells = report.document(run)["cells"]
-    for row, cell in zip(opened.query_selector_all("#cells tbody tr"), cells, strict=True):
+    told = report.document(run)
+    for row, cell in zip(opened.query_selector_all("#cells tbody tr"), told["cells"], strict=True):
         for one in row.query_selector_all("td[data-metric]"):
             value = one.get_attribute("data-value")
             metric = one.get_attribute("data-metric")
             if metric:
-                assert (float(value) if value else None) == cell["metrics"][metric]["value"]
+                figure = cell["metrics"][metric]
+                assert (float(value) if value else None) == figure["value"]
+                divisor = report.COLUMNS[metric][1] if metric in report.COLUMNS else 1
+                assert one.evaluate("cell => cell.firstChild.textContent.trim()") == text(figure, divisor)
     drawn = opened.evaluate("document.querySelector('#ratio .plot').data[0].x.length")
     assert drawn == 3
+    for card in told["cards"]:
+        rows = opened.eval_on_selector_all(
+            f".card[data-backend={card['backend']}] dl > div",
+            "rows => rows.map(row => [...row.children].map(e => e.textContent))",
+        )
+        assert dict(rows).items() >= dict(cards.shown(card)).items()
+
+
+def test_charts_hold_the_numbers_of_the_json(opened: Any, run: Path) -> None:
+    told = report.document(run)
+    metrics = {(cell["task"], TITLES.get(cell["backend"]), cell["mode"]): cell["metrics"] for cell in told["cells"]}
+    seen = 0
+    for section, across in (("trade", ("step_s", 1e3)), ("start", ("import_s", 1))):
+        opened.evaluate(f"document.querySelector('#{section}').scrollIntoView()")
+        opened.wait_for_selector(f"#{section} .plot .main-svg")
+        for figure in opened.query_selector_all(f"#{section} figure"):
+            task, drawn = (figure.query_selector(part).text_content() for part in ("figcaption", "script"))
+            for line in json.loads(drawn)["data"]:
+                if line.get("name") in (None, "prepare", "first step"):
+                    continue
+                names = [line["name"]] if section == "trade" else line["y"]
+                for name, value in zip(names, line["x"], strict=True):
+                    title, mode = name.rsplit(" ", 1)
+                    assert value == pytest.approx(metrics[task, title, mode][across[0]]["value"] * across[1])
+                    seen += 1
+    assert seen == 12
+
+
+def test_words_open_what_they_mean(opened: Any) -> None:
+    assert not opened.locator("#word-tier").is_visible()
+    opened.click("a.word >> text=tier")
+    assert opened.locator("#word-tier").is_visible()
 
 
 def test_weights_are_weighed_again(opened: Any, run: Path) -> None:

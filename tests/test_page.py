@@ -6,17 +6,20 @@ import gzip
 import io
 import json
 import re
+import time
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plotly import graph_objects
 from plotly.offline import get_plotlyjs_version
 
-from harness import page, records, report
+from backends import Backend
+from harness import cards, page, records, report
 from harness.page.ratios import Ratios, text
-from tests.synthetic import record, repeats, write_run
+from tests.synthetic import record, repeats, ten_thousand, write_run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&"
 STEPS = (0.010, 0.0101, 0.0099, 0.0102, 0.0098, 0.0100, 0.0101)
@@ -93,6 +96,7 @@ def test_hostile_strings_are_text(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [*three(), bad, unproven])
     told = json.loads((run / "run.json").read_text())
     told |= {"name": HOSTILE, "host": {"cpu": HOSTILE, HOSTILE: HOSTILE}}
+    told["backends"]["a"]["title"] = HOSTILE
     (run / "run.json").write_text(json.dumps(told))
     html = page.write(run).read_text()
     plain = page.write(write_run(tmp_path / "plain", three())).read_text()
@@ -221,3 +225,127 @@ def test_markdown_stays_below_what_a_pull_request_takes(tmp_path: Path) -> None:
     text = report.as_markdown(report.document(write_run(tmp_path / "run", many)))
     assert 50_000 < len(text.encode()) < 64_000
     assert "more cells: crossframe report" in text and "more notes" in text
+
+
+TITLES = {"a": "Alpha", "b": "Beta", "c": "Gamma"}
+
+
+def backend(folder: Path, name: str, facts: dict[str, Any]) -> Backend:
+    """A backend of ten lines of code and two pins."""
+    folder.mkdir()
+    (folder / "model.py").write_text("x = 1\n" * 10 + "\n# a comment\n")
+    (folder / "pins.txt").write_text(f"{name}==1.0  # its own\nother==2; python_version > '3'\n--no-deps\n")
+    return Backend(name, name, folder, {"install": {"cpu": {"requirements": "pins.txt"}}, "facts": facts})
+
+
+def known(monkeypatch: pytest.MonkeyPatch, *found: Backend) -> None:
+    for module in (report, page):
+        monkeypatch.setattr(module, "discover", lambda: {one.name: one for one in found})
+
+
+def shown(html: str, name: str) -> dict[str, str]:
+    """The rows of a backend's card, as a reader sees them."""
+    card = html.partition(f'<article class="card" data-backend="{name}"')[2].partition("</article>")[0]
+    rows = re.findall(r"<dt>(.*?)</dt><dd.*?>(.*?)</dd>", card, re.DOTALL)
+    return {what: unescape(re.sub(r"<.*?>", "", told)) for what, told in rows}
+
+
+def test_a_card_holds_what_was_measured_and_what_was_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "https://example.org/licence, as of May"
+    facts = {
+        "licence": {"value": "MIT", "date": "2026-11-21", "source": source},
+        "maintained": {"value": False, "note": "retired"},
+    }
+    known(monkeypatch, backend(tmp_path / "a", "a", facts))
+    broken = {"state": "failed", "reason": "gates are swapped", "hint": None}
+    found = [*three(), *repeats("a", STEPS, cell={"task": "cnn"})]
+    found += repeats("a", STEPS, cell={"task": "lstm"}, parity=broken)
+    run = write_run(tmp_path / "run", found, TITLES)
+    told, html = report.document(run), page.write(run).read_text()
+    assert [card["title"] for card in told["cards"]] == list(TITLES.values())
+    own = told["cards"][0]["measured"]
+    assert own["environment_bytes"] == 10**9 and own["packages"] == 2 and own["backend_lines"] == 10
+    assert own["exports"] == [3, 3] and own["proven"] == [2, 3] and own["import_s"] == [1.0, 1.0, 1.0]
+    card = shown(html, "a")
+    assert card.items() >= dict(cards.shown(told["cards"][0])).items() and card.keys() >= cards.ROWS.keys()
+    assert card["environment on disk"] == "1,000 MB" and card["time to install it"] == "5 s"
+    assert card["defects found by parity"] == "lstm eager: gates are swapped"
+    assert card["licence"] == "MIT looked up 2026-11-21, example.org, as of May"
+    assert card["maintained"].startswith("no: retired") and card["community"] == "unknown"
+    assert f'<a href="{source.partition(",")[0]}"' in html
+    gone = shown(html, "b")
+    assert gone["packages in it"] == gone["code of its backend"] == gone["licence"] == "unknown"
+    assert gone["environment on disk"] == "1,000 MB" and "not installed here any more" in html
+    text = report.as_markdown(told)
+    assert (
+        "| licence | MIT (looked up 2026-11-21, https://example.org/licence, as of May) | unknown | unknown |" in text
+    )
+    assert "| packages in it | 2 pinned | unknown | unknown |" in text
+
+
+def test_pins_that_are_not_of_the_run_count_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known(monkeypatch, backend(tmp_path / "a", "a", {}))
+    other = write_run(tmp_path / "run", [record("a", 1, 0.01, measures={"versions": {"a": "0.9"}})])
+    strangers = write_run(tmp_path / "own", [record("a", 1, 0.01, environment={"bytes": None, "install_s": None})])
+    for run in (other, strangers):
+        assert report.document(run)["cards"][0]["measured"]["packages"] is None
+    assert shown(page.write(strangers).read_text(), "a")["environment on disk"] == "unknown"
+
+
+def test_hostile_facts_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = 'javascript:alert(3) https://example.org/<img> data:text/html,x http://"onclick=alert(4)'
+    hostile = {"value": HOSTILE, "note": HOSTILE, "date": HOSTILE, "source": address}
+    facts = {**dict.fromkeys(cards.ROWS.values(), hostile), "maintained": HOSTILE, "edge": {"value": [HOSTILE]}}
+    known(monkeypatch, backend(tmp_path / "a", "a", facts))
+    html = page.write(write_run(tmp_path / "run", three(), dict.fromkeys("abc", HOSTILE))).read_text()
+    found = Elements(html).found
+    assert "img" not in {tag for tag, _ in found} and not any(key.startswith("on") for _, own in found for key in own)
+    links = {own["href"] for tag, own in found if tag == "a" and own.get("rel") == "noreferrer"}
+    assert links == {"https://example.org/"}
+    text = report.as_markdown(report.document(tmp_path / "run"))
+    assert "<script" not in text and "<img" not in text
+
+
+def test_readers_see_titles_and_files_hold_names(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [*three(), failed("d")], TITLES | {"d": "Alpha"})
+    html = page.write(run).read_text()
+    told = report.document(run)
+    assert "choose" not in answer(html) or "Beta" not in answer(html).partition("choose")[2][:8]
+    assert "Trains fastest, beyond the noise: Alpha (a) eager (circle)." in answer(html)  # two are called Alpha
+    text = re.sub(r"<.*?>", " ", without_scripts(html))
+    assert "Gamma eager" in text and not re.search(r"\b[abcd] eager\b", text)
+    assert json.loads(downloads(html)["report.json"]) == json.loads(json.dumps(told))
+    assert {cell["backend"] for cell in told["cells"]} == set("abcd")
+    assert {row["backend"] for row in csv.DictReader(io.StringIO(downloads(html)["processes.csv"]))} == set("abcd")
+
+
+def test_the_page_says_what_its_words_mean(tmp_path: Path) -> None:
+    html = without_scripts(written(tmp_path, three()))
+    links = re.findall(r'<a class="word" href="#(word-\w+)"', html)
+    assert {f"word-{one}" for one in ("tier", "parity", "dialect", "interval", "mode")} <= set(links)
+    for one in links:
+        assert f'<dt id="{one}">' in html
+
+
+def test_a_notice_of_each_damaged_line_would_hide_the_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", three())
+    with (run / "records.jsonl").open("a") as file:
+        file.write("{\n" * 100)
+    assert "and 88 more, in report.json below" in page.write(run).read_text()
+
+
+def test_ten_thousand_records_are_a_page_of_5_mb_in_10_s(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", ten_thousand())
+    begin = time.process_time()
+    size = page.write(run).stat().st_size
+    assert time.process_time() - begin < 10 and size < 5e6
+
+
+def test_charts_keep_to_plotly_s_schema(tmp_path: Path) -> None:
+    html = written(
+        tmp_path, [*three(), *(one for size in (8, 16) for one in repeats("a", STEPS, cell={"batch_size": size}))]
+    )
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    assert figures
+    for figure in map(json.loads, figures):
+        graph_objects.Figure(figure)  # which refuses what plotly does not know

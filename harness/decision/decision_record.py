@@ -110,9 +110,10 @@ def sources(told: dict[str, Any]) -> list[str]:
     for one in told["candidates"]:
         for name, fact in one["facts"].items():
             if name in asked:
-                said = {True: "yes", False: "no"}.get(fact["value"], fact["value"])
+                said = {True: "yes", False: "no"}.get(fact.get("value"), fact.get("value"))
                 note = f", {fact['note']}" if "note" in fact else ""
-                lines.append(f"- {one['name']}, {name}: {said}{note} ({fact['date']}, {fact['source']})")
+                where = f"{fact.get('date', 'no date')}, {fact.get('source', 'no source')}"
+                lines.append(f"- {one['name']}, {name}: {said}{note} ({where})")
     return [escaped(line) for line in lines]
 
 

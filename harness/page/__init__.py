@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from backends import discover
-from harness import records, report
-from harness.decision import ranking
+from harness import cards, records, report
+from harness.decision import fairness, ranking
 from harness.measurement import figures
 from harness.page import answer, charts
 from harness.page.ratios import Ratios, text
@@ -28,6 +29,25 @@ LABELS = {
     "parity": "not proven equal",
     "dialect": "dialect",
     "onnx": "ONNX export failed",
+}
+MOST_WARNINGS = 12
+# What a first reader has to be told; by the first words of the page that need it.
+WORDS = {
+    "cell": "one framework in one mode, on one task with one batch size, precision and device: a row of the table.",
+    "mode": "how a framework runs the network: step by step (eager, imperative), or compiled beforehand (compile, "
+    "graph, xla, hybrid, jit, scan).",
+    "interval": "the two figures in brackets. Each cell ran in several processes, whose figures differ by luck. With "
+    "95 % confidence the typical figure lies between these two; where there is one process, there is none.",
+    "tier": "a place in the ranking that several may share. Only a difference that luck does not explain begins a new "
+    "tier: whoever is in tier 1 may be the best. Too few processes make no tier at all.",
+    "baseline": "the one that all the others are held against: 1.5x is one and a half times the baseline's figure.",
+    "parity": "the proof, before anything is measured, that a framework computes the same as slow, exact arithmetic "
+    "does from the same weights and data. What fails it is shown and not ranked.",
+    "dialect": "a detail that a framework computes otherwise by design, as where Adam adds its epsilon. It is "
+    "declared, and parity is proven with it.",
+    "held-out quality": "how well the trained network does on data that it never saw: accuracy, or the mean squared "
+    "error (mse), of which less is better.",
+    "ONNX": "the file format in which a trained network leaves its framework, to be run elsewhere.",
 }
 
 
@@ -117,7 +137,35 @@ def notices(told: dict[str, Any]) -> list[str]:
     found += [f"Cells of {backend} were measured with different versions." for backend in mixed]
     if told.get("selftest"):
         found.append(f"Self-test of this machine: {answer.flat(told['selftest'])}")
-    return found + list(told["warnings"])
+    more = len(told["warnings"]) - MOST_WARNINGS
+    return found + told["warnings"][:MOST_WARNINGS] + ([f"and {more} more, in report.json below"] if more > 0 else [])
+
+
+def titled(told: dict[str, Any], found: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The report and the records with titles of backends for their names; what the reader downloads keeps the names."""
+    titles = {card["backend"]: card["title"] for card in told["cards"]}
+    candidates = {ranking.candidate(one): f"{titles[one['backend']]} {one['mode']}" for one in told["cells"]}
+
+    def by_title(one: dict[str, Any], name: str = "backend") -> dict[str, Any]:
+        return {**one, name: titles.get(one.get(name), one.get(name))}
+
+    receipts = [by_title(row) for row in told["receipts"]]
+    why = "; ".join(fairness.differences(receipts)) or None
+    named = {
+        **told,
+        "cells": [by_title({**cell, "withheld": cell["withheld"] and why}) for cell in told["cells"]],
+        "receipts": receipts,
+        "comparisons": [{**one, "a": candidates[one["a"]], "b": candidates[one["b"]]} for one in told["comparisons"]],
+    }
+    if "portability" in told:
+        named["portability"] = [by_title(one, "exporter") for one in told["portability"]]
+    return named, [{**record, "cell": by_title(record["cell"])} for record in found]
+
+
+def linked(source: str) -> list[tuple[str, bool]]:
+    """A source in parts, and which of them are addresses of the web: nothing else becomes a link."""
+    parts = re.split(r"(https?://[^\s,;<>\"']+)", source)
+    return [(part, place % 2 == 1) for place, part in enumerate(parts) if part]
 
 
 def template() -> Any:
@@ -129,6 +177,13 @@ def template() -> Any:
 
 def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
     """Everything that the template shows."""
+    downloads = {
+        "report.json": packed(json.dumps(told)),
+        "figures.csv": packed(report.as_csv(told)),
+        "processes.csv": packed(processes_csv(found)),
+    }
+    facts = {card["title"]: facts.get(card["backend"], {}) for card in told["cards"]}
+    told, found = titled(told, found)
     names = charts.family_names(told["cells"])
     ratios = Ratios(told["comparisons"])
     weighed = answer.weighing(told["cells"], found, facts)
@@ -145,17 +200,17 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
         "rows": [row(cell, names[ranking.family_of(cell)], ratios) for cell in told["cells"]],
         "columns": {name: (heading, figures.FIGURES[name].better) for name, (heading, *_) in report.COLUMNS.items()},
         "labels": LABELS,
+        "words": WORDS,
         "ratios": ratios,
         "effects": list(effects),
         "problems": report.problems(told["cells"]),
         "sections": charts.sections(told, found, names, ratios),
         "weighed": weighed,
         "flat": answer.flat,
-        "downloads": {
-            "report.json": packed(json.dumps(told)),
-            "figures.csv": packed(report.as_csv(told)),
-            "processes.csv": packed(processes_csv(found)),
-        },
+        "cards": [(card, cards.shown(card)) for card in told["cards"]],
+        "texts": cards.texts,
+        "linked": linked,
+        "downloads": downloads,
         "script_json": script_json,
         "asset": asset,
     }

@@ -53,7 +53,12 @@ def weighing(cells: list[dict[str, Any]], found: list[dict[str, Any]], facts: Ma
             "out": {one: said.get(one) or why for one, why in limits.items()},
             "left_out": {one.name: one.out for one in own if one.out},
         }
+    left_out: dict[tuple[str, str], list[str]] = {}
+    for profile_name, told in profiles.items():
+        for one_name, why in told["left_out"].items():
+            left_out.setdefault((one_name, why), []).append(profile_name)
     return {
+        "left_out": [{"name": name, "why": why, "profiles": own} for (name, why), own in left_out.items()],
         "criteria": {name: {"about": about, "measured": name in MEASURED} for name, about in CRITERIA.items()},
         "fewest": {count: fewest_rounds(count * (count - 1) // 2) for count in range(2, len(known) + 1)},
         "equal": EQUAL,

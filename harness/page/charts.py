@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
+import plotly.io
 
 from harness.decision import ranking
 from harness.measurement import figures
@@ -51,14 +51,19 @@ def looks(cells: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
     }
 
 
+def trace(kind: str, **parts: Any) -> dict[str, Any]:
+    """A trace of plotly's as plain data; held against plotly's schema by the tests, which takes as long as all else."""
+    return {"type": kind, **{name: part for name, part in parts.items() if part is not None}}
+
+
 def panel(traces: list[Any], x: str, y: str, height: int = 300, **layout: Any) -> str:
     """One figure as JSON; colours of text, grid and ground are the page's, which knows light from dark."""
     axes = {"automargin": True, "zeroline": False}
     layout["xaxis"] = {"title": {"text": x}, **axes, **layout.get("xaxis", {})}
     layout["yaxis"] = {"title": {"text": y}, **axes, **layout.get("yaxis", {})}
-    shape = {"template": None, "height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
-    legend = {"orientation": "h", "y": -0.3, "yref": "paper"}
-    return str(go.Figure(traces, {**shape, "legend": legend, **layout}).to_json())
+    shape = {"height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
+    legend = {"orientation": "h", "y": -0.3, "yref": "paper", "traceorder": "normal"}
+    return str(plotly.io.json.to_json_plotly({"data": traces, "layout": {**shape, "legend": legend, **layout}}))
 
 
 def error(figure: dict[str, Any], divisor: float = 1) -> tuple[float, float]:
@@ -99,7 +104,8 @@ def ratio_dots(families: dict[ranking.Key, Any], names: Names, ratios: Ratios, s
             continue
         shown[ratios.baseline] = (1.0, None, None)
         order = sorted(shown, key=lambda name: shown[name][0])
-        dots = go.Scatter(
+        dots = trace(
+            "scatter",
             x=[shown[name][0] for name in order],
             y=order,
             mode="markers",
@@ -118,7 +124,7 @@ def ratio_dots(families: dict[ranking.Key, Any], names: Names, ratios: Ratios, s
         one = {"type": "line", "x0": 1, "x1": 1, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dot", "width": 1}}
         drawn = panel(
             [dots],
-            f"ratio to {ratios.baseline}; right is better →",
+            f"ratio to {ratios.baseline}<br>right is better →",
             "",
             140 + 28 * len(order),
             xaxis={"type": "log"},
@@ -152,7 +158,8 @@ def trade(families: dict[ranking.Key, Any], names: Names, styles: Any) -> Sectio
             if peak["value"] < least:
                 front.append(name)
                 least = peak["value"]
-        line = go.Scatter(
+        line = trace(
+            "scatter",
             x=[points[name][0]["value"] * 1e3 for name in front],
             y=[points[name][1]["value"] / 1e6 for name in front],
             mode="lines",
@@ -161,7 +168,8 @@ def trade(families: dict[ranking.Key, Any], names: Names, styles: Any) -> Sectio
             hoverinfo="skip",
         )
         dots = [
-            go.Scatter(
+            trace(
+                "scatter",
                 x=[step["value"] * 1e3],
                 y=[peak["value"] / 1e6],
                 name=name,
@@ -214,7 +222,8 @@ def curves(families: dict[ranking.Key, Any], names: Names, styles: Any, records:
             )
             if len(own) > 1 and low != high:
                 traces.append(
-                    go.Scatter(
+                    trace(
+                        "scatter",
                         x=x + x[::-1],
                         y=high + low[::-1],
                         fill="toself",
@@ -229,7 +238,9 @@ def curves(families: dict[ranking.Key, Any], names: Names, styles: Any, records:
             mark = {"size": 6, **styles[name], "maxdisplayed": 8}
             line = {"color": styles[name]["color"], "width": 2}
             traces.append(
-                go.Scatter(x=x, y=middle, name=name, legendgroup=name, mode="lines+markers", marker=mark, line=line)
+                trace(
+                    "scatter", x=x, y=middle, name=name, legendgroup=name, mode="lines+markers", marker=mark, line=line
+                )
             )
             made.rows.append([names[key], name, quality, text(cell["metrics"][quality]), f"{seconds[-1]:.3g}"])
         if traces:
@@ -255,12 +266,13 @@ def start_up(families: dict[ranking.Key, Any], names: Names) -> Section:
             continue
         known.sort(key=lambda cell: -sum(cell["metrics"][part]["value"] for part in PARTS))
         bars = [
-            go.Bar(
+            trace(
+                "bar",
                 x=[cell["metrics"][part]["value"] for cell in known],
                 y=[ranking.candidate(cell) for cell in known],
                 orientation="h",
                 name=label,
-                marker={"color": COLOURS[place], "pattern": {"shape": pattern, "size": 5}},
+                marker={"color": COLOURS[place], "pattern": {"shape": pattern, "size": 5, "fillmode": "overlay"}},
                 error_x=errors([error(cell["metrics"][part]) for cell in known]) if part == "first_step_s" else None,
             )
             for place, (part, (label, pattern)) in enumerate(PARTS.items())
@@ -298,7 +310,8 @@ def scaling(cells: list[dict[str, Any]], styles: Any) -> Section:
             sizes = [cell["batch_size"] for cell in own]
             line = {"color": styles[name]["color"]}
             traces.append(
-                go.Scatter(
+                trace(
+                    "scatter",
                     x=sizes,
                     y=[one["value"] for one in speeds],
                     name=name,
@@ -334,7 +347,8 @@ def onnx(cells: list[dict[str, Any]]) -> Section:
         states = [[grid.get((file, runtime), {}).get("state") for runtime in runtimes] for file in files]
         palette = ("#BBBBBB", "#999999", "#6B2D00", "#D55E00", "#CC79A7", "#E69F00", "#009E73")
         scale = [[(place + end) / len(palette), colour] for place, colour in enumerate(palette) for end in (0, 1)]
-        heat = go.Heatmap(
+        heat = trace(
+            "heatmap",
             z=[[None if state is None else ONNX.get(state, 0) for state in row] for row in states],
             x=runtimes,
             y=files,

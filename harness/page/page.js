@@ -70,11 +70,13 @@
   const key = (family, metric, a, b) => JSON.stringify([...family, metric, a, b]);
   const flip = (end) => (end === null ? null : 1 / end);
   const learn = (report) => {
-    told = report;
+    told = report; // which has names, where the page has titles
+    const titles = new Map(told.cards.map((card) => [card.backend, card.title]));
+    const titled = new Map(told.cells.map((cell) => [`${cell.backend} ${cell.mode}`, `${titles.get(cell.backend)} ${cell.mode}`]));
     for (const one of told.comparisons) {
-      const family = [one.task, one.device, one.precision, one.batch_size];
-      ratios.set(key(family, one.metric, one.a, one.b), { ratio: one.ratio, low: one.low, high: one.high });
-      ratios.set(key(family, one.metric, one.b, one.a), { ratio: 1 / one.ratio, low: flip(one.high), high: flip(one.low) });
+      const family = [one.task, one.device, one.precision, one.batch_size], a = titled.get(one.a), b = titled.get(one.b);
+      ratios.set(key(family, one.metric, a, b), { ratio: one.ratio, low: one.low, high: one.high });
+      ratios.set(key(family, one.metric, b, a), { ratio: 1 / one.ratio, low: flip(one.high), high: flip(one.low) });
     }
   };
   const baseline = () => filters.elements.base?.value;
@@ -94,15 +96,22 @@
   // ---- charts ----
   const dark = matchMedia("(prefers-color-scheme: dark)"), print = matchMedia("print");
   const plots = all("figure .plot").map((place) => ({ place, figure: JSON.parse(place.nextElementSibling.textContent) }));
-  const themed = (layout) => {
+  // Over a decade and more plotly writes 0.2 as a small 2: write 1, 2 and 5 of each decade in full instead.
+  const ticks = (own, values) => {
+    const known = values.filter((value) => value > 0), wide = Math.max(...known) / Math.min(...known) > 6;
+    if (own.type !== "log" || !known.length || !wide) return { ...own, tickmode: "auto" };
+    const at = [...Array(24).keys()].flatMap((power) => [1, 2, 5].map((one) => Number(`${one}e${power - 12}`)));
+    return { ...own, tickmode: "array", tickvals: at, ticktext: at.map((one) => one.toLocaleString("en", { maximumSignificantDigits: 1 })) };
+  };
+  const themed = (data, layout) => {
     const night = dark.matches && !print.matches, line = night ? "#363d46" : "#d8dee4";
-    const axis = (own) => ({ ...own, gridcolor: line, linecolor: line, tickcolor: line });
-    return { ...layout, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    const axis = (own, name) => ({ ...ticks(own, data.flatMap((trace) => trace[name] || [])), gridcolor: line, linecolor: line, tickcolor: line });
+    return { ...layout, xaxis: axis(layout.xaxis, "x"), yaxis: axis(layout.yaxis, "y"), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: night ? "#e6e9ed" : "#1b1f24", size: 12, family: "system-ui, sans-serif" }, hoverlabel: { namelength: -1 },
       shapes: (layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: night ? "#e6e9ed" : "#1b1f24" } })) };
   };
   const options = { responsive: true, displaylogo: false, displayModeBar: false };
-  const draw = (place, data, layout) => Plotly.react(place, data, themed(layout), options);
+  const draw = (place, data, layout) => Plotly.react(place, data, themed(data, layout), options);
   const compared = () => {
     if (!told || !baseline()) return;
     const metric = $("#ratio select")?.value || "train_samples_per_s", section = $("#ratio");
@@ -119,7 +128,7 @@
       Object.assign(trace, { x: found.map((one) => one.ratio), y: found.map((one) => one.name) });
       trace.marker = { size: 10, color: found.map((one) => look[one.name]?.color), symbol: found.map((one) => look[one.name]?.symbol) };
       trace.error_x = { ...trace.error_x, array: found.map((one) => (one.high ?? one.ratio) - one.ratio), arrayminus: found.map((one) => one.ratio - (one.low ?? one.ratio)) };
-      figure.layout.xaxis.title.text = `${option}, ratio to ${baseline()}; ${less ? "← left" : "right →"} is better`;
+      figure.layout.xaxis.title.text = `${option}, ratio to ${baseline()}<br>${less ? "← left" : "right →"} is better`;
       const title = $("figcaption", place.parentNode).textContent;
       found.forEach((one) => lines.push([title, one.name, one.name === baseline() ? "baseline" : shown(one)]));
       if (place.data) draw(place, figure.data, figure.layout);
@@ -262,6 +271,7 @@
     if (target.name === "profile") { takeProfile(); criteria.forEach((name) => put("w." + name, null)); }
     weigh();
   });
+  all("a.word").forEach((link) => link.addEventListener("click", () => { $("#words").open = true; }));
   all("form").forEach((one) => one.addEventListener("submit", (event) => event.preventDefault()));
   addEventListener("hashchange", () => { if (!sections.has(location.hash.slice(1))) restore(); });
   all("a.raw").forEach((link) => link.addEventListener("click", async (event) => {
