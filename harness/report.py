@@ -189,7 +189,7 @@ def as_table(report: dict[str, Any]) -> str:
 def as_json(report: dict[str, Any]) -> str:
     import json
 
-    records.validator("report").validate(report)
+    records.validator("report")(report)
     return json.dumps(report, indent=1) + "\n"
 
 

@@ -49,7 +49,7 @@ def record(backend: str, repeat: int, step_s: float, **changed: Any) -> dict[str
     }
     made |= changed
     made["job"] = "-".join(str(part) for part in [*made["cell"].values(), repeat])
-    records.validator("record").validate(made)
+    records.validator("record")(made)
     return made
 
 

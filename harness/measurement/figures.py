@@ -41,7 +41,7 @@ def steady(samples: Sequence[float]) -> np.ndarray:
     return after_warm_up(tuple(samples))
 
 
-@lru_cache(8)  # several figures follow from the same samples
+@lru_cache(2**16)  # several figures follow from the same samples, and cells, ranks and decisions ask for them anew
 def after_warm_up(samples: tuple[float, ...]) -> np.ndarray:
     taken = np.asarray(samples, float)
     centred = (taken - taken.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
