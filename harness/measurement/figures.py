@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.decision import fairness
 from harness.decision.statistics import interval
+from harness.measurement import gpu
 from harness.records import CELL_KEYS
 from tasks.spec import QUALITY
 
@@ -95,6 +96,23 @@ def infer_samples_per_s(record: Record) -> float | None:
     return record["measures"]["infer_many"] / quantile(steady(taken), 50) if taken else None
 
 
+def sampled(column: str) -> Callable[[Record], float | None]:
+    """The mean of a column of what the GPU told while the model trained."""
+
+    def read(record: Record) -> float | None:
+        values = gpu.in_training(record, column)
+        return float(values.mean()) if len(values) else None
+
+    return read
+
+
+def energy_j(record: Record) -> float | None:
+    """Joules of the device while the model trained: of the card, or of the processor packages."""
+    on_cpu = record["cell"]["device"] == "cpu"
+    return received("energy_j")(record) if on_cpu else gpu.energy_j(record)
+
+
+NO_SAMPLES = "no GPU, or it does not tell, or the training was over in less than three samples"
 NOT_THIS_LOSS = "not a measure of this task's loss"
 FIGURES: dict[str, Figure] = {
     "import_s": Figure(measured("import_s"), "not measured"),
@@ -125,7 +143,11 @@ FIGURES: dict[str, Figure] = {
     "export_s": Figure(judged("onnx", "export_s"), "not exported"),
     "environment_bytes": Figure(lambda r: r["environment"]["bytes"], "the environment was not made by Crossframe"),
     "environment_install_s": Figure(lambda r: r["environment"]["install_s"], "not made by Crossframe"),
-    "energy_j": Figure(received("energy_j"), "the processor's energy counters (RAPL) can't be read here"),
+    "energy_j": Figure(energy_j, "the device's energy counter (RAPL of a processor, NVML of a GPU) can't be read here"),
+    "gpu_memory_peak_bytes": Figure(lambda r: gpu.rise_bytes(r.get("gpu")), "no GPU, or it does not tell"),
+    "gpu_utilisation": Figure(sampled("utilisation"), NO_SAMPLES, "more"),
+    "gpu_power_w": Figure(sampled("power_w"), NO_SAMPLES),
+    "gpu_clock_hz": Figure(sampled("clock_hz"), NO_SAMPLES, "more"),
 }
 
 
