@@ -18,6 +18,7 @@ from harness.exits import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED
 from harness.folder import inputs_of, now, seed_of
 from harness.judge import OnnxJudge, judge
 from harness.launch import Outcome, launch
+from harness.measurement import limits
 from harness.measurement.gpu import Sampler, explained, untouched
 from harness.measurement.machine import Watch
 from harness.messages import say
@@ -90,6 +91,7 @@ def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
     jobs = [job for job in plan.jobs if job.name not in done]
     ready, missing = prepared(plan, {job.cell.backend for job in jobs})
     proven = prove_cells(plan, folder, [job.cell for job in jobs], ready) if plan.options["parity"] else {}
+    ceilings = limits.measure(plan, folder, ready, sorted({job.cell.precision for job in jobs}))
     begin = time.monotonic()
     with closing(OnnxJudge()) as onnx:
 
@@ -103,7 +105,8 @@ def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
                     outcome = work(plan, job, folder, environment)
             machine = watch.told()
             record = record_of(plan, job, folder, outcome, onnx, environment, card.told())
-            record |= {"parity": proven.get(job.cell), "machine": machine}
+            bounds = limits.of_cell(plan, job.cell, ceilings)
+            record |= {"parity": proven.get(job.cell), "machine": machine, "limits": bounds}
             records.append(folder, record)
             return record
 

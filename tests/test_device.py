@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from backends import Backend, discover, read
 from harness import doctor, environments, estimate, host, launch
 from harness.commands import SELECTION, options_of
 from harness.inputs import write_inputs
-from harness.measurement import figures, gpu, machine
+from harness.measurement import ceiling, figures, gpu, limits, machine
 from harness.plan import Plan, make_plan
 from tasks import discover as discover_tasks
 from tasks.scale import scaled, unscaled
-from tasks.spec import to_json
+from tasks.spec import SGD, Dense, Task, initial_weights, to_json
 from tests.conftest import STRANGER, Command
 from tests.fake_nvml import AMPERE, HOPPER, KEPLER, MB, FakeNvml
 from tests.synthetic import record
@@ -234,3 +235,82 @@ def test_a_card_whose_memory_did_not_rise_did_not_do_the_work() -> None:
     assert gpu.untouched(grown, {"device_peak_bytes": None}) is None
     assert gpu.untouched(silent, {}) is None and gpu.untouched(None, {}) is None
     assert gpu.untouched(still, {"device_peak_bytes": 100}) is None  # judged by the worker
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_training_takes_three_times_the_forward_pass_but_for_the_network_s_own_input(name: str) -> None:
+    # Uses of weights in one sample's forward pass, and of those that meet the input; counted by hand from the design.
+    uses = {
+        "circle": (2 * 16 + 16, 2 * 16),
+        "cnn": (27 * 32 * 576 + 288 * 64 * 144 + 2304 * 128 + 1280, 27 * 32 * 576),
+        "lstm": (28 * (356 + 512) * 1024 + 2560, 28 * 100 * 1024),
+        "autoencoder": (2 * (784 * 400 + 400 * 200 + 200 * 32), 784 * 400),
+    }
+    every, entry = uses[name]
+    assert limits.train_flops(QUICK[name]) == 2 * (3 * every - entry)
+    parameters = sum(value.size for value in initial_weights(QUICK[name], 0).values())
+    assert limits.train_bytes(QUICK[name], "float32") == 3 * 4 * parameters
+    assert limits.train_bytes(QUICK[name], "bfloat16") == limits.train_bytes(QUICK[name], "float64") / 2
+
+
+def test_what_is_reached_stands_beside_the_ceiling_of_the_same_run(crossframe: Command, tmp_path: Path) -> None:
+    words = ("--backend", "reference", "--task", "circle", "--preset", "quick", "--scale", "1,8", "--no-parity")
+    assert crossframe("run", *words, "--out", tmp_path / "run").returncode == 0
+    (measured,) = json.loads((tmp_path / "run" / "ceilings.json").read_text())["measured"]
+    assert (measured["state"], measured["precision"]) == ("ok", "float32")
+    cells = json.loads(crossframe("report", tmp_path / "run", "--format", "json").stdout)["cells"]
+    for cell in cells:
+        reached = {name: metric["value"] for name, metric in cell["metrics"].items()}
+        flops = limits.train_flops(scaled(QUICK["circle"], 8 if cell["task"] == "circle-x8" else 1))
+        assert reached["flops_per_s"] == pytest.approx(flops * reached["train_samples_per_s"])
+        assert reached["ceiling_share"] == pytest.approx(reached["flops_per_s"] / measured["flops_per_s"])
+        assert reached["bandwidth_share"] == pytest.approx(reached["bytes_per_s"] / measured["bytes_per_s"])
+        assert 0 < reached["ceiling_share"] < 1 and 0 < reached["bandwidth_share"] < 1
+    exponents = {cell["task"]: cell["metrics"]["scaling_exponent"] for cell in cells}
+    assert exponents["circle"]["value"] is not None
+    assert exponents["circle-x8"]["value"] is None and "no larger scale" in exponents["circle-x8"]["reason"]
+
+
+@pytest.mark.parametrize("longer, expected", [(1, 0.0), (8, 0.5), (64, 1.0)])
+def test_what_takes_as_long_with_more_to_do_is_bound_by_starting_it(longer: int, expected: float) -> None:
+    found = []
+    for task, step_s, batch_size, flops in (("circle", 0.01, 64, 10), ("circle-x8", 0.01 * longer, 512, 640)):
+        made = record("a", 1, step_s, cell={"task": task, "batch_size": batch_size})
+        ceilings = {"ceiling_flops_per_s": None, "ceiling_bytes_per_s": 1e9}
+        found.append({**made, "limits": {"step_flops": flops, "step_bytes": 10, **ceilings}})
+    small, large = figures.cells(found, {})
+    assert small["metrics"]["scaling_exponent"]["value"] == pytest.approx(expected)
+    assert large["metrics"]["scaling_exponent"]["value"] is None
+    assert small["metrics"]["ceiling_share"]["value"] is None and small["metrics"]["ceiling_share"]["reason"]
+    assert small["metrics"]["bandwidth_share"]["value"] == pytest.approx(10 / 0.01 / 1e9)
+
+
+def test_on_a_gpu_the_backends_themselves_measure_the_ceiling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with_driver(monkeypatch, "580.82.07", HOPPER)
+    plan = plan_for("cuda", precision=["float32"])
+    speeds = {"torch": 3e12, "jax": 5e12}
+
+    def launched(python: Path, backend: Backend, job: dict[str, Any], *_: Any) -> launch.Outcome:
+        measures = {"flops_per_s": speeds[backend.name], "bytes_per_s": None}
+        return launch.Outcome("ok", None, 1.0, measures if job["device"] == "cuda:0" else {})
+
+    monkeypatch.setattr(limits, "launch", launched)
+    ready = {name: environments.Environment(Path("python")) for name in speeds}
+    measured = limits.measure(plan, tmp_path, ready, ["float32"])
+    bounds = limits.of_cell(plan, plan.jobs[0].cell, measured)
+    assert (bounds["ceiling_flops_per_s"], bounds["ceiling_bytes_per_s"]) == (5e12, None)
+    # A run that goes on does not measure again; another precision has ceilings of its own.
+    speeds.clear()
+    assert limits.measure(plan, tmp_path, ready, ["float32"]) == measured
+    assert (
+        limits.of_cell(plan, replace(plan.jobs[0].cell, precision="float64"), measured)["ceiling_flops_per_s"] is None
+    )
+
+
+def test_the_ceiling_of_a_gpu_is_counted_by_what_two_dense_layers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {"module": "backends.reference.model", "device": "cpu", "mode": "numpy", "precision": "float32"}
+    monkeypatch.setattr(ceiling, "SAMPLED_S", 0.0)
+    assert ceiling.step_s(job, 32, 8) > 0
+    task = Task("two", "", (32,), (Dense(32), Dense(32)), "mean_squared_error", SGD(1e-3), 1, 0.0)
+    assert limits.train_flops(task) == ceiling.PRODUCTS_A_STEP * 2 * 32 * 32
+    assert limits.train_bytes(task, "float32") == ceiling.PASSES_A_STEP * 4 * (2 * 32 * 32 + 2 * 32)

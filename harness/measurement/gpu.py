@@ -119,6 +119,16 @@ def in_training(record: dict[str, Any], column: str) -> np.ndarray:
     return np.asarray(found if len(found) >= ENOUGH else [], float)
 
 
+def mean(column: str) -> Callable[[dict[str, Any]], float | None]:
+    """Reads the mean of a column while the model trained from a record."""
+
+    def read(record: dict[str, Any]) -> float | None:
+        values = in_training(record, column)
+        return float(values.mean()) if len(values) else None
+
+    return read
+
+
 def energy_j(record: dict[str, Any]) -> float | None:
     """What the card took while the model trained: its counter at both ends, straight lines between the samples."""
     gpu, receipt = record.get("gpu"), record["measures"].get("receipt", {})
