@@ -50,7 +50,7 @@ def test_scales_are_tasks_of_their_own_in_a_run(crossframe: Command, tmp_path: P
     again = crossframe("run", "--resume", tmp_path / "run")
     assert again.returncode == 0 and "2 of 2 jobs are done" in again.stderr
     # A batch larger than the data would be cut short in silence.
-    for words in (("--preset", "original", "--scale", "2"), ("--preset", "quick", "--scale", "64", "--task", "cnn")):
+    for words in (("--preset", "original", "--scale", "2"), ("--preset", "quick", "--scale", "64", "--task", "circle")):
         refused = crossframe("run", "--backend", "reference", *words, "--out", tmp_path / "none")
         assert refused.returncode == 2 and not (tmp_path / "none").exists()
 
