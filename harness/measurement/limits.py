@@ -69,6 +69,8 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
             job["weight_bytes"] = weight_bytes(precision)
             program, timeout_s = "harness.measurement.ceiling", plan.options["timeout"]
             outcome = launch(environment.python, backend, job, where, timeout_s, program)
+            if outcome.state != "ok":
+                say(f"  {outcome.state}: {outcome.reason}")
             found = {key: outcome.measures.get(key) for key in NAMES}
             known.append({"backend": name, **cell, "state": outcome.state, "reason": outcome.reason, **found})
     if len(known) > len(done):
