@@ -61,6 +61,13 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     """What to look at. Lists take commas, or the option again."""
     many: dict[str, Any] = {"action": "extend", "type": words}
     parser.add_argument("--task", **many, metavar="NAME", help="default: all")
+    parser.add_argument(
+        "--scale",
+        action="extend",
+        type=positives,
+        metavar="N",
+        help="each task at N times its widths and batch: 1,4,16",
+    )
     parser.add_argument("--backend", **many, metavar="NAME", help="default: all but reference")
     parser.add_argument(
         "--mode", **many, metavar="NAME", help="ways of executing, or all; default: each backend's first"

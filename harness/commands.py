@@ -18,6 +18,7 @@ RESULTS = Path("results")
 # What to run, and how often: the words of the command line before anybody says any.
 SELECTION: dict[str, Any] = {
     "task": [],
+    "scale": [],
     "backend": [],
     "mode": [],
     "device": "auto",

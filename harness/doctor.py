@@ -12,7 +12,7 @@ NEEDED_BYTES = 8e9  # all four CPU environments and uv's own cache of them, with
 
 
 def examine() -> dict[str, Any]:
-    """{host, tools, disk, environments, findings}; a finding is {id, text, remedy}."""
+    """{host, tools, environments, cuda, findings, …}; a finding is {id, text, remedy}, `cuda` says what runs on it."""
     environments.cache().mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(environments.cache()).free
     told = {
@@ -22,8 +22,20 @@ def examine() -> dict[str, Any]:
         "cache": str(environments.cache()),
         "free_bytes": free,
         "environments": environments.listing(discover()),
+        "cuda": cards(),
     }
     return {**told, "findings": findings(told)}
+
+
+def cards() -> list[dict[str, Any]]:
+    """{device, gpu, backend, reason} of each card and each backend that can be installed; a reason says why not."""
+    return [
+        {"device": f"cuda:{number}", "gpu": gpu["name"], "backend": backend.name, "reason": reason}
+        for number, gpu in enumerate(host.gpus())
+        for backend in discover().values()
+        if "install" in backend.facts
+        for reason in [host.refusal(backend, f"cuda:{number}")]
+    ]
 
 
 def findings(told: dict[str, Any]) -> list[dict[str, str]]:
@@ -61,6 +73,8 @@ def as_text(told: dict[str, Any]) -> str:
     for row in told["environments"]:
         size = f", {row['bytes'] / 1e6:,.0f} MB" if row["bytes"] else ""
         lines.append(f"environment   {row['backend']} ({row['device']}): {row['state']}{size}")
+    for row in told["cuda"]:
+        lines.append(f"{row['device']:<13} {row['backend']}: " + (f"no: {row['reason']}" if row["reason"] else "yes"))
     for finding in told["findings"]:
         lines.append(f"[{finding['id']}] {finding['text']}; {finding['remedy']}")
     return "\n".join(lines) + "\n"

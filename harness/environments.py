@@ -20,6 +20,7 @@ from typing import Any
 
 from backends import Backend
 from harness.exits import Missing
+from harness.host import refusal
 from harness.messages import say
 from harness.plan import Plan
 
@@ -157,16 +158,22 @@ def make_all(
     return ready, failed
 
 
+def refusals(plan: Plan) -> dict[str, str]:
+    """Backend name -> why it cannot run on the plan's device. An interpreter of the user's own is left to show it."""
+    found = {backend.name: refusal(backend, plan.device) for backend in plan.backends.values()}
+    return {name: why for name, why in found.items() if why and name not in plan.options["python"]}
+
+
 def prepared(plan: Plan, wanted: Collection[str]) -> tuple[dict[str, Environment], dict[str, tuple[str, str]]]:
     """(ready, missing) of some of a plan's backends: name -> environment, and name -> (state, reason)."""
     own = {name: Path(python) for name, python in plan.options["python"].items()}
     kind = plan.device.partition(":")[0]
     known = [backend for name, backend in plan.backends.items() if name in wanted]
-    needed = [b for b in known if b.name in own or "install" not in b.facts or b.requirements(kind) is not None]
-    ready, failed = make_all(needed, kind, own)
+    refused = refusals(plan)
+    ready, failed = make_all([backend for backend in known if backend.name not in refused], kind, own)
     missing = {name: ("not_installed", reason) for name, reason in failed.items()}
-    unnamed = {b.name: ("unsupported", f"{b.name} names no requirements for {kind}") for b in known if b not in needed}
-    return ready, missing | unnamed
+    unsupported = {name: ("unsupported", reason) for name, reason in refused.items() if name in wanted}
+    return ready, missing | unsupported
 
 
 def listing(found: dict[str, Backend]) -> list[dict[str, Any]]:

@@ -30,7 +30,10 @@ def earlier(results: Path) -> dict[tuple[str, ...], list[float]]:
 
 
 def estimate(plan: Plan, results: Path) -> dict[str, Any]:
-    """{jobs, seconds, known, disk_bytes, to_make}: `known` is the share of jobs with an earlier measurement."""
+    """{device, jobs, seconds, known, disk_bytes, to_make, unsupported}.
+
+    `known` is the share of jobs with an earlier measurement; `unsupported` says which backends will not run, and why.
+    """
     before = earlier(results)
     preset = plan.options["preset"]
     rows, known = [], 0
@@ -39,10 +42,12 @@ def estimate(plan: Plan, results: Path) -> dict[str, Any]:
         known += taken is not None
         rows.append({"job": job.name, "seconds": median(taken) if taken else UNKNOWN_JOB_S})
     kind = plan.device.partition(":")[0]
+    refused = environments.refusals(plan)
     to_make = [
         backend.name
         for backend in plan.backends.values()
         if backend.name not in plan.options["python"]
+        and backend.name not in refused
         and backend.requirements(kind)
         and not environments.made(environments.location(backend, kind))
     ]
@@ -55,6 +60,7 @@ def estimate(plan: Plan, results: Path) -> dict[str, Any]:
         "known": known / len(rows) if rows else 1.0,
         "disk_bytes": int(5 * sum(sizes) + UNKNOWN_ENVIRONMENT_BYTES * len(to_make)),
         "to_make": to_make,
+        "unsupported": refused,
     }
 
 
@@ -65,6 +71,7 @@ def as_text(told: dict[str, Any]) -> str:
         f"{len(told['jobs'])} jobs on {told['device']}: about {minutes} min {seconds:02d} s "
         f"({told['known']:.0%} of the jobs were timed in earlier runs), {told['disk_bytes'] / 1e6:,.0f} MB of disk"
     )
+    lines += [f"{name} will be unsupported on {told['device']}: {why}" for name, why in told["unsupported"].items()]
     if told["to_make"]:
         lines.append(f"environments to be made first: {', '.join(told['to_make'])}")
     return "\n".join(lines)

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from backends import Backend
 from harness.exits import Missing, Usage
 
 
@@ -18,8 +19,36 @@ def first_match(pattern: str, path: str) -> str | None:
     return found[1].strip() if found else None
 
 
+def visible(uuids: list[str]) -> list[int]:
+    """The places of the GPUs that CUDA shows to a process, of all, in the order of their places on the bus.
+
+    $CUDA_VISIBLE_DEVICES names places, or the beginnings of uuids; CUDA stops at the first that does not exist.
+    """
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is None:
+        return list(range(len(uuids)))
+    found: list[int] = []
+    for word in asked.replace(" ", "").split(","):
+        named = [place for place, uuid in enumerate(uuids) if word in (str(place), uuid[: len(word)])]
+        if not word or not named:
+            break
+        found.append(named[0])
+    return found
+
+
+def handles() -> list[Any]:
+    """NVML's handle of each card, so that the N-th is `cuda:N` (workers get CUDA_DEVICE_ORDER=PCI_BUS_ID); NVML is on.
+
+    MIG slices are no cards of their own here.
+    """
+    import pynvml
+
+    known = [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
+    return [known[place] for place in visible([pynvml.nvmlDeviceGetUUID(handle) for handle in known])]
+
+
 def gpus() -> list[dict[str, Any]]:
-    """The NVIDIA GPUs that the driver shows, in its order; empty where there is no driver."""
+    """The NVIDIA GPUs that a worker would see, in the order of `cuda:N`; empty where there is no driver."""
     import pynvml
 
     try:
@@ -27,7 +56,6 @@ def gpus() -> list[dict[str, Any]]:
     except pynvml.NVMLError:
         return []
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
         driver = pynvml.nvmlSystemGetDriverVersion()
         return [
             {
@@ -36,10 +64,40 @@ def gpus() -> list[dict[str, Any]]:
                 "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total,
                 "compute_capability": ".".join(map(str, pynvml.nvmlDeviceGetCudaComputeCapability(handle))),
             }
-            for handle in handles
+            for handle in handles()
         ]
     finally:
         pynvml.nvmlShutdown()
+
+
+def numbers(version: Any) -> tuple[int, ...]:
+    """`580.65.06` -> (580, 65, 6)."""
+    return tuple(int(part) for part in re.findall(r"\d+", str(version)))
+
+
+def unfit(install: dict[str, Any], gpu: dict[str, Any]) -> str | None:
+    """Why a build cannot run on a card, by the limits in its `[install.cuda]`; None if it can, or names no limit."""
+    driver, capability = gpu["driver"], gpu["compute_capability"]
+    least, greatest = install.get("least_capability"), install.get("greatest_capability")
+    if numbers(driver) < numbers(install.get("least_driver", "0")):
+        return f"its build needs driver {install['least_driver']} or newer, here is {driver}"
+    if least and numbers(capability) < numbers(least):
+        return f"its build has code for compute capability {least} and newer, the {gpu['name']} has {capability}"
+    if greatest and numbers(capability) > numbers(greatest):
+        return f"its build has code for compute capability up to {greatest}, the {gpu['name']} has {capability}"
+    return None
+
+
+def refusal(backend: Backend, device: str) -> str | None:
+    """Why the build that a backend names for a device will not run there, known beforehand; None if it should."""
+    kind, _, number = device.partition(":")
+    install = backend.facts.get("install", {}).get(kind)
+    if "install" not in backend.facts or (kind == "cpu" and install):
+        return None
+    if install is None:
+        return f"{backend.name} names no requirements for {kind}"
+    there = gpus()
+    return unfit(install, there[int(number or 0)]) if int(number or 0) < len(there) else f"{device} is not there"
 
 
 def fingerprint() -> dict[str, Any]:

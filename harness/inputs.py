@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.exits import Usage
 from tasks.data import load
 from tasks.spec import Task, initial_weights
 
@@ -24,8 +25,13 @@ def draw_order(samples: int, batch_size: int, epochs: int, seed: int) -> np.ndar
 
 
 def write_inputs(path: Path, task: Task, source: str | None, data_dir: Path | None, seed: int = 0) -> None:
-    """Draw and store; loads with `allow_pickle=False`. `source` and `data_dir` as in `tasks.data.load`."""
+    """Draw and store; loads with `allow_pickle=False`. `source` and `data_dir` as in `tasks.data.load`.
+
+    Usage where a batch is larger than the data: its samples a second would be counted, but not computed.
+    """
     split = load(task, source, data_dir)
+    if task.batch_size > len(split.x_train):
+        raise Usage(f"{task.name}: a batch of {task.batch_size} is more than its {len(split.x_train)} training samples")
     weights = {f"weights/{name}": value for name, value in initial_weights(task, seed).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(

@@ -54,7 +54,9 @@ def variables(backend: Backend, threads: int) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     own = {name: str(value).format(threads=threads) for name, value in backend.facts.get("environment", {}).items()}
-    return inherited | pools | own | {"PYTHONPATH": str(import_path(backend)), "PYTHONNOUSERSITE": "1"}
+    # `cuda:N` is the same card for CUDA, which would else put the fastest first, and for NVML: see `host.handles`.
+    ours = {"PYTHONPATH": str(import_path(backend)), "PYTHONNOUSERSITE": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return inherited | pools | own | ours
 
 
 def launch(

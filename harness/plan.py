@@ -13,6 +13,7 @@ from harness.exits import Usage
 from harness.host import resolve_device
 from tasks import discover as discover_tasks
 from tasks.data import SOURCES
+from tasks.scale import scaled
 from tasks.spec import Task
 
 PRECISIONS = ("float32", "float64")
@@ -88,8 +89,11 @@ def make_plan(options: dict[str, Any]) -> Plan:
     chosen("preset", [options["preset"]], PRESETS)
     images = [name for name, source in SOURCES.items() if source.white is not None]
     chosen("data set", [options["data"]] if options["data"] else [], images)
+    if options["preset"] == "original" and options["scale"] not in ([], [1]):
+        raise Usage("the preset original keeps the sizes of its text: --scale goes with quick and standard")
     device = resolve_device(options["device"])
-    tasks = {name: presets[name][options["preset"]] for name in task_names}
+    plain = [presets[name][options["preset"]] for name in task_names]
+    tasks = {task.name: task for one in plain for task in (scaled(one, factor) for factor in options["scale"] or [1])}
     cells = [
         Cell(task.name, backend.name, mode, device, precision, batch_size)
         for task in tasks.values()

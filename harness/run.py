@@ -18,6 +18,8 @@ from harness.exits import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED
 from harness.folder import inputs_of, now, seed_of
 from harness.judge import OnnxJudge, judge
 from harness.launch import Outcome, launch
+from harness.measurement import limits
+from harness.measurement.gpu import Sampler, explained, untouched
 from harness.measurement.machine import Watch
 from harness.messages import say
 from harness.parity.effects import effect
@@ -46,9 +48,15 @@ def work(plan: Plan, job: Job, folder: Path, environment: Environment) -> Outcom
 
 
 def record_of(
-    plan: Plan, job: Job, folder: Path, outcome: Outcome, onnx: OnnxJudge, environment: Environment | None
+    plan: Plan,
+    job: Job,
+    folder: Path,
+    outcome: Outcome,
+    onnx: OnnxJudge,
+    environment: Environment | None,
+    card: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The record of a job that ended. Arrays that can't be judged make it `failed`."""
+    """The record of a job that ended. Arrays that can't be judged make it `failed`, as does a card that did nothing."""
     state, reason, verdict = outcome.state, outcome.reason, None
     if state == "ok":
         try:
@@ -59,6 +67,9 @@ def record_of(
             state, reason = "failed", f"its outputs can't be judged: {type(error).__name__}: {error}"
     if verdict and not outcome.measures["checkpoint_exact"]:
         state, reason = "failed", "loading its own checkpoint does not bring the weights back"
+    elsewhere = untouched(card, outcome.measures) if state == "ok" else None
+    if elsewhere:
+        state, reason = "failed", elsewhere
     return {
         "schema": records.SCHEMA_VERSION,
         "job": job.name,
@@ -70,6 +81,7 @@ def record_of(
         "wall_s": outcome.wall_s,
         "measures": {key: value for key, value in outcome.measures.items() if key not in ("state", "reason", "export")},
         "verdict": verdict,
+        "gpu": card and {**card, "memory": explained(card, outcome.measures.get("device_peak_bytes"))},
         "environment": {"bytes": environment and environment.bytes, "install_s": environment and environment.install_s},
     }
 
@@ -79,19 +91,22 @@ def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
     jobs = [job for job in plan.jobs if job.name not in done]
     ready, missing = prepared(plan, {job.cell.backend for job in jobs})
     proven = prove_cells(plan, folder, [job.cell for job in jobs], ready) if plan.options["parity"] else {}
+    ceilings = limits.measure(plan, folder, ready, sorted({job.cell.precision for job in jobs}))
     begin = time.monotonic()
     with closing(OnnxJudge()) as onnx:
 
         def one(job: Job) -> dict[str, Any]:
             watch = Watch()
             environment = ready.get(job.cell.backend)
-            if environment is None:
-                outcome = Outcome(*missing[job.cell.backend], 0.0, {})
-            else:
-                outcome = work(plan, job, folder, environment)
+            with Sampler(plan.device if environment else "cpu") as card:
+                if environment is None:
+                    outcome = Outcome(*missing[job.cell.backend], 0.0, {})
+                else:
+                    outcome = work(plan, job, folder, environment)
             machine = watch.told()
-            record = record_of(plan, job, folder, outcome, onnx, environment)
-            record |= {"parity": proven.get(job.cell), "machine": machine}
+            record = record_of(plan, job, folder, outcome, onnx, environment, card.told())
+            bounds = limits.of_cell(plan, job.cell, ceilings)
+            record |= {"parity": proven.get(job.cell), "machine": machine, "limits": bounds}
             records.append(folder, record)
             return record
 

@@ -7,6 +7,7 @@ Reads `job.json` and the inputs it names; leaves `outputs.npz`, `model.onnx`, `c
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -29,6 +30,7 @@ OUT_OF_MEMORY = re.compile(
     r"out of memory|RESOURCE_EXHAUSTED|bad_alloc|can't allocate memory|cannot allocate memory", re.I
 )
 ENOUGH_EPOCHS = 4  # of which two may be warm-up: a mode that compiles whole epochs compiles two lengths
+NARROWEST_BYTES = 2  # of a parameter, in the narrowest precision
 EVALUATION_CHUNK = 500  # samples; the digits' 360 go through in one
 
 
@@ -147,6 +149,22 @@ def sample_inference(model: Any, x_test: np.ndarray, measures: dict[str, Any]) -
     measures["infer_many"] = len(many)
 
 
+def proven_placement(model: Any, task: Task, device: str) -> str:
+    """Where the parameters are, once they have been trained and so are results; RuntimeError if not on `device`.
+
+    On a GPU its allocator must also have given out what they need at least. One that does not tell is not asked: what
+    the driver saw of the card's memory is judged in its stead, by `harness.measurement.gpu`.
+    """
+    place = model.placement()
+    if place != device:
+        raise RuntimeError(f"asked for {device}, but the parameters lie on {place}")
+    peak = None if device == "cpu" else model.device_peak_bytes()
+    needed = NARROWEST_BYTES * sum(math.prod(shape) for shape in task.parameters().values())
+    if peak is not None and peak < needed:
+        raise RuntimeError(f"asked for {device}, whose allocator gave out {peak} bytes; {needed} are needed at least")
+    return place
+
+
 def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     """Fill `measures` figure by figure, so that what was measured before a failure is kept."""
     begin = time.perf_counter()
@@ -165,12 +183,11 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     model = backend.prepare(task, weights, job["device"], job["mode"], job["precision"])
     model.sync()
     measures["prepare_s"] = time.perf_counter() - begin
-    measures["placement"] = model.placement()
-    if measures["placement"] != job["device"]:
-        raise RuntimeError(f"asked for {job['device']}, but the parameters lie on {measures['placement']}")
+    measures["placement"] = proven_placement(model, task, job["device"])
 
     usage = Usage()
     measures |= train(model, task, data)
+    measures["placement"] = proven_placement(model, task, job["device"])
     measures["receipt"] = {**given(), **usage.told(), "settings": model.settings()}
     measures["host_peak_bytes"] = memory_peak_bytes()
     measures["device_peak_bytes"] = model.device_peak_bytes()

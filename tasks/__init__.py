@@ -5,7 +5,7 @@ from pkgutil import iter_modules
 
 from tasks.spec import Task
 
-NOT_TASKS = {"spec", "data"}
+NOT_TASKS = {"spec", "scale", "data"}
 
 
 def discover() -> dict[str, dict[str, Task]]:

@@ -28,6 +28,8 @@ EXPECTED = {
     "forgets": ("failed", "checkpoint"),
     "damages": ("failed", "can't be judged"),
     "lies": ("ok", None),
+    "pretends": ("failed", "asked for cpu, but the parameters lie on cuda:0"),
+    "retreats": ("failed", "asked for cpu, but the parameters lie on cuda:0"),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.decision import fairness
 from harness.decision.statistics import interval
+from harness.measurement import gpu, scaling
 from harness.records import CELL_KEYS
 from tasks.spec import QUALITY
 
@@ -95,6 +96,35 @@ def infer_samples_per_s(record: Record) -> float | None:
     return record["measures"]["infer_many"] / quantile(steady(taken), 50) if taken else None
 
 
+def energy_j(record: Record) -> float | None:
+    """Joules of the device while the model trained: of the card, or of the processor packages."""
+    on_cpu = record["cell"]["device"] == "cpu"
+    return received("energy_j")(record) if on_cpu else gpu.energy_j(record)
+
+
+def achieved(what: str) -> Callable[[Record], float | None]:
+    """What a step has to do at least (`step_flops`, `step_bytes`), times the steps a second of whole epochs."""
+
+    def read(record: Record) -> float | None:
+        rate, has_to = train_samples_per_s(record), record.get("limits", {}).get(what)
+        return rate / record["cell"]["batch_size"] * has_to if rate and has_to else None
+
+    return read
+
+
+def share(what: str, ceiling: str) -> Callable[[Record], float | None]:
+    """What was achieved, beside the most that this device did in this run."""
+
+    def read(record: Record) -> float | None:
+        reached, most = achieved(what)(record), record.get("limits", {}).get(ceiling)
+        return reached / most if reached and most else None
+
+    return read
+
+
+NO_LIMITS = "an older run, which did not count"
+NO_CEILING = "no ceiling was measured for this device and precision"
+NO_SAMPLES = "no GPU, or it does not tell, or the training was over in less than three samples"
 NOT_THIS_LOSS = "not a measure of this task's loss"
 FIGURES: dict[str, Figure] = {
     "import_s": Figure(measured("import_s"), "not measured"),
@@ -125,7 +155,15 @@ FIGURES: dict[str, Figure] = {
     "export_s": Figure(judged("onnx", "export_s"), "not exported"),
     "environment_bytes": Figure(lambda r: r["environment"]["bytes"], "the environment was not made by Crossframe"),
     "environment_install_s": Figure(lambda r: r["environment"]["install_s"], "not made by Crossframe"),
-    "energy_j": Figure(received("energy_j"), "the processor's energy counters (RAPL) can't be read here"),
+    "energy_j": Figure(energy_j, "the device's energy counter (RAPL of a processor, NVML of a GPU) can't be read here"),
+    "gpu_memory_peak_bytes": Figure(lambda r: gpu.rise_bytes(r.get("gpu")), "no GPU, or it does not tell"),
+    "gpu_utilisation": Figure(gpu.mean("utilisation"), NO_SAMPLES, "more"),
+    "gpu_power_w": Figure(gpu.mean("power_w"), NO_SAMPLES),
+    "gpu_clock_hz": Figure(gpu.mean("clock_hz"), NO_SAMPLES, "more"),
+    "flops_per_s": Figure(achieved("step_flops"), NO_LIMITS, "more"),
+    "bytes_per_s": Figure(achieved("step_bytes"), NO_LIMITS, "more"),
+    "ceiling_share": Figure(share("step_flops", "ceiling_flops_per_s"), NO_CEILING, "more"),
+    "bandwidth_share": Figure(share("step_bytes", "ceiling_bytes_per_s"), NO_CEILING, "more"),
 }
 
 
@@ -193,6 +231,7 @@ def cells(records: list[Record], baseline_modes: dict[str, str]) -> list[dict[st
     for cell in found:
         cell["withheld"] = "; ".join(unequal) or None
     break_even(found, baseline_modes)
+    scaling.fill(found)
     return found
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.measurement import gpu
+
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -83,8 +85,9 @@ SIGNS: dict[str, tuple[str, float, Callable[[float], str]]] = {
 
 def warnings(records: Iterable[dict[str, Any]], host: dict[str, Any]) -> list[str]:
     """`ID: text` of what made this machine an unstable one."""
+    records = list(records)
     seen = [record["machine"] for record in records if record.get("machine")]
-    found = []
+    found = gpu.warnings(records)
     for name, (counter, limit, text) in SIGNS.items():
         above = [one[counter] for one in seen if (one[counter] or 0) > limit]
         if above:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.measurement.readback import Usage, given, memory_peak_bytes
-from harness.worker import export, main, samples, seconds, versions
+from harness.worker import export, main, proven_placement, samples, seconds, versions
 from tasks.spec import from_json
 
 SAMPLED_S, AT_LEAST, AT_MOST = 0.3, 5, 2000
@@ -30,6 +30,7 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
         weights = {name: stored[f"weights/{name}"] for name in task.parameters()}
         x_test = stored["x_test"]
     model = backend.prepare(task, weights, job["device"], job["mode"], job["precision"])
+    proven_placement(model, task, job["device"])
     usage = Usage()
     measures["first_s"], measures["infer_samples_s"] = {}, {}
     for size in job["batch_sizes"]:

@@ -55,14 +55,17 @@ class Usage:
     def __init__(self) -> None:
         self.ticks = thread_ticks()
         self.energy_j = energy_j()
+        self.began_s = time.monotonic()  # a clock that the parent shares
         self.cpu_s, self.wall_s = time.process_time(), time.perf_counter()
 
     def told(self) -> dict[str, Any]:
-        """{cpu_s, wall_s, cpu_per_wall, busy_threads, energy_j}."""
+        """{began_s, ended_s, cpu_s, wall_s, cpu_per_wall, busy_threads, energy_j}."""
         cpu_s, wall_s = time.process_time() - self.cpu_s, time.perf_counter() - self.wall_s
         grown = [ticks - self.ticks.get(thread, 0) for thread, ticks in thread_ticks().items()]
         used_j = energy_j()
         return {
+            "began_s": self.began_s,
+            "ended_s": time.monotonic(),
             "cpu_s": cpu_s,
             "wall_s": wall_s,
             "cpu_per_wall": cpu_s / wall_s,

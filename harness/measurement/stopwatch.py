@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.measurement.readback import Usage, given, memory_peak_bytes
-from harness.worker import main, samples, seconds
+from harness.worker import main, proven_placement, samples, seconds
 from tasks.spec import from_json
 
 CHUNK_S, CHUNKS = 0.02, 12  # of pipelined steps: about so long, and so many
@@ -63,6 +63,7 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
         read.append(max(0.0, first_s - (time.perf_counter() - begin)))
     measures["epochs"] = [{"epoch": None, "train_s": spent_s, "steps": len(batches)} for spent_s in taken]
     measures["processor_samples_s"], measures["read_samples_s"] = worked, read
+    proven_placement(model, task, job["device"])
     measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.1, 1000)
     measures["host_peak_bytes"] = memory_peak_bytes()
     measures["receipt"] = {**given(), **usage.told(), "settings": model.settings()}

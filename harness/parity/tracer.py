@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.parity.probes import EPOCH, Probe, trace
-from harness.worker import main, said, same, state_of, versions
+from harness.worker import main, proven_placement, said, same, state_of, versions
 from tasks.spec import Arrays, Task, from_json
 
 QUEUED, QUEUED_S, TRIES = 3, 0.05, 2  # updates to wait for, at least so long, and how often
@@ -70,7 +70,9 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     weights = {name.removeprefix("weights/"): value for name, value in arrays.items() if name.startswith("weights/")}
 
     def prepare(task: Task, own: Arrays) -> Any:
-        return backend.prepare(task, own, job["device"], job["mode"], job["precision"])
+        model = backend.prepare(task, own, job["device"], job["mode"], job["precision"])
+        proven_placement(model, task, job["device"])
+        return model
 
     measures["unfinished"] = None
     traces: Arrays = {}

@@ -16,7 +16,7 @@ from tasks.spec import Arrays, Task
 
 MODES = (
     "honest", "raises", "refuses", "exits", "crashes", "hangs", "rubbish", "out_of_memory", "diverges", "elsewhere",
-    "bad_export", "forgets", "damages", "lies",
+    "bad_export", "forgets", "damages", "lies", "pretends", "retreats",
 )  # fmt: skip
 DIALECT: dict[str, Any] = {}
 
@@ -56,7 +56,11 @@ class Model(Oracle):
                 self.parameters = {name: value + 0.01 for name, value in self.parameters.items()}
 
     def placement(self) -> str:
-        return "cuda:0" if self.mode == "elsewhere" else "cpu"
+        away = self.mode in ("elsewhere", "pretends") or (self.mode == "retreats" and not self.updates)
+        return "cuda:0" if away else "cpu"
+
+    def device_peak_bytes(self) -> int | None:
+        return 0 if self.mode == "pretends" else None
 
     def load(self, path: Path) -> None:
         if self.mode != "forgets":

@@ -1,0 +1,87 @@
+"""How much a step has to do, and how much of it this device can do at most, measured in the same run.
+
+The ceiling is the best of what all backends of the run reach at work that is nothing but matrix products, or nothing
+but moving weights: see `harness.measurement.ceiling`. It is kept in the run's `ceilings.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from backends import Backend, discover
+from harness.environments import Environment
+from harness.launch import launch
+from harness.measurement.ceiling import PASSES_A_STEP
+from harness.messages import say
+from harness.plan import Cell, Plan, task_of
+from tasks.spec import Task
+
+NAMES = ("flops_per_s", "bytes_per_s")
+ORACLE = "reference"  # it brings NumPy, and has an environment on every machine
+
+
+def weight_bytes(precision: str) -> int:
+    """Of one weight. Training in less than 32 bits keeps its weights in 32."""
+    return 8 if precision == "float64" else 4
+
+
+def train_flops(task: Task) -> int:
+    """Floating-point operations of one sample in training, by the same count as `Task.flops`.
+
+    Three times the forward pass: backward, each weight is used twice as often as forward, once for its own gradient
+    and once for that of its input (Goodfellow, Bengio and Courville 2016, section 6.5). Less one use of the weights
+    that the network's own input meets, whose gradient nobody needs.
+    """
+    layer, shape = next((layer, shape) for _, layer, shape in task.walk() if layer.parameters(shape))
+    (entry, *_) = layer.fans(shape)
+    return 3 * task.flops() - 2 * layer.uses(shape) * math.prod(layer.parameters(shape)[entry])
+
+
+def train_bytes(task: Task, precision: str) -> int:
+    """Bytes that one step must move at least: each weight is read forward, and read and written by the update."""
+    return PASSES_A_STEP * weight_bytes(precision) * sum(map(math.prod, task.parameters().values()))
+
+
+def candidates(plan: Plan, ready: dict[str, Environment]) -> dict[str, tuple[Backend, Environment]]:
+    """Who measures the ceiling: on a GPU all that can run there, on a CPU NumPy alone, which takes a second."""
+    if plan.device == "cpu":
+        return {ORACLE: (discover()[ORACLE], Environment(Path(sys.executable)))}
+    return {name: (backend, ready[name]) for name, backend in plan.backends.items() if name in ready}
+
+
+def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions: list[str]) -> list[dict[str, Any]]:
+    """{backend, mode, precision, state, reason, flops_per_s, bytes_per_s} of each; what is known is not repeated."""
+    path = folder / "ceilings.json"
+    known: list[dict[str, Any]] = json.loads(path.read_text())["measured"] if path.exists() else []
+    done = {(one["backend"], one["precision"]) for one in known}
+    for name, (backend, environment) in candidates(plan, ready).items():
+        for precision in precisions:
+            if (name, precision) in done:
+                continue
+            say(f"measuring what {plan.device} can do at most in {precision}, by {name}")
+            cell = {"mode": backend.modes[0], "device": plan.device, "precision": precision}
+            job = {**cell, "module": backend.module, "cpus": plan.options["cpus"]}
+            where = (folder / "jobs" / f"ceiling-{name}-{precision}").resolve()
+            job["weight_bytes"] = weight_bytes(precision)
+            program, timeout_s = "harness.measurement.ceiling", plan.options["timeout"]
+            outcome = launch(environment.python, backend, job, where, timeout_s, program)
+            if outcome.state != "ok":
+                say(f"  {outcome.state}: {outcome.reason}")
+            found = {key: outcome.measures.get(key) for key in NAMES}
+            known.append({"backend": name, **cell, "state": outcome.state, "reason": outcome.reason, **found})
+    if len(known) > len(done):
+        path.write_text(json.dumps({"measured": known}, indent=1) + "\n")
+    return known
+
+
+def of_cell(plan: Plan, cell: Cell, measured: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a step of a cell has to do, and the ceilings of its precision; None where none was measured."""
+    task = task_of(plan, cell)
+    own = [one for one in measured if one["precision"] == cell.precision]
+    ceilings = {f"ceiling_{name}": max((one[name] for one in own if one[name]), default=None) for name in NAMES}
+    step = {"step_flops": train_flops(task) * task.batch_size, "step_bytes": train_bytes(task, cell.precision)}
+    return {**step, **ceilings}

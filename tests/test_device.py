@@ -1,0 +1,316 @@
+"""Devices, sizes and limits: where the work is done, which card can do it, and how close it comes to what it could."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends import Backend, discover, read
+from harness import doctor, environments, estimate, host, launch
+from harness.commands import SELECTION, options_of
+from harness.inputs import write_inputs
+from harness.measurement import ceiling, figures, gpu, limits, machine
+from harness.plan import Plan, make_plan
+from tasks import discover as discover_tasks
+from tasks.scale import scaled, unscaled
+from tasks.spec import SGD, Dense, Task, initial_weights, to_json
+from tests.conftest import STRANGER, Command
+from tests.fake_nvml import AMPERE, HOPPER, KEPLER, MB, FakeNvml
+from tests.synthetic import record
+
+QUICK = {name: presets["quick"] for name, presets in discover_tasks().items()}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_scaled_task_has_the_same_operations_with_more_to_do(name: str) -> None:
+    plain, large = QUICK[name], scaled(QUICK[name], 4)
+    assert (large.name, large.batch_size) == (f"{name}-x4", 4 * plain.batch_size)
+    assert unscaled(large.name) == (name, 4) and unscaled(name) == (name, 1)
+    assert scaled(plain, 1) == plain
+    assert [type(layer) for layer in large.layers] == [type(layer) for layer in plain.layers]
+    assert (large.input_shape, large.output_shape()) == (plain.input_shape, plain.output_shape())
+    assert large.parameters().keys() == plain.parameters().keys()
+    # The first and last layer grow on one side only, all others on both.
+    assert 4 * plain.flops() <= large.flops() <= 16 * plain.flops()
+
+
+def test_scales_are_tasks_of_their_own_in_a_run(crossframe: Command, tmp_path: Path) -> None:
+    words = ("--backend", "reference", "--task", "circle", "--preset", "quick", "--scale", "1,2", "--no-parity")
+    done = crossframe("run", *words, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(crossframe("report", tmp_path / "run", "--format", "json").stdout)
+    assert {(cell["task"], cell["batch_size"]) for cell in told["cells"]} == {("circle", 64), ("circle-x2", 128)}
+    assert told["tasks"]["circle-x2"]["parameters"] == 2 * 32 + 32 + 32 + 1
+    again = crossframe("run", "--resume", tmp_path / "run")
+    assert again.returncode == 0 and "2 of 2 jobs are done" in again.stderr
+    # A batch larger than the data would be cut short in silence.
+    for words in (("--preset", "original", "--scale", "2"), ("--preset", "quick", "--scale", "64", "--task", "circle")):
+        refused = crossframe("run", "--backend", "reference", *words, "--out", tmp_path / "none")
+        assert refused.returncode == 2 and not (tmp_path / "none").exists()
+
+
+def on_a_gpu(tmp_path: Path, mode: str, program: str = "harness.worker") -> launch.Outcome:
+    """The faulty backend, which trains on the CPU whatever it is asked, asked for a GPU."""
+    faulty = read("faulty", "faulty", STRANGER / "faulty")
+    write_inputs(tmp_path / "inputs.npz", QUICK["circle"], None, None)
+    job = {
+        "task": to_json(QUICK["circle"]),
+        "module": "faulty",
+        "packages": ["numpy"],
+        "onnx_opset": 20,
+        "inputs": str(tmp_path / "inputs.npz"),
+        "mode": mode,
+        "device": "cuda:0",
+        "precision": "float32",
+        "cpus": sorted(os.sched_getaffinity(0))[:1],
+        "batch_sizes": [1],
+        "ceiling": False,
+    }
+    return launch.launch(Path(sys.executable), faulty, job, tmp_path / "job", 60, program)
+
+
+@pytest.mark.parametrize(
+    "program", ["harness.worker", "harness.measurement.predictor", "harness.measurement.stopwatch"]
+)
+def test_a_fall_back_to_the_cpu_is_a_failure(tmp_path: Path, program: str) -> None:
+    outcome = on_a_gpu(tmp_path, "honest", program)
+    assert outcome.state == "failed"
+    assert outcome.reason and "asked for cuda:0, but the parameters lie on cpu" in outcome.reason
+    assert "epochs" not in outcome.measures or program != "harness.worker"  # no figure of the CPU under a GPU's name
+
+
+def test_a_backend_that_moves_to_the_cpu_while_it_trains_is_caught(tmp_path: Path) -> None:
+    outcome = on_a_gpu(tmp_path, "retreats")
+    assert (outcome.state, outcome.measures["placement"]) == ("failed", "cuda:0")
+    assert outcome.reason and "the parameters lie on cpu" in outcome.reason
+
+
+def test_a_placement_that_the_allocator_belies_is_caught(tmp_path: Path) -> None:
+    outcome = on_a_gpu(tmp_path, "pretends")
+    assert outcome.state == "failed"
+    assert outcome.reason and "whose allocator gave out 0 bytes; 130 are needed at least" in outcome.reason
+
+
+@pytest.mark.skipif(bool(host.gpus()), reason="this machine has a GPU")
+@pytest.mark.parametrize("command", ["run", "plan", "parity", "infer"])
+def test_without_a_gpu_cuda_is_missing_and_nothing_is_written(
+    crossframe: Command, tmp_path: Path, command: str
+) -> None:
+    out = ("--out", tmp_path / "run") if command == "run" else ()
+    done = crossframe(command, "--device", "cuda", "--preset", "quick", *out)
+    assert done.returncode == 3 and "cuda is not there" in done.stderr and done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def with_driver(monkeypatch: pytest.MonkeyPatch, driver: str, *cards: dict[str, Any]) -> FakeNvml:
+    fake = FakeNvml(driver, *cards)
+    monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]
+    return fake
+
+
+def plan_for(device: str, **changed: Any) -> Plan:
+    words = {**SELECTION, "device": device, "preset": "quick", "task": ["circle"], **changed}
+    return make_plan(options_of(argparse.Namespace(**words)))
+
+
+@pytest.mark.parametrize(
+    "asked, seen",
+    [
+        (None, ["Hopper card", "Ampere card", "Kepler card"]),
+        ("1", ["Ampere card"]),
+        ("2,0", ["Kepler card", "Hopper card"]),
+        ("GPU-bb", ["Ampere card"]),
+        ("0,9,1", ["Hopper card"]),  # CUDA stops at the first that is not there
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_a_number_means_the_same_card_to_the_driver_and_to_cuda(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None, seen: list[str]
+) -> None:
+    fake = with_driver(monkeypatch, "580.82.07", HOPPER, AMPERE, KEPLER)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", asked)
+    assert [card["name"] for card in host.gpus()] == seen
+    assert fake.on == 0
+    # Without this, CUDA would put the fastest card first.
+    assert launch.variables(discover()["reference"], 1)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
+@pytest.mark.parametrize(
+    "driver, card, refused",
+    [
+        ("580.82.07", HOPPER, {"mxnet": "capability up to 8.9, the Hopper card has 9.0"}),
+        ("580.82.07", AMPERE, {}),
+        ("550.54.15", AMPERE, {"torch": "needs driver 580.65.06 or newer, here is 550.54.15"}),
+        ("580.82.07", KEPLER, dict.fromkeys(("jax", "mxnet", "tensorflow", "torch"), "the Kepler card has 3.7")),
+    ],
+)
+def test_what_a_card_cannot_run_is_told_beforehand(
+    monkeypatch: pytest.MonkeyPatch, driver: str, card: dict[str, Any], refused: dict[str, str]
+) -> None:
+    with_driver(monkeypatch, driver, card)
+    plan = plan_for("cuda")
+    told = estimate.estimate(plan, Path("nowhere"))
+    assert told["unsupported"].keys() == refused.keys() and not set(told["to_make"]) & refused.keys()
+    rows = {row["backend"]: row["reason"] for row in doctor.cards()}
+    for name, reason in refused.items():
+        assert reason in told["unsupported"][name] and reason in rows[name]
+        assert f"{name} will be unsupported on cuda:0" in estimate.as_text(told)
+    assert {name for name, reason in rows.items() if reason is None} == set(plan.backends) - refused.keys()
+    # A run gives the same word, and starts nothing; an interpreter of the user's own is left to show what it can.
+    monkeypatch.setattr(environments, "make", lambda backend, kind: environments.Environment(Path("python")))
+    ready, missing = environments.prepared(plan, plan.backends)
+    assert missing == {name: ("unsupported", told["unsupported"][name]) for name in refused}
+    assert ready.keys() == plan.backends.keys() - refused.keys()
+    own = plan_for("cuda", python=[(name, sys.executable) for name in plan.backends])
+    assert environments.refusals(own) == {}
+
+
+def test_a_backend_that_names_no_build_for_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, "580.82.07", HOPPER)
+    bare = Backend("bare", "bare", Path(), {"install": {"cpu": {}}})
+    assert host.refusal(bare, "cuda:0") == "bare names no requirements for cuda"
+    assert host.refusal(bare, "cpu") is None and host.refusal(discover()["reference"], "cuda:0") is None
+
+
+def test_a_card_is_sampled_while_a_job_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = with_driver(monkeypatch, "580.82.07", HOPPER)
+    begin, power_w = time.monotonic(), 200.0
+    fake.joules = lambda: (time.monotonic() - begin) * power_w
+    fake.processes, fake.tells_power = [1], False  # the first process of all is none of ours
+    monkeypatch.setattr(gpu, "PERIOD_S", 0.02)
+    with gpu.Sampler("cuda:0") as card:
+        time.sleep(0.15)
+        began_s = time.monotonic()
+        fake.memory = lambda: 1700 * MB
+        fake.throttle = 0x20 | 0x01  # hot, and idle, which is no fault
+        time.sleep(0.3)
+        fake.memory = lambda: 500 * MB
+        ended_s = time.monotonic()
+    told = card.told()
+    assert told is not None and fake.on == 0 and not card.thread.is_alive()
+    rows = len(told["samples"]["at_s"])
+    assert rows > 10 and all(len(column) == rows for column in told["samples"].values())
+    given = {"process": "1-1", "cpus": [0], "pools": {}, "cpu_per_wall": 1.0, "busy_threads": 1, "settings": {}}
+    receipt = {**given, "began_s": began_s, "ended_s": ended_s, "energy_j": 7.0}
+    found = record("a", 1, 0.1, cell={"device": "cuda:0"}, measures={"receipt": receipt}, gpu={**told, "memory": None})
+    expected = {
+        "gpu_memory_peak_bytes": 1200 * MB,
+        "gpu_utilisation": 0.6,
+        "gpu_clock_hz": 1.98e9,
+        "gpu_power_w": None,  # not told
+    }
+    assert {name: figures.FIGURES[name].read(found) for name in expected} == pytest.approx(expected)
+    assert figures.FIGURES["energy_j"].read(found) == pytest.approx((ended_s - began_s) * power_w, rel=0.05)
+    said = machine.warnings([found], {})
+    assert [line.split(":")[0] for line in said] == ["W-GPU-OTHERS", "W-GPU-THROTTLED"] and "heat" in said[1]
+    words = gpu.explained(told, 900 * MB)
+    assert words and "rose by 1,200 MB" in words and "900 MB at most" in words and "the other 300 MB are" in words
+
+
+def test_a_processor_has_no_card_to_sample() -> None:
+    with gpu.Sampler("cpu") as card:
+        pass
+    assert card.told() is None
+    on_cpu = record("a", 1, 0.1)
+    on_cpu["measures"]["receipt"] = {"energy_j": 7.0}
+    assert figures.FIGURES["energy_j"].read(on_cpu) == 7.0
+    assert figures.FIGURES["gpu_utilisation"].read(on_cpu) is None
+
+
+def test_a_card_whose_memory_did_not_rise_did_not_do_the_work() -> None:
+    """For a framework whose allocator does not tell its peak."""
+    still = {"device": "cuda:0", "others": 0, "samples": {"memory_bytes": [5, 5, None, 5]}}
+    grown = {**still, "samples": {"memory_bytes": [5, 9, 5]}}
+    silent = {**still, "samples": {"memory_bytes": [None]}}
+    assert "did not rise" in (gpu.untouched(still, {"device_peak_bytes": None}) or "")
+    assert gpu.untouched(grown, {"device_peak_bytes": None}) is None
+    assert gpu.untouched(silent, {}) is None and gpu.untouched(None, {}) is None
+    assert gpu.untouched(still, {"device_peak_bytes": 100}) is None  # judged by the worker
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_training_takes_three_times_the_forward_pass_but_for_the_network_s_own_input(name: str) -> None:
+    # Uses of weights in one sample's forward pass, and of those that meet the input; counted by hand from the design.
+    uses = {
+        "circle": (2 * 16 + 16, 2 * 16),
+        "cnn": (27 * 32 * 576 + 288 * 64 * 144 + 2304 * 128 + 1280, 27 * 32 * 576),
+        "lstm": (28 * (356 + 512) * 1024 + 2560, 28 * 100 * 1024),
+        "autoencoder": (2 * (784 * 400 + 400 * 200 + 200 * 32), 784 * 400),
+    }
+    every, entry = uses[name]
+    assert limits.train_flops(QUICK[name]) == 2 * (3 * every - entry)
+    parameters = sum(value.size for value in initial_weights(QUICK[name], 0).values())
+    assert limits.train_bytes(QUICK[name], "float32") == 3 * 4 * parameters
+    assert limits.train_bytes(QUICK[name], "bfloat16") == limits.train_bytes(QUICK[name], "float64") / 2
+
+
+def test_what_is_reached_stands_beside_the_ceiling_of_the_same_run(crossframe: Command, tmp_path: Path) -> None:
+    words = ("--backend", "reference", "--task", "circle", "--preset", "quick", "--scale", "1,8", "--no-parity")
+    assert crossframe("run", *words, "--out", tmp_path / "run").returncode == 0
+    (measured,) = json.loads((tmp_path / "run" / "ceilings.json").read_text())["measured"]
+    assert (measured["state"], measured["precision"]) == ("ok", "float32")
+    cells = json.loads(crossframe("report", tmp_path / "run", "--format", "json").stdout)["cells"]
+    for cell in cells:
+        reached = {name: metric["value"] for name, metric in cell["metrics"].items()}
+        flops = limits.train_flops(scaled(QUICK["circle"], 8 if cell["task"] == "circle-x8" else 1))
+        assert reached["flops_per_s"] == pytest.approx(flops * reached["train_samples_per_s"])
+        assert reached["ceiling_share"] == pytest.approx(reached["flops_per_s"] / measured["flops_per_s"])
+        assert reached["bandwidth_share"] == pytest.approx(reached["bytes_per_s"] / measured["bytes_per_s"])
+        assert 0 < reached["ceiling_share"] < 1 and 0 < reached["bandwidth_share"] < 1
+    exponents = {cell["task"]: cell["metrics"]["scaling_exponent"] for cell in cells}
+    assert exponents["circle"]["value"] is not None
+    assert exponents["circle-x8"]["value"] is None and "no larger scale" in exponents["circle-x8"]["reason"]
+
+
+@pytest.mark.parametrize("longer, expected", [(1, 0.0), (8, 0.5), (64, 1.0)])
+def test_what_takes_as_long_with_more_to_do_is_bound_by_starting_it(longer: int, expected: float) -> None:
+    found = []
+    for task, step_s, batch_size, flops in (("circle", 0.01, 64, 10), ("circle-x8", 0.01 * longer, 512, 640)):
+        made = record("a", 1, step_s, cell={"task": task, "batch_size": batch_size})
+        ceilings = {"ceiling_flops_per_s": None, "ceiling_bytes_per_s": 1e9}
+        found.append({**made, "limits": {"step_flops": flops, "step_bytes": 10, **ceilings}})
+    small, large = figures.cells(found, {})
+    assert small["metrics"]["scaling_exponent"]["value"] == pytest.approx(expected)
+    assert large["metrics"]["scaling_exponent"]["value"] is None
+    assert small["metrics"]["ceiling_share"]["value"] is None and small["metrics"]["ceiling_share"]["reason"]
+    assert small["metrics"]["bandwidth_share"]["value"] == pytest.approx(10 / 0.01 / 1e9)
+
+
+def test_on_a_gpu_the_backends_themselves_measure_the_ceiling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with_driver(monkeypatch, "580.82.07", HOPPER)
+    plan = plan_for("cuda", precision=["float32"])
+    speeds = {"torch": 3e12, "jax": 5e12}
+
+    def launched(python: Path, backend: Backend, job: dict[str, Any], *_: Any) -> launch.Outcome:
+        measures = {"flops_per_s": speeds[backend.name], "bytes_per_s": None}
+        return launch.Outcome("ok", None, 1.0, measures if job["device"] == "cuda:0" else {})
+
+    monkeypatch.setattr(limits, "launch", launched)
+    ready = {name: environments.Environment(Path("python")) for name in speeds}
+    measured = limits.measure(plan, tmp_path, ready, ["float32"])
+    bounds = limits.of_cell(plan, plan.jobs[0].cell, measured)
+    assert (bounds["ceiling_flops_per_s"], bounds["ceiling_bytes_per_s"]) == (5e12, None)
+    # A run that goes on does not measure again; another precision has ceilings of its own.
+    speeds.clear()
+    assert limits.measure(plan, tmp_path, ready, ["float32"]) == measured
+    assert (
+        limits.of_cell(plan, replace(plan.jobs[0].cell, precision="float64"), measured)["ceiling_flops_per_s"] is None
+    )
+
+
+def test_the_ceiling_of_a_gpu_is_counted_by_what_two_dense_layers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {"module": "backends.reference.model", "device": "cpu", "mode": "numpy", "precision": "float32"}
+    monkeypatch.setattr(ceiling, "SAMPLED_S", 0.0)
+    assert ceiling.step_s(job, 32, 8) > 0
+    task = Task("two", "", (32,), (Dense(32), Dense(32)), "mean_squared_error", SGD(1e-3), 1, 0.0)
+    assert limits.train_flops(task) == ceiling.PRODUCTS_A_STEP * 2 * 32 * 32
+    assert limits.train_bytes(task, "float32") == ceiling.PASSES_A_STEP * 4 * (2 * 32 * 32 + 2 * 32)
