@@ -33,6 +33,7 @@ SELECTION: dict[str, Any] = {
     "budget_s": None,
     "seeds": 1,
     "parity": True,
+    "profile": False,
 }
 
 

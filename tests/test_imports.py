@@ -21,6 +21,7 @@ WORKER_SIDE = (
     "parity/tracer.py",
     "measurement/__init__.py",
     "measurement/burden.py",
+    "measurement/operators.py",
     "measurement/predictor.py",
     "measurement/quality.py",
     "measurement/readback.py",
