@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 Batch = Any  # one batch on the device, in the framework's own types: (x, y)
+Operator = tuple[str, int, float]  # the framework's own name of it, calls, seconds
 
 # Word -> (what the spec says, what else a framework may declare).
 DIALECTS: dict[str, tuple[str | float, ...]] = {
@@ -82,4 +83,12 @@ class Model(Protocol):
     def settings(self) -> dict[str, Any]:
         """What bears on a fair comparison, read back: `threads`, those that the framework says it uses, and
         `float32_products`, the format of what it multiplies in float32; None where it does not tell. More, if it has.
+        """
+
+    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
+        """Where the time of one `train(batches)`, to its end, goes, by the framework's own profiler.
+
+        Seconds are an operator's own, without those of operators within it; on a GPU, the GPU's. What threads did at
+        the same time adds up, so their sum may exceed what the clock shows; Python and the framework's own scheduling
+        are no operators, so it may fall short. Asked last, since it may leave the model slower than it was.
         """

@@ -97,7 +97,7 @@ def add_repeats(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rounds(parser: argparse.ArgumentParser) -> None:
-    """How often to run it, shared by `run` and `plan`."""
+    """How often to run it and what beside, shared by `run` and `plan`."""
     add_repeats(parser)
     parser.add_argument(
         "--budget",
@@ -110,6 +110,9 @@ def add_rounds(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=positive, default=1, metavar="N", help="of weights and data, which repeats take in turns"
     )
     parser.add_argument("--no-parity", dest="parity", action="store_false", help="measure without proving first")
+    parser.add_argument(
+        "--profile", action="store_true", help="ask each framework's own profiler too where a step's time goes"
+    )
 
 
 def add_runtimes(parser: argparse.ArgumentParser) -> None:

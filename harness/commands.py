@@ -34,6 +34,7 @@ SELECTION: dict[str, Any] = {
     "budget_s": None,
     "seeds": 1,
     "parity": True,
+    "profile": False,
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from backends import discover
 from harness import cards, records
 from harness.decision import fairness, ranking
-from harness.measurement import figures, machine
+from harness.measurement import figures, machine, operators
 from harness.parity.effects import described
 
 Cell = dict[str, Any]
@@ -181,7 +181,7 @@ def as_table(report: dict[str, Any]) -> str:
         file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty() and "NO_COLOR" not in os.environ
     )
     console.print(table)
-    for line in notes(report):
+    for line in [*notes(report), *operators.lines(report["cells"])]:
         console.print(Text(line))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -214,7 +214,15 @@ def as_markdown(report: dict[str, Any]) -> str:
     body = ["| " + " | ".join(escaped(text) for text in row) + " |" for row in rows(report["cells"])]
     left = MARKDOWN_BYTES - len("\n".join([*head, *said]).encode())
     table = fitting(body, left, "\n{} more cells: crossframe report RUN --format html")
-    return "\n".join([*head, *table, "", *said, ""])
+    text = "\n".join([*head, *table, "", *said, ""])
+    found = ["| " + " | ".join(map(escaped, row)) + " |" for row in operators.table(report["cells"])]
+    if not found:
+        return text
+    head = ["## Where a step's time goes, by each framework's own profiler", "", found[0], "|" + " --- |" * 7]
+    left = MARKDOWN_BYTES - len("\n".join([text, *head]).encode())
+    return "\n".join(
+        [text, *head, *fitting(found[1:], left, "\n{} more rows: crossframe report RUN --format json"), ""]
+    )
 
 
 def cards_markdown(found: list[cards.Card]) -> list[str]:

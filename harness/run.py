@@ -39,6 +39,7 @@ def job_document(plan: Plan, job: Job, folder: Path) -> dict[str, Any]:
         "onnx_opset": backend.facts.get("onnx_opset", 0),
         "inputs": str(inputs_of(folder, job.cell, seed_of(plan, job)).resolve()),
         "cpus": plan.options["cpus"],
+        "profile": plan.options["profile"],
     }
 
 

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from harness.measurement import quality
+from harness.measurement import operators, quality
 from harness.measurement.readback import Usage, given, memory_peak_bytes
 from tasks.spec import QUALITY, EarlyStopping, Task, from_json
 
@@ -127,6 +127,16 @@ def export(model: Any, folder: Path, opset: int, route: str | None = None) -> di
     return {"state": "ok", "reason": None, "export_s": time.perf_counter() - begin, "onnx_bytes": sum(beside)}
 
 
+def profile(model: Any, data: Any) -> dict[str, Any]:
+    """Where a step's time goes, with a state of its own too."""
+    rows = data["order"][0][0]
+    try:
+        return operators.profiled(model, model.put(data["x_train"][rows], data["y_train"][rows]))
+    except Exception as error:
+        traceback.print_exc()
+        return operators.absent(state_of(error), said(error))
+
+
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
@@ -204,6 +214,10 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     measures["checkpoint_exact"] = same(trained, model.weights())
     sample_inference(model, data["x_test"], measures)
     measures["export"] = export(model, folder, job["onnx_opset"])
+    if job.get("profile"):  # last, since profilers disturb, and since it moves the weights
+        measures["operators"] = operators.absent("failed", "the process ended within the profiler")
+        write_measures(folder, measures)  # which stands, should that happen
+        measures["operators"] = profile(model, data)
 
 
 def versions(packages: list[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ import optax
 from jax import lax
 from jax import numpy as jnp
 
-from backends.contract import Batch, Unsupported
+from backends.contract import Batch, Operator, Unsupported
 from backends.jax.network import EXPORTED, LOSSES, Parameters, forward
 from backends.jax.optimizers import build
 from tasks.spec import Arrays, Conv2D, Task
@@ -186,3 +186,8 @@ class Model:
             "float32_products": "float32" if exact else None,
             "x64": jax.config.jax_enable_x64,
         }
+
+    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
+        from backends.jax.profile import operators
+
+        return operators(self, batches)

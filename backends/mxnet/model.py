@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 import onnx
 
-from backends.contract import Batch, Unsupported
+from backends.contract import Batch, Operator, Unsupported
 from backends.mxnet.finish import OPSET, finished, folded
 from backends.mxnet.network import LOSSES, Evaluate, addresses, build
 from backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
@@ -151,3 +151,8 @@ class Model:
             "float32_products": "float32" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0" else None,
             "onednn": features.is_enabled("MKLDNN"),
         }
+
+    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
+        from backends.mxnet.profile import operators
+
+        return operators(self, batches)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.contract import Batch, Unsupported
+from backends.contract import Batch, Operator, Unsupported
 from backends.reference.layers import LAYERS
 from backends.reference.losses import LOSSES
 from backends.reference.optimizers import OPTIMIZERS, clip, held, scheduled_rate
@@ -132,3 +132,8 @@ class Model:
 
     def settings(self) -> dict[str, Any]:
         return {"threads": None, "float32_products": "float32"}
+
+    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
+        from backends.reference.profile import operators
+
+        return operators(self, batches)

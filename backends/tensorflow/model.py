@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends.contract import Batch, Unsupported
+from backends.contract import Batch, Operator, Unsupported
 from backends.tensorflow.network import LOSSES, addresses, build, channels_first, channels_last
 from backends.tensorflow.optimizers import NUMBERS, OPTIMIZERS, rate
 from tasks import spec
@@ -157,3 +157,8 @@ class Model:
             "float32_products": "float32" if exact else "tf32",
             "xla": self.mode == "xla",
         }
+
+    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
+        from backends.tensorflow.profile import operators
+
+        return operators(self, batches)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.contract import Batch, Unsupported
+from backends.contract import Batch, Operator, Unsupported
 from backends.torch.exporters import ROUTES
 from backends.torch.network import LOSSES, addresses, build
 from backends.torch.optimizers import OPTIMIZERS, schedule
@@ -129,3 +129,8 @@ class Model:
             "deterministic": torch.are_deterministic_algorithms_enabled(),
             "onednn": torch.backends.mkldnn.is_available(),
         }
+
+    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
+        from backends.torch.profile import operators
+
+        return operators(self, batches)

@@ -192,6 +192,7 @@ def cell_of(records: list[Record]) -> dict[str, Any]:
         "onnx": {key: first["verdict"]["onnx"][key] for key in ("state", "reason")} if first["verdict"] else None,
         "versions": first["measures"].get("versions", {}),
         "dialect": first["measures"].get("dialect", {}),
+        "operators": first["measures"].get("operators"),
         "metrics": metrics,
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.contract import Unsupported
+from backends.contract import Operator, Unsupported
 from backends.reference.model import Model as Oracle
 from tasks.spec import Arrays, Task
 
@@ -70,3 +70,16 @@ class Model(Oracle):
         if self.mode == "damages":
             (path.parent / "outputs.npz").write_bytes(b"PK not an archive")
         path.write_bytes(b"not a model")
+
+    def profile(self, batches: Any) -> list[Operator]:
+        """Fails in the way that $FAULTY_PROFILER names."""
+        match os.environ.get("FAULTY_PROFILER"):
+            case "refuses":
+                raise Unsupported("the planted refusal")
+            case "raises":
+                raise RuntimeError("the planted error")
+            case "crashes":
+                ctypes.string_at(0)
+            case "negative":
+                return [("honest", 1, 0.1), ("negative", 1, -0.1)]
+        return super().profile(batches)
