@@ -15,7 +15,7 @@ from tasks import discover as discover_tasks
 from tasks.data import SOURCES
 from tasks.spec import Task
 
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "float64", "tf32", "bfloat16", "float16")
 PRESETS = ("quick", "standard", "original")
 
 

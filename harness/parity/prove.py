@@ -96,11 +96,11 @@ class Oracle:
                     keep_first_epoch(probe.task, self.question.inputs, dialect, weights)
             return self.known[key]
 
-    def scale(self, probe: Probe, dialect: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
-        """(float32, float64): what rounding does to a probe. For a scale, the first dialect that comes will do."""
+    def scale(self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float32") -> tuple[Arrays, Arrays]:
+        """(`precision`, float64): what rounding does to a probe. For a scale, the first dialect that comes will do."""
         with self.lock:
             dialect = self.scales.setdefault(probe.name, dialect)
-        return self.trace(probe, dialect, "float32"), self.trace(probe, dialect)
+        return self.trace(probe, dialect, precision), self.trace(probe, dialect)
 
 
 def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:
@@ -125,7 +125,7 @@ def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, precision: s
         seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}
         own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
         want = oracle.trace(probe, dialect)
-        scale = oracle.scale(probe, dialect) if precision == "float32" else None
+        scale = oracle.scale(probe, dialect, precision) if precision != "float64" else None
         yield from parity.compare(probe, seen, want, scale, own, oracle.batches, precision)
         if probe.twice:
             yield parity.repeats(probe, told["probes"][probe.name]["repeats"])
