@@ -89,8 +89,9 @@ def programs(task: Task, precision: Precision) -> Programs:
     optimizer = optimizer_of(task, precision)
 
     def apply(parameters: Parameters, x: jax.Array) -> jax.Array:
-        if precision.computed is not None:
-            parameters, x = jax.tree.map(lambda array: array.astype(precision.computed), (parameters, x))
+        if precision.computed is None:
+            return forward(task, parameters, x)
+        parameters, x = jax.tree.map(lambda array: array.astype(precision.computed), (parameters, x))
         return forward(task, parameters, x).astype(precision.stored)
 
     def evaluate(parameters: Parameters, scale: jax.Array | None, x: jax.Array, y: jax.Array) -> jax.Array:

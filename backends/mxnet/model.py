@@ -137,8 +137,11 @@ class Model:
             raise Unsupported(f"MXNet's exporter writes opset {OPSET}, not {opset}")
         parameters = {name: p.data() for name, p in self.network.collect_params().items()}
         shape = ("batch", *self.task.input_shape)
+        network = self.network(mx.sym.var("x"))
+        if self.precision.computed:
+            network = mx.sym.load_json(network.tojson(remove_amp_cast=True))  # the float32 network
         mx.onnx.export_model(
-            self.network(mx.sym.var("x")),
+            network,
             parameters,
             [(2, *self.task.input_shape)],
             np.dtype(self.dtype),
@@ -161,4 +164,5 @@ class Model:
             "threads": None,  # OpenMP's, of which it does not tell
             "float32_products": "float32" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0" else None,
             "onednn": features.is_enabled("MKLDNN"),
+            "kept_in_float32": ["LSTM"] if self.precision.computed == "bfloat16" else [],  # as amp lists it
         }
