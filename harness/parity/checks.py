@@ -16,7 +16,7 @@ proof of the same mode says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -96,13 +96,21 @@ def limits(probe: Probe, precision: str, updates: int) -> dict[str, float]:
 
 
 def oracle_trace(
-    probe: Probe, weights: Arrays, batches: Arrays, dialect: Mapping[str, Any], precision: str = "float64"
+    probe: Probe,
+    weights: Arrays,
+    batches: Arrays,
+    dialect: Mapping[str, Any],
+    precision: str = "float64",
+    contrary: bool = True,
 ) -> Arrays:
-    """What the oracle leaves of a probe, in its dialect; below float64, as far astray as rounding may lead it."""
+    """What the oracle leaves of a probe, in its dialect; below float64, as far astray as rounding may lead it.
+
+    `contrary`: near ties decided the other way, below float32.
+    """
 
     def prepare(task: Task, own: Arrays) -> reference.Model:
         if precision in ROUNDING:
-            return Rounded(task, own, precision, dialect)
+            return Rounded(task, own, precision, dialect, contrary)
         kind = Contrary if precision == "float32" else reference.Model
         return kind(task, own, np.dtype(precision), dialect)
 
@@ -160,13 +168,19 @@ def compare(
     probe: Probe,
     seen: Arrays,
     want: Arrays,
-    scale: tuple[Arrays, Arrays] | None,
+    scale: tuple[Arrays, ...] | None,
     weights: Arrays,
     batches: Arrays,
     precision: str,
 ) -> Iterator[Check]:
-    """The checks of one probe, in the order of its updates. `scale`: the oracle in the precision and in float64."""
+    """The checks of one probe, in the order of its updates.
+
+    `scale`: the oracle in the precision, in one way or several, and, last, in float64.
+    """
     floor = SMALLEST[precision]
+
+    def cost(error: Callable[[Arrays, Arrays], float]) -> float | None:
+        return max(error(low, scale[-1]) for low in scale[:-1]) if scale else None
 
     def check(what: str, updates: int, error: float, rounding: float | None, parameter: str | None = None) -> Check:
         limit = limits(probe, precision, updates)[what]
@@ -178,16 +192,16 @@ def compare(
     for updates in range(len(probe.batches) + 1):
         key = f"outputs/{updates}"
         if key in want:
-            rounding = output_error(scale[0][key], scale[1][key]) if scale else None
+            rounding = cost(lambda low, full: output_error(low[key], full[key]))  # noqa: B023
             yield check("outputs", updates, output_error(seen[key], want[key]), rounding)
             if not probe.name.startswith("forward "):
                 y = batches[f"{probe.batches[updates]}/y"]
-                rounding = loss_error(probe.task, scale[0][key], scale[1][key], y) if scale else None
+                rounding = cost(lambda low, full: loss_error(probe.task, low[key], full[key], y))  # noqa: B023
                 yield check("loss", updates, loss_error(probe.task, seen[key], want[key], y), rounding)
         if updates in probe.weights_after and updates > 0:
             errors = weight_errors(seen, want, weights, updates)
             worst = max(errors, key=lambda name: errors[name])
-            rounding = max(weight_errors(*scale, weights, updates).values()) if scale else None
+            rounding = cost(lambda low, full: max(weight_errors(low, full, weights, updates).values()))  # noqa: B023
             what = "gradient" if probe.name == "gradient" else "weights"
             yield check(what, updates, errors[worst], rounding, worst)
     if 0 in probe.weights_after:
