@@ -6,6 +6,11 @@ A backend is a module with
 * `DIALECT`: where its own idiom computes something else than `tasks.spec` says (see `DIALECTS`), else `{}`;
 * `prepare(task, weights, device, mode, precision) -> Model`.
 
+The precisions: `float32`, its products in full; `tf32`, with products of TF32 operands, on an NVIDIA GPU alone;
+`float64`; `bfloat16` and `float16`, in which the network computes, by the framework's own mixed precision, while
+weights, optimizer state, loss and what `predict` returns stay float32, and so does the network that is exported. In
+float16 the loss is scaled, from `LOSS_SCALE` on; an update whose gradients overflow is left out and halves the scale.
+
 What a backend cannot do, it says by `raise Unsupported("why")`. The backend does; the harness judges.
 """
 
@@ -39,6 +44,11 @@ DIALECTS: dict[str, tuple[str | float, ...]] = {
     "clip_epsilon": (0.0, 1e-6, 1e-8),
 }
 
+# Loss scaling for float16: doubled after so many updates without an overflow, halved by one. The frameworks would start
+# at 2 ** 15 or more, where a gradient of 2 overflows and the first updates are lost, in each framework others. Here
+# one may be 64 large, and what is smaller than 6e-8 / 1024 is lost: on the tasks no update is.
+LOSS_SCALE, SCALE_GROWS_AFTER = 2.0**10, 2000
+
 
 class Unsupported(Exception):
     """The backend cannot do what was asked; the message says why."""
@@ -69,7 +79,8 @@ class Model(Protocol):
         """What `save` wrote, exactly."""
 
     def export_onnx(self, path: Path, opset: int) -> None:
-        """The network as one ONNX file, batch axis free, by the framework's own exporter.
+        """The network as one ONNX file, batch axis free, by the framework's own exporter; in the precision of the
+        weights, so that mixed precision leaves a float32 file.
 
         A backend that names several `onnx_routes` in its backend.toml takes one of them as a third argument.
         """

@@ -73,7 +73,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         "--mode", **many, metavar="NAME", help="ways of executing, or all; default: each backend's first"
     )
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--precision", **many, metavar="NAME", help="float32, float64 (default: float32)")
+    parser.add_argument("--precision", **many, metavar="NAME", help="float32, float64, tf32, bfloat16, float16")
     parser.add_argument("--batch-size", action="extend", type=positives, metavar="N", help="default: the task's")
     parser.add_argument("--preset", help="quick, standard or original (default: standard)")
     parser.add_argument(

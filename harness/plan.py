@@ -16,7 +16,7 @@ from tasks.data import SOURCES
 from tasks.scale import scaled
 from tasks.spec import Task
 
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "float64", "tf32", "bfloat16", "float16")
 PRESETS = ("quick", "standard", "original")
 
 

@@ -72,7 +72,7 @@ UNDECLARED = {
 
 
 def all_probes(task: Task) -> dict[str, Probe]:
-    from harness.probes import probes
+    from harness.parity.probes import probes
 
     return {probe.name: probe for probe in probes(task, EPOCH_STEPS, every_optimizer=task.name == "circle")}
 

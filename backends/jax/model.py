@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,27 +21,24 @@ from jax import numpy as jnp
 from backends.contract import Batch, Operator, Unsupported
 from backends.jax.network import EXPORTED, LOSSES, Parameters, forward
 from backends.jax.optimizers import build
+from backends.jax.precision import Precision, scaling, settle
 from tasks.spec import Arrays, Conv2D, Task
 
 MODES = ("jit", "scan", "eager")
-PRECISIONS = ("float32", "float64")
 
 Trained = tuple[Parameters, optax.OptState]
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
     """The model on `device`, ready to train."""
-    if precision not in PRECISIONS:
-        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {precision}")
     if mode == "scan" and device == "cpu" and any(isinstance(layer, Conv2D) for layer in task.layers):
         # XLA brings convolutions into the form that its fast CPU kernels take only outside of loops.
         raise Unsupported("XLA's CPU compiler makes a convolution within a scan 100 times slower: use mode jit")
     # Without this flag JAX makes float32 of every float64; that would round 1 - beta ** k in optax's Adam, 6e-5 of the
     # first steps, also where the weights are float32.
     jax.config.update("jax_enable_x64", True)
-    # float32 shall mean float32: no TF32 or bfloat16 in matrix products or convolutions.
-    jax.config.update("jax_default_matmul_precision", "highest")
-    return Model(task, weights, find(device), mode, np.dtype(precision))
+    settled = settle(device, precision)
+    return Model(task, weights, find(device), mode, settled)
 
 
 def find(device: str) -> jax.Device:
@@ -83,16 +80,27 @@ class Programs:
     infer: Callable[[Parameters, jax.Array], jax.Array]
 
 
-@cache  # so that a second model of the same task finds its programs compiled
-def programs(task: Task) -> Programs:
-    optimizer = build(task)
+def optimizer_of(task: Task, precision: Precision) -> optax.GradientTransformation:
+    return scaling(build(task)) if precision.scaled else build(task)
 
-    def evaluate(parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
-        return LOSSES[task.loss](forward(task, parameters, x), y)
+
+@cache  # so that a second model of the same task finds its programs compiled
+def programs(task: Task, precision: Precision) -> Programs:
+    optimizer = optimizer_of(task, precision)
+
+    def apply(parameters: Parameters, x: jax.Array) -> jax.Array:
+        if precision.computed is None:
+            return forward(task, parameters, x)
+        parameters, x = jax.tree.map(lambda array: array.astype(precision.computed), (parameters, x))
+        return forward(task, parameters, x).astype(precision.stored)
+
+    def evaluate(parameters: Parameters, scale: jax.Array | None, x: jax.Array, y: jax.Array) -> jax.Array:
+        loss = LOSSES[task.loss](apply(parameters, x), y)
+        return loss if scale is None else scale * loss
 
     def update(trained: Trained, batch: Batch) -> Trained:
         parameters, state = trained
-        gradients = jax.grad(evaluate)(parameters, *batch)
+        gradients = jax.grad(evaluate)(parameters, state.scale if precision.scaled else None, *batch)
         changes, state = optimizer.update(gradients, state, parameters)
         return optax.apply_updates(parameters, changes), state
 
@@ -102,20 +110,18 @@ def programs(task: Task) -> Programs:
         return lax.scan(lambda trained, batch: (update(trained, batch), None), trained, stacked)[0]
 
     # Donated: the new parameters and optimizer state take the memory of the old.
-    return Programs(
-        jax.jit(update, donate_argnums=0), jax.jit(updates, donate_argnums=0), jax.jit(partial(forward, task))
-    )
+    return Programs(jax.jit(update, donate_argnums=0), jax.jit(updates, donate_argnums=0), jax.jit(apply))
 
 
 class Model:
-    def __init__(self, task: Task, weights: Arrays, device: jax.Device, mode: str, dtype: np.dtype):
+    def __init__(self, task: Task, weights: Arrays, device: jax.Device, mode: str, precision: Precision):
         self.task = task
         self.device = device
         self.mode = mode
-        self.dtype = dtype
+        self.dtype = dtype = np.dtype(precision.stored)
         self.parameters = {name: self.place(weights[name], dtype) for name in task.parameters()}
-        self.state = jax.jit(build(task).init)(self.parameters)
-        self.programs = programs(task)
+        self.state = jax.jit(optimizer_of(task, precision).init)(self.parameters)
+        self.programs = programs(task, precision)
 
     def place(self, array: np.ndarray, dtype: Any) -> jax.Array:
         return jax.device_put(np.asarray(array, dtype), self.device)
@@ -180,10 +186,10 @@ class Model:
         return (self.device.memory_stats() or {}).get("peak_bytes_in_use")
 
     def settings(self) -> dict[str, Any]:
-        exact = jax.config.jax_default_matmul_precision == "highest"
+        words = {"highest": "float32", "tensorfloat32": "tf32"}
         return {
             "threads": None,  # as many as the process may use processors: it has no setting
-            "float32_products": "float32" if exact else None,
+            "float32_products": words.get(jax.config.jax_default_matmul_precision),
             "x64": jax.config.jax_enable_x64,
         }
 

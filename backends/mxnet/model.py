@@ -16,23 +16,22 @@ from backends.contract import Batch, Operator, Unsupported
 from backends.mxnet.finish import OPSET, finished, folded
 from backends.mxnet.network import LOSSES, Evaluate, addresses, build
 from backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
+from backends.mxnet.precision import Precision, mixed, scaler, settle, unscale
 from tasks import spec
 from tasks.spec import Arrays, Task
 
 MODES = ("hybrid", "imperative")
-PRECISIONS = ("float32", "float64")
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
     """The model on `device`, ready to train."""
-    if precision not in PRECISIONS:
-        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {precision}")
     if task.schedule is not None and task.schedule.gamma > 1:
         raise Unsupported("MXNet's FactorScheduler only lets the rate fall")
     kind, _, number = device.partition(":")
     if kind == "cuda" and int(number or 0) >= mx.context.num_gpus():
         raise Unsupported(f"MXNet {mx.__version__} sees {mx.context.num_gpus()} CUDA devices here, and so no {device}")
-    return Model(task, weights, mx.gpu(int(number or 0)) if kind == "cuda" else mx.cpu(), mode, precision)
+    context = mx.gpu(int(number or 0)) if kind == "cuda" else mx.cpu()
+    return Model(task, weights, context, mode, settle(device, precision))
 
 
 def shared(array: np.ndarray) -> mx.nd.NDArray:
@@ -52,19 +51,22 @@ def to_host(array: mx.nd.NDArray) -> np.ndarray:
 
 
 class Model:
-    def __init__(self, task: Task, weights: Arrays, device: mx.Context, mode: str, dtype: str):
+    def __init__(self, task: Task, weights: Arrays, device: mx.Context, mode: str, precision: Precision):
         self.task = task
         self.device = device
-        self.dtype = dtype
+        self.precision = precision
+        self.dtype = dtype = precision.stored
         self.network = build(task)
         self.network.cast(dtype)
         self.network.initialize(mx.init.Zero(), device)
         for name, (number, path, convert) in addresses(task).items():
             attrgetter(path)(self.network[number]).set_data(shared(np.array(convert(weights[name]), dtype, order="C")))
-        self.forward = Evaluate(self.network, LOSSES[task.loss]())
+        self.infer = mixed(self.network, precision)
+        self.forward = Evaluate(self.infer, LOSSES[task.loss]())
         if mode == "hybrid":
             self.forward.hybridize(static_alloc=True, static_shape=True)
         trained = [p for p in self.network.collect_params().values() if p.grad_req != "null"]
+        self.trained, self.scaler = trained, scaler(precision)
         self.weight_arrays = [parameter.data() for parameter in trained]
         self.gradients = [parameter.grad() for parameter in trained]
         self.optimizer = create_optimizer(task, updates=0)
@@ -80,7 +82,12 @@ class Model:
         for x, y in batches:
             with mx.autograd.record():
                 loss = self.forward(x, y)
-            loss.backward()
+            if self.scaler is None:
+                loss.backward()
+            else:
+                loss.backward(mx.nd.full((1,), self.scaler.loss_scale, self.device))
+                if not unscale(self.scaler, self.trained):
+                    continue
             if self.task.clip_norm is not None:
                 clip(self.gradients, self.task.clip_norm)
             if self.decay:
@@ -91,7 +98,7 @@ class Model:
                 self.optimizer.update(index, *parts)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return to_host(self.network(mx.nd.array(x, self.device, self.dtype)))
+        return to_host(self.infer(mx.nd.array(x, self.device, self.dtype)))
 
     def weights(self) -> Arrays:
         return {
@@ -108,6 +115,8 @@ class Model:
         # Not by Trainer.save_states, which pickles.
         state = {f"{index}/{slot}": array for index, slot, array in self.slots()}
         updates = mx.nd.array([self.optimizer.num_update], dtype="int64")
+        if self.scaler is not None:
+            state["scale"] = mx.nd.array([self.scaler.loss_scale])
         mx.nd.save(str(path / "optimizer.params"), {"updates": updates, **state})
 
     def load(self, path: Path) -> None:
@@ -116,6 +125,8 @@ class Model:
         self.optimizer = create_optimizer(self.task, int(saved["updates"].asscalar()))
         for index, slot, array in self.slots():
             array[:] = saved[f"{index}/{slot}"].as_in_context(self.device)
+        if self.scaler is not None:
+            self.scaler = scaler(self.precision, float(saved["scale"].asscalar()))
 
     def slots(self) -> list[tuple[int, int, mx.nd.NDArray]]:
         """(number of the parameter, number of its state array, the array)."""
@@ -126,8 +137,11 @@ class Model:
             raise Unsupported(f"MXNet's exporter writes opset {OPSET}, not {opset}")
         parameters = {name: p.data() for name, p in self.network.collect_params().items()}
         shape = ("batch", *self.task.input_shape)
+        network = self.network(mx.sym.var("x"))
+        if self.precision.computed:
+            network = mx.sym.load_json(network.tojson(remove_amp_cast=True))  # the float32 network
         mx.onnx.export_model(
-            self.network(mx.sym.var("x")),
+            network,
             parameters,
             [(2, *self.task.input_shape)],
             np.dtype(self.dtype),
@@ -150,6 +164,7 @@ class Model:
             "threads": None,  # OpenMP's, of which it does not tell
             "float32_products": "float32" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0" else None,
             "onednn": features.is_enabled("MKLDNN"),
+            "kept_in_float32": ["LSTM"] if self.precision.computed == "bfloat16" else [],  # as amp lists it
         }
 
     def profile(self, batches: Sequence[Batch]) -> list[Operator]:

@@ -17,11 +17,11 @@ import tensorflow as tf
 from backends.contract import Batch, Operator, Unsupported
 from backends.tensorflow.network import LOSSES, addresses, build, channels_first, channels_last
 from backends.tensorflow.optimizers import NUMBERS, OPTIMIZERS, rate
+from backends.tensorflow.precision import Precision, scaling, settle
 from tasks import spec
 from tasks.spec import Arrays, Task
 
 MODES = ("graph", "xla", "eager")
-PRECISIONS = ("float32", "float64")
 
 # With one of these in the network, XLA compiles the step alone, else the loop around it too (circle: three times as
 # fast). In a loop XLA's convolution loses its threads on the CPU, 1 step a second against 25; an LSTM, which takes
@@ -31,8 +31,6 @@ LONG_STEPS = (spec.Conv2D, spec.LSTM)
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
     """The model on `device`, ready to train."""
-    if precision not in PRECISIONS:
-        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {precision}")
     found = [f"cuda:{number}" for number, _ in enumerate(tf.config.list_physical_devices("GPU"))]
     if device != "cpu" and device not in found:
         seen = ", ".join(found) or "no CUDA device"
@@ -40,23 +38,24 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     if device == "cpu":
         # A GPU in sight would be taken hold of unused, and Keras would choose cuDNN's LSTM.
         tf.config.set_visible_devices([], "GPU")
-    # float32 shall mean float32: no TF32 in matrix products or convolutions.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    return Model(task, weights, device.replace("cuda", "GPU"), mode, precision)
+    return Model(task, weights, device.replace("cuda", "GPU"), mode, settle(device, precision))
 
 
 class Model:
-    def __init__(self, task: Task, weights: Arrays, device: str, mode: str, dtype: str):
+    def __init__(self, task: Task, weights: Arrays, device: str, mode: str, precision: Precision):
         self.task = task
         self.device = device
         self.mode = mode
-        self.dtype = dtype
+        self.dtype = dtype = precision.stored
+        self.scaled = precision.scaled
         with tf.device(device):
-            self.network = build(task, dtype, cudnn=mode != "xla")  # XLA cannot compile cuDNN's LSTM
+            self.network = build(task, precision.policy, cudnn=mode != "xla")  # XLA cannot compile cuDNN's LSTM
             for name, (layer, path, convert, _) in addresses(task).items():
                 attrgetter(path)(self.network.get_layer(layer)).assign(convert(weights[name]))
             self.trained = self.network.trainable_variables
             self.optimizer = OPTIMIZERS[type(task.optimizer)](rate(task), task.optimizer, NUMBERS[dtype])
+            if self.scaled:
+                self.optimizer = scaling(self.optimizer)
             self.optimizer.build(self.trained)
         self.checkpoint = tf.train.Checkpoint(network=self.network, optimizer=self.optimizer)
         self.loss = LOSSES[task.loss]
@@ -79,10 +78,14 @@ class Model:
     def update(self, x: tf.Tensor, y: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             loss = self.loss(self.network(x, training=True), y)
+            if self.scaled:
+                loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trained)
+        scale = self.optimizer.dynamic_scale if self.scaled else 1.0  # of the gradients, until the optimizer has them
         if self.task.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.task.clip_norm)
-        if decay := self.task.optimizer.weight_decay:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.task.clip_norm * scale)
+        if self.task.optimizer.weight_decay:
+            decay = self.task.optimizer.weight_decay * scale
             gradients = [gradient + decay * weight for gradient, weight in zip(gradients, self.trained)]
         self.optimizer.apply(gradients, self.trained)
 

@@ -82,12 +82,18 @@ def channels_first(images: np.ndarray) -> np.ndarray:
 
 
 def build(task: spec.Task, dtype: str, cudnn: bool) -> keras.Sequential:
-    """The network, its layers named as the spec names them, parameters not yet set."""
+    """The network, its layers named as the spec names them, parameters not yet set.
+
+    `dtype` is a type or a policy of Keras, which may compute in another type than it stores.
+    """
     shape = task.input_shape
-    network = keras.Sequential([keras.Input((*shape[1:], shape[0]) if len(shape) == 3 else shape, dtype=dtype)])
+    stored = keras.DTypePolicy(dtype).variable_dtype
+    network = keras.Sequential([keras.Input((*shape[1:], shape[0]) if len(shape) == 3 else shape, dtype=stored)])
     for name, layer, _ in task.walk():
         only = {"use_cudnn": "auto" if cudnn else False} if isinstance(layer, spec.LSTM) else {}
         network.add(LAYERS[type(layer)](layer, name=name, dtype=dtype, **only))
+    if stored != dtype:  # what comes out, and so the loss, is float32 again
+        network.add(keras.layers.Activation("linear", name="outputs", dtype=stored))
     return network
 
 

@@ -17,34 +17,30 @@ from backends.contract import Batch, Operator, Unsupported
 from backends.torch.exporters import ROUTES
 from backends.torch.network import LOSSES, addresses, build
 from backends.torch.optimizers import OPTIMIZERS, schedule
+from backends.torch.precision import Precision, mixed, scaler, settle
 from tasks.spec import Arrays, Task
 
 MODES = ("eager", "compile")
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
     """The model on `device`, ready to train."""
-    if precision not in PRECISIONS:
-        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {precision}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise Unsupported(f"this build of torch, {torch.__version__}, sees no CUDA device")
-    # float32 shall mean float32: no TF32 in matrix products or convolutions.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    settled = settle(task, device, precision)
     # Inductor may run what reads the gradient of a max pooling before the scatter that writes it, and return zeros for
     # all layers below (pytorch#185509, seen in 2.13.0 on the CPU). Deterministic algorithms do without the scatter.
     torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a pass over each buffer
     torch._dynamo.config.trace_autograd_ops = True  # else `torch.autograd.grad` splits the graph
-    return Model(task, weights, torch.device(device), mode, PRECISIONS[precision])
+    return Model(task, weights, torch.device(device), mode, settled)
 
 
 class Model:
-    def __init__(self, task: Task, weights: Arrays, device: torch.device, mode: str, dtype: torch.dtype):
+    def __init__(self, task: Task, weights: Arrays, device: torch.device, mode: str, precision: Precision):
         self.task = task
         self.device = device
-        self.dtype = dtype
+        self.dtype = dtype = precision.stored
         # Channels last is the layout that convolutions run fastest in; other parameters stay as they are.
         self.network = build(task).to(device, dtype, memory_format=torch.channels_last)
         for name, (key, convert) in addresses(task).items():
@@ -54,14 +50,17 @@ class Model:
         self.optimizer = OPTIMIZERS[type(task.optimizer)](trained, task.optimizer)
         self.schedule = schedule(task, self.optimizer)
         self.loss = LOSSES[task.loss]
-        self.gradients, self.infer = self.differentiate, self.network.forward
+        self.scaler = scaler(device, precision)
+        self.one = torch.ones((), device=device)
+        self.forward = mixed(self.network.forward, device, precision)
+        self.gradients, self.infer = self.differentiate, self.forward
         if mode == "compile":
             # Isolated: else models of one process share the number of recompilations after which torch runs eagerly.
             self.gradients = torch.compile(self.gradients, isolate_recompiles=True)
             self.infer = torch.compile(self.infer, isolate_recompiles=True)
 
-    def differentiate(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(self.loss(self.network(x), y), self.trained)
+    def differentiate(self, x: Tensor, y: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(self.loss(self.forward(x), y), self.trained, scale)
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         targets = torch.as_tensor(y, dtype=torch.int64 if y.ndim == 1 else self.dtype)
@@ -69,6 +68,9 @@ class Model:
 
     def train(self, batches: Sequence[Batch]) -> None:
         for x, y in batches:
+            if self.scaler is not None:
+                self.scaled_update(self.scaler, x, y)
+                continue
             for parameter, gradient in zip(self.trained, self.gradients(x, y)):
                 parameter.grad = gradient
             if self.task.clip_norm is not None:
@@ -76,6 +78,19 @@ class Model:
             self.optimizer.step()
             if self.schedule is not None:
                 self.schedule.step()
+
+    def scaled_update(self, scaler: torch.amp.GradScaler, x: Tensor, y: Tensor) -> None:
+        """An update with the loss scaled. A fused optimizer learns on the device whether it is to be left out."""
+        for parameter, gradient in zip(self.trained, self.gradients(x, y, scaler.scale(self.one))):
+            parameter.grad = gradient
+        if self.task.clip_norm is not None:
+            scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.trained, self.task.clip_norm)
+        scale = scaler.get_scale() if self.schedule else 0.0  # this waits for the device, so only for a schedule
+        scaler.step(self.optimizer)
+        scaler.update()
+        if self.schedule is not None and scaler.get_scale() >= scale:
+            self.schedule.step()
 
     @torch.inference_mode()
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -91,19 +106,18 @@ class Model:
 
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        scheduled = self.schedule.state_dict() if self.schedule else {}
-        parts = {"network": self.network, "optimizer": self.optimizer}
-        torch.save(
-            {name: part.state_dict() for name, part in parts.items()} | {"schedule": scheduled}, path / "model.pt"
-        )
+        torch.save({name: part.state_dict() for name, part in self.parts().items()}, path / "model.pt")
 
     def load(self, path: Path) -> None:
         # weights_only: a checkpoint holds tensors, and no code that unpickling would run.
         saved = torch.load(path / "model.pt", map_location=self.device, weights_only=True)
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.schedule:
-            self.schedule.load_state_dict(saved["schedule"])
+        for name, part in self.parts().items():
+            part.load_state_dict(saved[name])
+
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
+        return {name: part for name, part in parts.items() if part is not None}
 
     @torch.inference_mode()  # without gradients to trace, an LSTM takes less than half of the time
     def export_onnx(self, path: Path, opset: int, route: str = "dynamo") -> None:

@@ -173,6 +173,7 @@ def missing(reason: str) -> dict[str, Any]:
 
 def cell_of(records: list[Record]) -> dict[str, Any]:
     """One cell from the records of its repeats. Its state is `ok` only if every repeat is."""
+    records = sorted(records, key=lambda record: record["repeat"])
     bad = [record for record in records if record["state"] != "ok"]
     state, reason = (bad[0]["state"], bad[0]["reason"]) if bad else ("ok", None)
     if bad and len(records) > 1:

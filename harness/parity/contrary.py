@@ -7,32 +7,41 @@ the oracle. Here all of them fall the wrong way at once.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import backends.reference.model as reference
-from backends.reference.layers import LAYERS, pool, pool_backward, relu_backward, tiled
+from backends.reference.layers import LAYERS, Backward, Forward, pool, pool_backward, relu_backward, tiled
 from tasks import spec
 from tasks.spec import Arrays
 
 NEAR = 50 * float(np.finfo(np.float32).eps)  # of a layer's largest input: what a sum of many products may be off by
 
 
-def contrary_relu(layer: spec.ReLU, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Any]:
+def contrary_relu(layer: spec.ReLU, p: Arrays, x: np.ndarray, within: float = NEAR) -> tuple[np.ndarray, Any]:
     # An exact zero is zero in every framework.
-    near = (np.abs(x) < NEAR * np.abs(x).max()) & (x != 0)
+    near = (np.abs(x) < within * np.abs(x).max()) & (x != 0)
     return np.maximum(x, 0), (x > 0) ^ near
 
 
-def contrary_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Any]:
+def contrary_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray, within: float = NEAR) -> tuple[np.ndarray, Any]:
     y, (shape, first) = pool(layer, p, x)
     tiles = tiled(x, layer.size)
     second = tiles.argsort(axis=-1)[..., -2][..., None]
     gap = y[..., None] - np.take_along_axis(tiles, second, axis=-1)
-    near = (gap < NEAR * np.abs(x).max()) & (gap > 0)
+    near = (gap < within * np.abs(x).max()) & (gap > 0)
     return y, (shape, np.where(near, second, first))
 
 
+def contrary_layers(within: float) -> dict[type, tuple[Forward, Backward]]:
+    """The layers that decide; a tie is what is so near, as a share of the layer's largest input."""
+    return {
+        spec.ReLU: (partial(contrary_relu, within=within), relu_backward),
+        spec.MaxPool2D: (partial(contrary_pool, within=within), pool_backward),
+    }
+
+
 class Contrary(reference.Model):
-    layers = LAYERS | {spec.ReLU: (contrary_relu, relu_backward), spec.MaxPool2D: (contrary_pool, pool_backward)}
+    layers = LAYERS | contrary_layers(NEAR)

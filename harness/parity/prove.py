@@ -77,18 +77,20 @@ class Oracle:
             name.removeprefix("weights/"): value for name, value in self.batches.items() if name.startswith("weights/")
         }
         self.lock = Lock()
-        self.working: dict[tuple[str, str, str], Lock] = {}
-        self.known: dict[tuple[str, str, str], Arrays] = {}
+        self.working: dict[tuple[str, str, str, bool], Lock] = {}
+        self.known: dict[tuple[str, str, str, bool], Arrays] = {}
         self.scales: dict[str, Mapping[str, Any]] = {}
 
-    def trace(self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float64") -> Arrays:
+    def trace(
+        self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float64", contrary: bool = True
+    ) -> Arrays:
         dialect = parity.relevant(probe.task, dialect) if probe.weights_after else {}
-        key = (probe.name, json.dumps(dialect), precision)
+        key = (probe.name, json.dumps(dialect), precision, contrary)
         with self.lock:
             working = self.working.setdefault(key, Lock())
         with working:
             if key not in self.known:
-                self.known[key] = parity.oracle_trace(probe, self.weights, self.batches, dialect, precision)
+                self.known[key] = parity.oracle_trace(probe, self.weights, self.batches, dialect, precision, contrary)
                 if (probe.name, precision) == (EPOCH, "float64") and not pooled(probe.task):
                     # Unless the probe's data has a grain, this is what the judge will ask for: not twice.
                     last = f"weights/{probe.weights_after[-1]}/"
@@ -96,11 +98,15 @@ class Oracle:
                     keep_first_epoch(probe.task, self.question.inputs, dialect, weights)
             return self.known[key]
 
-    def scale(self, probe: Probe, dialect: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
-        """(float32, float64): what rounding does to a probe. For a scale, the first dialect that comes will do."""
+    def scale(self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float32") -> tuple[Arrays, ...]:
+        """(`precision`, float64): what rounding does to a probe. For a scale, the first dialect that comes will do.
+
+        Below float32 in two ways: near ties decided the other way, and as they fall.
+        """
         with self.lock:
             dialect = self.scales.setdefault(probe.name, dialect)
-        return self.trace(probe, dialect, "float32"), self.trace(probe, dialect)
+        ways = (True,) if precision == "float32" else (True, False)
+        return *(self.trace(probe, dialect, precision, contrary) for contrary in ways), self.trace(probe, dialect)
 
 
 def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:
@@ -125,7 +131,7 @@ def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, precision: s
         seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}
         own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
         want = oracle.trace(probe, dialect)
-        scale = oracle.scale(probe, dialect) if precision == "float32" else None
+        scale = oracle.scale(probe, dialect, precision) if precision != "float64" else None
         yield from parity.compare(probe, seen, want, scale, own, oracle.batches, precision)
         if probe.twice:
             yield parity.repeats(probe, told["probes"][probe.name]["repeats"])

@@ -42,7 +42,7 @@ def as_text(verdicts: list[dict[str, Any]]) -> str:
     """A line a cell: its state, its worst checks by kind, its dialect; below it, what failed and the hint."""
     lines = [
         f"{'task':<12} {'backend':<11} {'mode':<10} {'precision':<9} {'parity':<13} "
-        "worst error by kind of check (x: what float32 may cost the same check)"
+        "worst error by kind of check (x: what rounding may cost the same check)"
     ]
     for verdict in verdicts:
         cell = verdict["cell"]
