@@ -16,6 +16,7 @@ from backends import Backend
 from harness.environments import make
 from harness.launch import Outcome, launch, variables
 from harness.parity import checks as parity
+from harness.parity import tolerances
 from harness.parity.probes import EPOCH, Probe
 from harness.parity.prove import Oracle
 from harness.parity.rounded import half, shortened
@@ -86,7 +87,7 @@ def test_it_does_compute_in_bfloat16(traced: Traced) -> None:
     """Weights and outputs come back as float32; but outputs are off by what a mantissa of 8 bits costs."""
     assert all(value.dtype == np.float32 for value in traced.traces.values())
     (outputs,) = (check for check in traced.checks("forward") if check.what == "outputs")
-    assert outputs.error > parity.LIMITS["float32"]["outputs"]
+    assert outputs.error > tolerances.LIMITS["float32"]["outputs"]
 
 
 @pytest.mark.parametrize(("fault", "probe"), SPOILT)

@@ -25,7 +25,7 @@ import numpy as np
 import backends.reference.model as reference
 from harness.measurement import quality
 from harness.parity.contrary import Contrary
-from harness.parity.probes import Probe, trace
+from harness.parity.probes import EPOCH, Probe, trace
 from harness.parity.rounded import ROUNDING, Rounded
 from harness.parity.tolerances import ROUNDING_FACTOR, SMALLEST, limits
 from tasks.spec import Arrays, Task
