@@ -133,12 +133,13 @@ def row(bench: Bench, cell: Cell, who: str, size: int) -> dict[str, Any]:
 
 def as_text(rows: list[dict[str, Any]]) -> str:
     """A line a row; `x ort` is the throughput beside onnxruntime's on the same backend's file."""
-    lines = [
-        f"{'task':<12} {'backend':<11} {'runs':<12} {'batch':>5} {'p50 ms':>9} {'p95 ms':>9} {'samples/s':>11} x ort"
-    ]
-    place = {(r["task"], r["backend"], r["runs"], r["batch_size"]): r for r in rows}
-    for one in sorted(rows, key=lambda r: (r["task"], r["batch_size"], r["backend"], r["runs"])):
-        head = f"{one['task']:<12} {one['backend']:<11} {one['runs']:<12} {one['batch_size']:>5}"
+    width = 20 if len({row["precision"] for row in rows}) > 1 else 12
+    first = f"{'task':<12} {'backend':<11} {'runs':<{width}} {'batch':>5}"
+    lines = [f"{first} {'p50 ms':>9} {'p95 ms':>9} {'samples/s':>11} x ort"]
+    place = {(r["task"], r["backend"], r["runs"], r["batch_size"]): r for r in rows if r["precision"] == "float32"}
+    for one in sorted(rows, key=lambda r: (r["task"], r["batch_size"], r["backend"], r["runs"], r["precision"])):
+        runs = f"{one['runs']} {one['precision']}" if width > 12 else one["runs"]
+        head = f"{one['task']:<12} {one['backend']:<11} {runs:<{width}} {one['batch_size']:>5}"
         if one["p50_s"] is None:
             lines.append(f"{head} {one['state']}: {one['reason']}")
             continue

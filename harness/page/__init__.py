@@ -19,7 +19,7 @@ from backends import discover
 from harness import cards, records, report
 from harness.decision import fairness, ranking
 from harness.measurement import figures
-from harness.page import answer, charts
+from harness.page import answer, bounds, charts
 from harness.page.ratios import Ratios, text
 from harness.parity.effects import described
 
@@ -204,7 +204,7 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
         "ratios": ratios,
         "effects": list(effects),
         "problems": report.problems(told["cells"]),
-        "sections": charts.sections(told, found, names, ratios),
+        "sections": [*charts.sections(told, found, names, ratios), *bounds.sections(told, found, names)],
         "weighed": weighed,
         "flat": answer.flat,
         "cards": [(card, cards.shown(card)) for card in told["cards"]],
