@@ -349,3 +349,42 @@ def test_charts_keep_to_plotly_s_schema(tmp_path: Path) -> None:
     assert figures
     for figure in map(json.loads, figures):
         graph_objects.Figure(figure)  # which refuses what plotly does not know
+
+
+def bounded(backend: str, task: str, step_s: float, **changed: Any) -> dict[str, Any]:
+    bounds = {"ceiling_flops_per_s": 1e9, "ceiling_bytes_per_s": 1e9}
+    work = {"step_flops": 5e6, "step_bytes": 1e6} if "x2" not in task else {"step_flops": 2e7, "step_bytes": 4e6}
+    batch_size = 128 if "x2" in task else 64
+    return record(backend, 1, step_s, cell={"task": task, "batch_size": batch_size}, limits=work | bounds, **changed)
+
+
+def test_limits_and_operators_are_shown(tmp_path: Path) -> None:
+    spent = {"name": "<b>product", "calls": 20, "self_s": 0.03}
+    profile = {"state": "ok", "reason": None, "steps": 10, "rows": [spent, {**spent, "name": "sum", "self_s": 0.01}]}
+    found = [
+        bounded("torch", "circle", 0.01, measures={"operators": profile}),
+        bounded("torch", "circle-x2", 0.04),  # four times the work in four times the time
+        bounded("jax", "circle", 0.01),
+        bounded("jax", "circle-x2", 0.01),  # in the same time; 2e9 a second is more than the ceiling
+    ]
+    run = write_run(tmp_path, found)
+    text = page.write(run).read_text()
+    told = report.document(run)
+    share = {(c["task"], c["backend"]): c["metrics"]["ceiling_share"]["value"] for c in told["cells"]}
+    assert share["circle", "torch"] == pytest.approx(0.5) and share["circle-x2", "jax"] is None
+    assert "compute-bound (1.00)" in text and "launch-bound (0.00)" in text
+    assert "&lt;b&gt;product" in text and "<b>product" not in text and "75.0%" in text
+
+
+def test_what_a_gpu_did_is_shown(tmp_path: Path) -> None:
+    columns = ("at_s", "memory_bytes", "utilisation", "power_w", "clock_hz", "energy_j", "throttle")
+    values = ([1.0, 2.0, 3.0], [1e9, 3e9, 3e9], [0.5] * 3, [300.0] * 3, [1.5e9] * 3, [10.0, 20.0, 30.0], [0] * 3)
+    card = {"device": "cuda:0", "others": 0, "samples": dict(zip(columns, values)), "memory": "context and <cache>"}
+    receipt = {
+        "began_s": 0.5, "ended_s": 3.5, "cpus": [0], "pools": [], "process": "1",
+        "settings": {"threads": None, "float32_products": "float32"},
+        "busy_threads": 1, "cpu_per_wall": 1.0, "energy_j": None,
+    }  # fmt: skip
+    made = record("torch", 1, 0.01, cell={"device": "cuda:0"}, gpu=card, measures={"receipt": receipt})
+    text = page.write(write_run(tmp_path, [made])).read_text()
+    assert "What the GPU did" in text and "context and &lt;cache&gt;" in text and ">300<" in text.replace(" ", "")

@@ -113,17 +113,20 @@ def achieved(what: str) -> Callable[[Record], float | None]:
 
 
 def share(what: str, ceiling: str) -> Callable[[Record], float | None]:
-    """What was achieved, beside the most that this device did in this run."""
+    """What was achieved, by the most that this device did in this run; None above 1, where that was not the most."""
 
     def read(record: Record) -> float | None:
         reached, most = achieved(what)(record), record.get("limits", {}).get(ceiling)
-        return reached / most if reached and most else None
+        return reached / most if reached and most and reached <= most else None
 
     return read
 
 
 NO_LIMITS = "an older run, which did not count"
-NO_CEILING = "no ceiling was measured for this device and precision"
+NO_CEILING = (
+    "no ceiling was measured for this device and precision, or it was exceeded: other programs were busy while it was "
+    "measured, or what is moved fits into a cache"
+)
 NO_SAMPLES = "no GPU, or it does not tell, or the training was over in less than three samples"
 NOT_THIS_LOSS = "not a measure of this task's loss"
 FIGURES: dict[str, Figure] = {

@@ -10,6 +10,7 @@ from harness.page.charts import COLOURS, Names, Section, error, errors, panel, t
 from harness.page.ratios import text
 
 SHOWN = 5  # operators of a cell by name; the rest is one
+NAME = 28  # characters of it
 PATTERNS = ("", "/", "x", "-", "|", ".")
 GPU = {
     "device_peak_bytes": ("allocator's peak MB", 1e6),
@@ -32,7 +33,7 @@ def regime(exponent: float | None) -> str:
 def limits(families: dict[ranking.Key, Any], names: Names) -> Section:
     """Achieved operations and bytes a second beside what this device reached at nothing else."""
     made = Section(
-        "limits",
+        "bounds",
         "How close to the limit",
         "Floating-point operations a second, counted from the task's own layers, as a share of what this device "
         "reached in the same run at nothing but matrix products. Small networks lie far below it: their time goes "
@@ -110,7 +111,7 @@ def time_by_operator(families: dict[ranking.Key, Any], names: Names) -> Section:
                 orientation="h",
                 name="all others" if place == SHOWN else f"{place + 1}.",
                 customdata=[stack[place][0] for stack in stacks.values()],
-                text=[stack[place][0][:24] if stack[place][1] > 0.1 else "" for stack in stacks.values()],
+                text=[stack[0][0][:NAME] for stack in stacks.values()] if place == 0 else None,  # hatches hide letters
                 textposition="inside",
                 hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
                 marker={
