@@ -154,7 +154,7 @@ def prove_cells(
 def progress(job: Job, record: dict[str, Any], number: int, total: int, left_s: float) -> str:
     """One line on a job that ended, with an estimate of what is left."""
     cell = job.cell
-    what = f"[{number:{len(str(total))}}/{total}] {cell.task:<12} {cell.backend:<11} {cell.mode:<10}"
+    what = f"[{number:{len(str(total))}}/{total}] {cell.task:<12} {cell.backend:<11} {cell.mode:<12}"
     left = "" if number == total else f", about {left_s // 60:.0f} min {left_s % 60:02.0f} s left"
     reason = f": {record['reason'][:200]}" if record["reason"] else ""
     return f"{what} {record['state']} in {record['wall_s']:.1f} s{left}{reason}"

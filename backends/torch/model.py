@@ -1,11 +1,15 @@
-"""PyTorch by the contract: an eager loop, or the gradients (forward, loss and backward) compiled by TorchInductor."""
+"""PyTorch by the contract: an eager loop, or the gradients (forward, loss and backward) compiled by TorchInductor.
+
+With `max-autotune`, kernels are chosen by trial, and on a GPU replayed as a CUDA graph, whose results the next replay
+overwrites: an update is done with them by then.
+"""
 
 from __future__ import annotations
 
 import copy
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from backends.torch.optimizers import OPTIMIZERS, schedule
 from backends.torch.precision import Precision, mixed, scaler, settle
 from tasks.spec import Arrays, Task
 
-MODES = ("eager", "compile")
+MODES = ("eager", "compile", "max-autotune")
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
@@ -34,6 +38,16 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a pass over each buffer
     torch._dynamo.config.trace_autograd_ops = True  # else `torch.autograd.grad` splits the graph
     return Model(task, weights, torch.device(device), mode, settled)
+
+
+def replayed(do: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls of a CUDA graph, each of which may overwrite what the one before returned."""
+
+    def call(*tensors: Tensor | None) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()
+        return do(*tensors)
+
+    return call
 
 
 class Model:
@@ -54,10 +68,13 @@ class Model:
         self.one = torch.ones((), device=device)
         self.forward = mixed(self.network.forward, device, precision)
         self.gradients, self.infer = self.differentiate, self.forward
-        if mode == "compile":
+        if mode != "eager":
             # Isolated: else models of one process share the number of recompilations after which torch runs eagerly.
-            self.gradients = torch.compile(self.gradients, isolate_recompiles=True)
-            self.infer = torch.compile(self.infer, isolate_recompiles=True)
+            how: dict[str, Any] = {"mode": None if mode == "compile" else mode, "isolate_recompiles": True}
+            self.gradients = torch.compile(self.gradients, **how)
+            self.infer = torch.compile(self.infer, **how)
+        if mode == "max-autotune":
+            self.gradients, self.infer = replayed(self.gradients), replayed(self.infer)
 
     def differentiate(self, x: Tensor, y: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
         return torch.autograd.grad(self.loss(self.forward(x), y), self.trained, scale)

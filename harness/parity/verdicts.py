@@ -41,13 +41,13 @@ def examine(plan: Plan, seed: int, work: bool) -> list[dict[str, Any]]:
 def as_text(verdicts: list[dict[str, Any]]) -> str:
     """A line a cell: its state, its worst checks by kind, its dialect; below it, what failed and the hint."""
     lines = [
-        f"{'task':<12} {'backend':<11} {'mode':<10} {'precision':<9} {'parity':<13} "
+        f"{'task':<12} {'backend':<11} {'mode':<12} {'precision':<9} {'parity':<13} "
         "worst error by kind of check (x: what rounding may cost the same check)"
     ]
     for verdict in verdicts:
         cell = verdict["cell"]
         row = (
-            f"{cell['task']:<12} {cell['backend']:<11} {cell['mode']:<10} {cell['precision']:<9} {verdict['state']:<13}"
+            f"{cell['task']:<12} {cell['backend']:<11} {cell['mode']:<12} {cell['precision']:<9} {verdict['state']:<13}"
         )
         lines.append(f"{row} {', '.join(worst_by_kind(verdict['checks']))}")
         if verdict["reason"]:
