@@ -229,7 +229,8 @@ def cards_markdown(found: list[cards.Card]) -> list[str]:
     """A column a framework: what was measured, then what was looked up, each with its day and source."""
     if not found:
         return []
-    head = ["", "| | " + " | ".join(escaped(card["title"]) for card in found) + " |", "|" + " --- |" * (1 + len(found))]
+    titles = " | ".join(escaped(card["title"]) for card in found)
+    head = ["", "## Frameworks", "", f"| | {titles} |", "|" + " --- |" * (1 + len(found))]
     body = [
         [what, *(text for _, text in alike)]
         for what, alike in zip((what for what, _ in cards.shown(found[0])), zip(*map(cards.shown, found)))
