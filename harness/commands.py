@@ -262,14 +262,14 @@ def portability(arguments: argparse.Namespace) -> int:
     from tasks import discover as discover_tasks
 
     exporting = [name for name, backend in discover_backends().items() if "install" in backend.facts]
+    known = records.read_run(Path(arguments.run))["specs"] if arguments.run else discover_tasks()
     asked_or_all = (
-        ("task", arguments.task, list(discover_tasks())),
+        ("task", arguments.task, list(known)),
         ("exporter", arguments.backend, [*exporting, spec_onnx.NAME]),
         ("runtime", arguments.runtime, list(runtimes.discover())),
     )
     tasks, exporters, names = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
     folder = trained(arguments)
-    records.read_run(folder)
     depth = arguments.opset, arguments.routes, arguments.ladder, arguments.reduced
     cpus = sorted(os.sched_getaffinity(0))
     asked = command.Asked(tasks, exporters, names, *depth, arguments.timeout, cpus)

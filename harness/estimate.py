@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,15 +15,15 @@ UNKNOWN_JOB_S = 8.0  # for a job that no earlier run has measured: the median of
 UNKNOWN_ENVIRONMENT_BYTES = 1.2e9
 
 
-def earlier(results: Path) -> dict[tuple[str, ...], list[float]]:
-    """(task, backend, mode, preset) -> wall seconds of the jobs of earlier runs that ended well."""
-    found: dict[tuple[str, ...], list[float]] = {}
+def earlier(results: Path) -> dict[tuple[Any, ...], list[float]]:
+    """(*cell, preset) -> wall seconds of the jobs of earlier runs that ended well."""
+    found: dict[tuple[Any, ...], list[float]] = {}
     for run in sorted(results.glob("*/run.json")):
         try:
             preset = records.read_run(run.parent)["options"]["preset"]
             for record in records.read(run.parent)[0]:
                 if record["state"] == "ok":
-                    key = (*(record["cell"][name] for name in ("task", "backend", "mode")), preset)
+                    key = (*record["cell"].values(), preset)
                     found.setdefault(key, []).append(record["wall_s"])
         except records.NoRun:
             continue
@@ -38,7 +39,7 @@ def estimate(plan: Plan, results: Path) -> dict[str, Any]:
     preset = plan.options["preset"]
     rows, known = [], 0
     for job in plan.jobs:
-        taken = before.get((job.cell.task, job.cell.backend, job.cell.mode, preset))
+        taken = before.get((*asdict(job.cell).values(), preset))
         known += taken is not None
         rows.append({"job": job.name, "seconds": median(taken) if taken else UNKNOWN_JOB_S})
     kind = plan.device.partition(":")[0]

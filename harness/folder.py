@@ -104,5 +104,5 @@ def resumed(told: dict[str, Any]) -> Plan:
     chosen("backend", names, list(known))
     jobs = tuple(Job(Cell(**job["cell"]), job["repeat"]) for job in told["jobs"])
     tasks = {name: from_json(spec) for name, spec in told["specs"].items()}
-    options = {"budget_s": None, "seeds": 1, "profile": False, **told["options"]}  # which older runs did not have
+    options = {**records.LATER_OPTIONS, **told["options"]}
     return Plan(tasks, {name: known[name] for name in names}, told["device"], jobs, options)

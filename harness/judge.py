@@ -19,7 +19,7 @@ import numpy as np
 import backends.reference.model as reference
 from harness.environments import cache
 from harness.measurement import quality
-from harness.parity.checks import relevant
+from harness.parity.checks import relevant, spoken
 from tasks.spec import Arrays, Task
 
 ONNX_BATCHES = (1, 3, 64)  # none of them the exporter's example
@@ -114,12 +114,12 @@ def judge(task: Task, inputs: Path, folder: Path, measures: dict[str, Any], onnx
         outputs = {name: stored[name] for name in stored.files}
     with np.load(inputs, allow_pickle=False) as data:
         x_test, y_test = data["x_test"], data["y_test"]
+    precision = json.loads((folder / "job.json").read_text())["precision"]
     exported = {**measures["export"], "max_error": None}
     if exported["state"] == "ok":
-        precision = json.loads((folder / "job.json").read_text())["precision"]
         exported |= onnx.agreement(folder / "model.onnx", x_test, outputs["outputs"], ONNX_TOLERANCE[precision])
     return {
         "quality": quality.measure(task.loss, outputs["outputs"], y_test),
-        "first_epoch_gap": first_epoch_gap(task, inputs, outputs, measures["dialect"]),
+        "first_epoch_gap": first_epoch_gap(task, inputs, outputs, spoken(measures["dialect"], precision)),
         "onnx": exported,
     }

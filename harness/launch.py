@@ -94,14 +94,14 @@ def launch(
         finally:
             # On time, too: nothing that the worker started may go on beside the next job.
             end(process.pid)
-            RUNNING.discard(process.pid)
             process.wait()
+            RUNNING.discard(process.pid)
     wall_s = time.monotonic() - begin
     measures = read_measures(folder / "measures.json")
+    if measures is not None:  # whole, whatever hung afterwards
+        return Outcome(measures["state"], measures["reason"], wall_s, measures)
     if not in_time:
         return Outcome("timeout", f"not done after {timeout_s:g} s", wall_s, {})
-    if measures is not None:
-        return Outcome(measures["state"], measures["reason"], wall_s, measures)
     return Outcome(*without_measures(process.returncode, folder, out_of_memory_kills() > killed_before), wall_s, {})
 
 

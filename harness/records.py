@@ -19,6 +19,14 @@ STATES = ("ok", "failed", "timeout", "out_of_memory", "diverged", "unsupported",
 CELL_KEYS = ("task", "backend", "mode", "device", "precision", "batch_size")
 
 
+LATER_OPTIONS: dict[str, Any] = {
+    "budget_s": None,
+    "seeds": 1,
+    "profile": False,
+    "scale": [],
+}  # which the first runs did not have
+
+
 class NoRun(Usage):
     """The folder is not that of a run; the message says what is missing."""
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from backends import discover
 from harness import cards, records
-from harness.decision import fairness, ranking
-from harness.measurement import figures, machine, operators
+from harness.decision import ranking
+from harness.measurement import fairness, figures, machine, operators
+from harness.measurement.names import names_of
 from harness.parity.effects import described
 
 Cell = dict[str, Any]
@@ -92,12 +93,12 @@ def quality_shown(cell: Cell) -> str:
 def rows(cells: list[Cell]) -> list[list[str]]:
     """The table's body, a row a cell."""
     body = []
-    for cell in cells:
+    for cell, name in zip(cells, names_of(cells)):
         exported = cell["onnx"]["state"] if cell["onnx"] else ABSENT
         size = shown(cell["metrics"]["onnx_bytes"], 1e3, 0)
         body.append(
             [
-                *(str(cell[key]) for key in ("task", "backend", "mode")),
+                *name,
                 cell["state"],
                 cell["parity"]["state"] if cell["parity"] else ABSENT,
                 quality_shown(cell),
@@ -117,8 +118,8 @@ def headings() -> list[str]:
 def problems(cells: list[Cell]) -> list[str]:
     """A line for everything that did not work, with its reason."""
     lines = []
-    for cell in cells:
-        where = f"{cell['task']} {cell['backend']} {cell['mode']}"
+    for cell, name in zip(cells, names_of(cells)):
+        where = " ".join(name)
         if cell["parity"] and cell["parity"]["state"] != "ok":
             hint = f" ({cell['parity']['hint']})" if cell["parity"]["hint"] else ""
             lines.append(f"{where}: parity {cell['parity']['state']}, not ranked: {cell['parity']['reason']}{hint}")

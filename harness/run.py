@@ -21,7 +21,9 @@ from harness.launch import Outcome, launch
 from harness.measurement import limits
 from harness.measurement.gpu import Sampler, explained, untouched
 from harness.measurement.machine import Watch
+from harness.measurement.names import names_of
 from harness.messages import say
+from harness.parity.checks import spoken
 from harness.parity.effects import effect
 from harness.parity.prove import oracles, prove_all
 from harness.plan import Cell, Job, Plan, task_of
@@ -90,9 +92,12 @@ def record_of(
 def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
     """Prove every cell that has a job left, then run each such job: a record each. Then spend what is left to spend."""
     jobs = [job for job in plan.jobs if job.name not in done]
-    ready, missing = prepared(plan, {job.cell.backend for job in jobs})
-    proven = prove_cells(plan, folder, [job.cell for job in jobs], ready) if plan.options["parity"] else {}
-    ceilings = limits.measure(plan, folder, ready, sorted({job.cell.precision for job in jobs}))
+    # A budget may be spent on any cell, one whose jobs are all done too.
+    cells = list(dict.fromkeys(job.cell for job in (plan.jobs if plan.options["budget_s"] else jobs)))
+    ready, missing = prepared(plan, {cell.backend for cell in cells})
+    proven = prove_cells(plan, folder, cells, ready) if plan.options["parity"] else {}
+    ceilings = limits.measure(plan, folder, ready, sorted({cell.precision for cell in cells}))
+    names = dict(zip(cells, map(" ".join, names_of([asdict(cell) for cell in cells]))))
     begin = time.monotonic()
     with closing(OnnxJudge()) as onnx:
 
@@ -114,7 +119,7 @@ def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
         for number, job in enumerate(jobs, start=1):
             record = one(job)
             left_s = (time.monotonic() - begin) / number * (len(jobs) - number)
-            say(progress(job, record, number, len(jobs), left_s))
+            say(progress(names[job.cell], record, number, len(jobs), left_s))
             if plan.options["preset"] == "original":
                 say_curve(record)
         if plan.options["budget_s"]:
@@ -138,23 +143,24 @@ def prove_cells(
     plan: Plan, folder: Path, cells: list[Cell], ready: dict[str, Environment]
 ) -> dict[Cell, dict[str, Any]]:
     """Cell -> {state, reason, hint, effect}, for cells whose backend can run; all checks go to `parity.jsonl`."""
-    wanted = [cell for cell in dict.fromkeys(cells) if cell.backend in ready]
+    wanted = [cell for cell in cells if cell.backend in ready]
     proven = {}
     with (folder / "parity.jsonl").open("a") as file:
         known = oracles(plan, folder, wanted)
         for cell, found in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options):
             file.write(json.dumps({"cell": asdict(cell), **found}) + "\n")
-            changed = effect(task_of(plan, cell), inputs_of(folder, cell), found["dialect"], work=False)
+            words = spoken(found["dialect"], cell.precision)
+            changed = effect(task_of(plan, cell), inputs_of(folder, cell), words, work=False)
             proven[cell] = {**{name: found[name] for name in ("state", "reason", "hint")}, "effect": changed}
             if found["state"] != "ok":
-                say(f"parity of {cell.task} {cell.backend} {cell.mode}: {found['state']}: {found['reason']}")
+                where = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
+                say(f"parity of {where}: {found['state']}: {found['reason']}")
     return proven
 
 
-def progress(job: Job, record: dict[str, Any], number: int, total: int, left_s: float) -> str:
+def progress(name: str, record: dict[str, Any], number: int, total: int, left_s: float) -> str:
     """One line on a job that ended, with an estimate of what is left."""
-    cell = job.cell
-    what = f"[{number:{len(str(total))}}/{total}] {cell.task:<12} {cell.backend:<11} {cell.mode:<12}"
+    what = f"[{number:{len(str(total))}}/{total}] {name:<35}"
     left = "" if number == total else f", about {left_s // 60:.0f} min {left_s % 60:02.0f} s left"
     reason = f": {record['reason'][:200]}" if record["reason"] else ""
     return f"{what} {record['state']} in {record['wall_s']:.1f} s{left}{reason}"

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -283,6 +284,41 @@ def test_what_takes_as_long_with_more_to_do_is_bound_by_starting_it(longer: int,
     assert large["metrics"]["scaling_exponent"]["value"] is None
     assert small["metrics"]["ceiling_share"]["value"] is None and small["metrics"]["ceiling_share"]["reason"]
     assert small["metrics"]["bandwidth_share"]["value"] == pytest.approx(10 / 0.01 / 1e9)
+
+
+def test_cells_of_other_batches_are_not_scales_of_each_other() -> None:
+    """A circle twice as wide on half of the batch has no more to do; nothing could be said of it."""
+    found = [
+        {**record("a", 1, 0.01, cell={"task": task, "batch_size": size}), "limits": {"step_flops": flops}}
+        for task, size, flops in (("circle", 8, 10), ("circle", 16, 20), ("circle-x2", 8, 20), ("circle-x2", 16, 40))
+    ]
+    told = {
+        (cell["task"], cell["batch_size"]): cell["metrics"]["scaling_exponent"] for cell in figures.cells(found, {})
+    }
+    assert told["circle", 8]["value"] == pytest.approx(
+        0.0
+    )  # beside circle-x2 at 16: the same time for four times the work
+    assert told["circle", 16]["value"] is None and "no larger scale" in told["circle", 16]["reason"]
+
+
+def test_a_ceiling_that_a_process_exceeds_is_none() -> None:
+    bounds = {"step_flops": 10, "step_bytes": 10, "ceiling_flops_per_s": 900.0, "ceiling_bytes_per_s": None}
+    found = [{**record("a", repeat, step_s), "limits": bounds} for repeat, step_s in enumerate((0.02, 0.01), 1)]
+    (cell,) = figures.cells(found, {})
+    assert cell["metrics"]["flops_per_s"]["value"] == pytest.approx(750)  # 500 and 1,000
+    share = cell["metrics"]["ceiling_share"]
+    assert share["value"] is None and "more than the ceiling" in share["reason"]
+
+
+def test_our_own_worker_is_no_stranger_on_the_card() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as worker:
+        assert gpu.is_strange(worker.pid)
+        launch.RUNNING.add(worker.pid)
+        try:
+            assert not gpu.is_strange(worker.pid)
+        finally:
+            launch.RUNNING.discard(worker.pid)
+            worker.communicate(b"\n")
 
 
 def test_on_a_gpu_the_backends_themselves_measure_the_ceiling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ WORKER_SIDE = (
     "measurement/__init__.py",
     "measurement/burden.py",
     "measurement/ceiling.py",
+    "measurement/names.py",
     "measurement/operators.py",
     "measurement/predictor.py",
     "measurement/quality.py",

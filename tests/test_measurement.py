@@ -13,9 +13,9 @@ import pytest
 
 from backends import Backend, discover
 from harness import records
-from harness.decision import fairness, ranking
+from harness.decision import ranking
 from harness.environments import make
-from harness.measurement import figures, machine, selftest
+from harness.measurement import fairness, figures, machine, selftest
 from tests.conftest import STRANGER, Command
 from tests.synthetic import repeats
 

@@ -122,6 +122,11 @@ def test_nothing_is_there_unasked(faulty_run: Path, crossframe: Command) -> None
     assert "a step" not in shown and "profile" not in shown
 
 
+def test_a_profiler_that_saw_nothing_is_not_ok() -> None:
+    with pytest.raises(ValueError, match="saw no operator"):
+        operators.strongest([])
+
+
 def test_the_longest_have_rows_of_their_own_and_the_others_one() -> None:
     found = operators.strongest([(f"o{number}", 2, 1.0 + number) for number in range(30)])
     assert len(found) == operators.KEPT + 1 and found[0] == {"name": "o29", "calls": 2, "self_s": 30.0}

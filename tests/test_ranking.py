@@ -12,6 +12,7 @@ import pytest
 from harness import report
 from harness.decision import ranking
 from harness.measurement import figures
+from harness.measurement.names import names_of
 from tests.synthetic import repeats, write_run
 
 
@@ -143,3 +144,11 @@ def test_rounds_go_on_until_a_simulated_run_stops_by_itself() -> None:
     assert left_s > 0 and counts["c"] < counts["a"] == counts["b"]
     cells, _ = ranked(found)
     assert [tier(cell) for cell in cells.values()] == [1, 2, 3]
+
+
+def test_a_name_tells_what_a_run_varies_and_no_more() -> None:
+    cells = [
+        {"task": task, "backend": "a", "mode": "jit", "device": "cpu", "precision": precision, "batch_size": size}
+        for task, precision, size in (("cnn", "float32", 64), ("cnn", "bfloat16", 64), ("lstm", "float32", 8))
+    ]
+    assert [" ".join(name) for name in names_of(cells)] == ["cnn a jit float32", "cnn a jit bfloat16", "lstm a jit"]

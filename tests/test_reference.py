@@ -10,7 +10,8 @@ import pytest
 
 from backends.reference import prepare
 from backends.reference.model import Model
-from harness.parity import contrary
+from harness.parity import checks, contrary
+from harness.parity.probes import Probe
 from tasks import discover, spec
 from tasks.spec import Task
 
@@ -158,3 +159,13 @@ def test_near_ties_are_decided_the_other_way_and_exact_ones_are_not() -> None:
     y, (_, taken) = contrary.contrary_pool(spec.MaxPool2D(2), {}, tiles)
     assert y.ravel().tolist() == pytest.approx([1, 0.5, 0.6])
     assert taken.ravel().tolist() == [0, 0, 3]
+
+
+def test_an_oracle_that_overflows_excuses_nothing() -> None:
+    task = small("circle")
+    probe = Probe("forward", task, ("drawn0",), outputs=True)
+    y = np.array([0.0, 1.0])
+    want = {"outputs/0": np.array([[1.0], [2.0]])}
+    seen, broken = {"outputs/0": want["outputs/0"] * 1.5}, {"outputs/0": np.full((2, 1), np.nan)}
+    found = list(checks.compare(probe, seen, want, (broken, want), {}, {"drawn0/y": y}, "float32"))
+    assert found and not any(check.passed for check in found)

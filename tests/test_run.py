@@ -10,7 +10,7 @@ import pytest
 
 from backends import discover
 from harness import records
-from harness.decision import fairness
+from harness.measurement import fairness
 from tasks import discover as discover_tasks
 from tests.conftest import Command
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from harness.decision import statistics
-from harness.decision.statistics import Comparison, Rounds, compare, tiers
+from harness.measurement import statistics
+from harness.measurement.statistics import Comparison, Rounds, compare, tiers
 
 Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 

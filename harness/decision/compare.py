@@ -16,9 +16,9 @@ import numpy as np
 
 from harness import records
 from harness.decision import ranking
-from harness.decision.statistics import LEVEL, difference, holm, p_unpaired
 from harness.exits import Usage
 from harness.measurement import figures
+from harness.measurement.statistics import LEVEL, difference, holm, p_unpaired
 from harness.report import escaped
 
 MACHINE = ("cpu", "processors", "memory_bytes", "gpus")  # what makes a host another one; the rest may be updated
@@ -57,7 +57,8 @@ def setting(told: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, str]
             versions.setdefault(f"{record['cell']['backend']} {name}", set()).add(version)
     said = {name: ", ".join(sorted(kinds)) for name, kinds in versions.items()}
     own = {"crossframe": told.get("crossframe"), "commit": told.get("commit")}
-    return facts({**own, "host": told["host"], "options": told["options"], "versions": said})
+    options = {**records.LATER_OPTIONS, **told["options"]}
+    return facts({**own, "host": told["host"], "options": options, "versions": said})
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[dict[str, Any]]:

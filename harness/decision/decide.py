@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.decision.candidates import DRAWS, Candidate, Facts, Record, candidates, check_requirements, limit
 from harness.decision.criteria import LOOKED_UP, MEASURED, Profile
-from harness.decision.statistics import Comparison, compare, fewest_rounds
+from harness.measurement.statistics import Comparison, compare, fewest_rounds
 
 CONCENTRATION = 20  # of the Dirichlet distribution around the weights: one of 0.3 is doubted by +- 0.1
 SURE = 0.9  # the share of doubted weights for which a verdict must hold

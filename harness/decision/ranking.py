@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from harness.decision import statistics
-from harness.measurement import figures
+from harness.measurement import figures, statistics
 from harness.records import CELL_KEYS
 
 Cell = dict[str, Any]

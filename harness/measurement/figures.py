@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.decision import fairness
-from harness.decision.statistics import interval
-from harness.measurement import gpu, scaling
+from harness.measurement import fairness, gpu, scaling
+from harness.measurement.statistics import interval
 from harness.records import CELL_KEYS
 from tasks.spec import QUALITY
 
@@ -113,20 +112,19 @@ def achieved(what: str) -> Callable[[Record], float | None]:
 
 
 def share(what: str, ceiling: str) -> Callable[[Record], float | None]:
-    """What was achieved, by the most that this device did in this run; None above 1, where that was not the most."""
+    """What was achieved, by the most that this device did in this run."""
 
     def read(record: Record) -> float | None:
         reached, most = achieved(what)(record), record.get("limits", {}).get(ceiling)
-        return reached / most if reached and most and reached <= most else None
+        return reached / most if reached and most else None
 
     return read
 
 
 NO_LIMITS = "an older run, which did not count"
-NO_CEILING = (
-    "no ceiling was measured for this device and precision, or it was exceeded: other programs were busy while it was "
-    "measured, or what is moved fits into a cache"
-)
+NO_CEILING = "no ceiling was measured for this device and precision"
+SHARES = ("ceiling_share", "bandwidth_share")
+EXCEEDED = "more than the ceiling: others were busy while that was measured, or what is moved fits into a cache"
 NO_SAMPLES = "no GPU, or it does not tell, or the training was over in less than three samples"
 NOT_THIS_LOSS = "not a measure of this task's loss"
 FIGURES: dict[str, Figure] = {
@@ -187,6 +185,8 @@ def cell_of(records: list[Record]) -> dict[str, Any]:
         values = [value for record in good if (value := figure.read(record)) is not None]
         why = figure.absent if good else f"the cell is {state}"
         metrics[name] = interval(values) if values else missing(why)
+        if name in SHARES and any(value > 1 for value in values):
+            metrics[name] = missing(EXCEEDED)
     first = good[0] if good else records[0]
     return {
         **records[0]["cell"],

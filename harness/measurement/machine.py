@@ -1,6 +1,6 @@
 """What else the machine did while a job ran: the kernel's own counters before and after, and warnings of what matters.
 
-Nothing is polled, which would itself disturb; a counter that a machine does not have is None.
+Nothing is polled, which would itself disturb (a GPU's driver is: see `gpu`); a counter that is not there is None.
 """
 
 from __future__ import annotations

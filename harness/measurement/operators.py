@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backends.contract import Batch, Operator, Unsupported
+from harness.measurement.names import names_of
 
 STEPS = 20  # of one batch, as `step_s` has it
 KEPT = 20  # operators
@@ -34,6 +35,8 @@ def absent(state: str, reason: str) -> dict[str, Any]:
 
 def strongest(found: Sequence[Operator]) -> list[dict[str, Any]]:
     """A row for each operator that took the most time, the first the longest; the last one for all others."""
+    if not found:
+        raise ValueError("the profiler saw no operator")
     ordered = sorted(found, key=lambda operator: operator[2], reverse=True)
     if not all(calls >= 0 and self_s >= 0 for _, calls, self_s in found):
         raise ValueError(f"calls and seconds of 0 or more were expected, not {ordered[-1]}")
@@ -63,9 +66,8 @@ def rows(cell: dict[str, Any]) -> list[dict[str, Any]]:
 def lines(cells: Sequence[dict[str, Any]]) -> list[str]:
     """A line for every cell asked: how much of a step is in operators, and which lead; or why that is unknown."""
     said = []
-    for cell in cells:
-        told, found = cell.get("operators"), rows(cell)
-        where = f"{cell['task']} {cell['backend']} {cell['mode']}"
+    for cell, name in zip(cells, names_of(cells)):
+        told, found, where = cell.get("operators"), rows(cell), " ".join(name)
         if told and told["state"] != "ok":
             said.append(f"{where}: no profile: {told['state']}: {told['reason']}")
         elif found:
@@ -78,9 +80,8 @@ def lines(cells: Sequence[dict[str, Any]]) -> list[str]:
 def table(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Every row of every cell, as text: the headings first; [] where no cell has any."""
     body = []
-    for cell in cells:
-        where = [cell["task"], cell["backend"], cell["mode"]]
+    for cell, where in zip(cells, names_of(cells)):
         for row in rows(cell):
-            figures = [f"{row['calls']:g}", f"{row['self_s'] * 1e3:.4f}", f"{row['share']:.1%}"]
-            body.append([*where, row["name"], *figures])
+            said = [f"{row['calls']:g}", f"{row['self_s'] * 1e3:.4f}", f"{row['share']:.1%}"]
+            body.append([*where, row["name"], *said])
     return body and [["task", "backend", "mode", "operator", "calls a step", "own ms a step", "share"], *body]

@@ -2,8 +2,7 @@
 
 Both start the same operations, and the larger one gives each of them more to do. If its step takes (its work / this
 work) ** e as long, then about e = 0 a step takes the same time however much it has to do: it is bound by starting
-operations (launch-bound). About e = 1 it is bound by doing them. Below 0.25 and above 0.75 it can be called the one or
-the other; between, it is on its way.
+operations (launch-bound). About e = 1 it is bound by doing them.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any
 from tasks.scale import unscaled
 
 Cell = dict[str, Any]
+LAUNCH_BOUND, COMPUTE_BOUND = 0.25, 0.75  # below and above it can be called so; between, it is on its way
 
 
 def fill(cells: list[Cell]) -> None:
@@ -26,8 +26,19 @@ def fill(cells: list[Cell]) -> None:
     for _, alike in groupby(sorted(cells, key=family), key=family):
         by_scale = sorted(alike, key=lambda cell: unscaled(cell["task"])[1])
         for place, cell in enumerate(by_scale):
-            larger = next((one for one in by_scale[place + 1 :] if one["task"] != cell["task"]), None)
+            larger = next((one for one in by_scale[place + 1 :] if is_larger(one, cell)), None)
             cell["metrics"]["scaling_exponent"] = exponent(cell, larger)
+
+
+def is_larger(one: Cell, cell: Cell) -> bool:
+    """Whether it is the same cell at a larger scale, the batch too."""
+    factor = unscaled(one["task"])[1] / unscaled(cell["task"])[1]
+    return factor > 1 and one["batch_size"] == factor * cell["batch_size"]
+
+
+def regime(value: float) -> str:
+    """What an exponent says, in a word."""
+    return "launch-bound" if value < LAUNCH_BOUND else "compute-bound" if value > COMPUTE_BOUND else "between"
 
 
 def exponent(cell: Cell, larger: Cell | None) -> dict[str, Any]:

@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 
 from backends import Backend, discover
-from harness.decision import statistics
 from harness.environments import Environment, cache, make
 from harness.exits import Missing
 from harness.host import fingerprint
 from harness.inputs import write_inputs
 from harness.launch import launch
-from harness.measurement import figures
+from harness.measurement import figures, statistics
 from harness.messages import say
 from harness.parity.checks import BARRIER
 from tasks import discover as discover_tasks

@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 from backends import discover
 from harness import cards, records, report
-from harness.decision import fairness, ranking
-from harness.measurement import figures
+from harness.decision import ranking
+from harness.measurement import fairness, figures
 from harness.page import answer, bounds, charts
 from harness.page.ratios import Ratios, text
 from harness.parity.effects import described
@@ -34,8 +34,9 @@ MOST_WARNINGS = 12
 # What a first reader has to be told; by the first words of the page that need it.
 WORDS = {
     "cell": "one framework in one mode, on one task with one batch size, precision and device: a row of the table.",
-    "mode": "how a framework runs the network: step by step (eager, imperative), or compiled beforehand (compile, "
-    "graph, xla, hybrid, jit, scan).",
+    "mode": "how a framework runs the network, by the framework's own word: operation by operation, or compiled "
+    "beforehand.",
+    "precision": "the format of the numbers that are multiplied; weights are kept in 32 bits where that has fewer.",
     "interval": "the two figures in brackets. Each cell ran in several processes, whose figures differ by luck. With "
     "95 % confidence the typical figure lies between these two; where there is one process, there is none.",
     "tier": "a place in the ranking that several may share. Only a difference that luck does not explain begins a new "

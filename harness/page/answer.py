@@ -10,7 +10,7 @@ from harness.decision import ranking
 from harness.decision.candidates import candidates, limit
 from harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, PROFILES
 from harness.decision.decide import EQUAL, among, beaten_in_all
-from harness.decision.statistics import fewest_rounds
+from harness.measurement.statistics import fewest_rounds
 
 DEFAULT = "research"  # as of `crossframe decide`
 SPEED = "train_samples_per_s"

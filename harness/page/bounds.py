@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.decision import ranking
-from harness.measurement import operators
+from harness.measurement import operators, scaling
 from harness.page.charts import COLOURS, Names, Section, error, errors, panel, trace
 from harness.page.ratios import text
 
@@ -20,14 +20,6 @@ GPU = {
     "gpu_clock_hz": ("clock MHz", 1e6),
     "energy_j": ("energy J", 1),
 }
-
-
-def regime(exponent: float | None) -> str:
-    """In words, by the bounds of `harness.measurement.scaling`."""
-    if exponent is None:
-        return "-"
-    said = "launch-bound" if exponent < 0.25 else "compute-bound" if exponent > 0.75 else "between"
-    return f"{said} ({exponent:.2f})"
 
 
 def limits(families: dict[ranking.Key, Any], names: Names) -> Section:
@@ -69,7 +61,8 @@ def limits(families: dict[ranking.Key, Any], names: Names) -> Section:
                     ("bandwidth_share", 0.01),
                 )
             ]
-            made.rows.append([names[key], ranking.candidate(cell), *figures, regime(exponent)])
+            bound = "-" if exponent is None else f"{scaling.regime(exponent)} ({exponent:.2f})"
+            made.rows.append([names[key], ranking.candidate(cell), *figures, bound])
     return made
 
 

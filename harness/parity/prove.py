@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from backends import Backend
 from harness.environments import Environment, cache
 from harness.folder import inputs_of
+from harness.host import fingerprint
 from harness.judge import keep_first_epoch
 from harness.launch import ROOT, end_all, launch
 from harness.parity import checks as parity
@@ -196,8 +197,10 @@ def kept_verdict(backend: Backend, environment: Environment, document: dict[str,
     """Where a verdict is kept: under all that it depends on."""
     asked = {name: value for name, value in document.items() if name not in ("inputs", "cpus")}
     proving = [ROOT / "harness" / name for name in ("parity", "measurement", "worker.py", "launch.py")]
-    code = code_digest(backend.folder, ROOT / "backends" / "reference", ROOT / "tasks", *proving)
-    parts = (json.dumps(asked), hashlib.sha256(inputs.read_bytes()).hexdigest(), code, str(environment.python))
+    speaking = [ROOT / "backends" / "contract.py", ROOT / "backends" / "reference", ROOT / "tasks"]
+    code = code_digest(backend.folder, *speaking, *proving)
+    machine = json.dumps([fingerprint()[part] for part in ("cpu", "gpus")])
+    parts = (json.dumps(asked), hashlib.sha256(inputs.read_bytes()).hexdigest(), code, str(environment.python), machine)
     return cache() / "parity" / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}.json"
 
 

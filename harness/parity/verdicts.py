@@ -10,6 +10,7 @@ from typing import Any
 from harness.environments import prepared
 from harness.folder import draw
 from harness.messages import say
+from harness.parity.checks import spoken
 from harness.parity.effects import described, effect
 from harness.parity.prove import oracles, prove_all
 from harness.plan import Plan, task_of
@@ -27,7 +28,8 @@ def examine(plan: Plan, seed: int, work: bool) -> list[dict[str, Any]]:
         known = oracles(plan, folder, wanted, seed)
         for cell, verdict in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options):
             found.append({"cell": asdict(cell), **verdict})
-            found[-1]["effect"] = effect(task_of(plan, cell), inputs[cell], verdict["dialect"], work)
+            words = spoken(verdict["dialect"], cell.precision)
+            found[-1]["effect"] = effect(task_of(plan, cell), inputs[cell], words, work)
             where = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
             say(f"[{len(found)}/{len(cells)}] {where}: {verdict['state']}")
     for cell in cells:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.decision.statistics import interval
+from harness.measurement.statistics import interval
 from harness.worker import train
 from tasks import discover
 
