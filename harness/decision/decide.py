@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.decision.candidates import DRAWS, Candidate, Facts, Record, candidates, check_requirements, limit
-from harness.decision.criteria import LOOKED_UP, MEASURED, Profile
+from harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, Profile
 from harness.measurement.statistics import Comparison, compare, fewest_rounds
 
 CONCENTRATION = 20  # of the Dirichlet distribution around the weights: one of 0.3 is doubted by +- 0.1
@@ -121,7 +121,9 @@ def judge(
     by_weights, by_noise = (float(np.std(scores[lead] - scores[challenger])) for scores in (unsure, noisy))
     if not sure and (other not in open_rivals or by_weights > by_noise):
         turn = next((turn for turn in turns if turn["to"] == other), None)
-        where = f" where {turn['criterion']} weighs {turn['at']:.0%} instead of {turn['weight']:.0%}" if turn else ""
+        where = ""
+        if turn:
+            where = f" where {CRITERIA[turn['criterion']]} weighs {turn['at']:.0%} instead of {turn['weight']:.0%}"
         return verdict("depends", [name, other], f"{name} at these weights; {other}{where}", flips=turns)
     more = max(of_lead[rival].more_runs or 1 for rival in open_rivals)
     reason = f"the noise does not part {name} from {' and '.join(open_rivals)}"

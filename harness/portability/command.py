@@ -168,7 +168,9 @@ def file_told(run: Path, source: Source, own: dict[str, list[float]]) -> dict[st
     """Provenance and structure of a file, and the framework's own inference beside it; null where not measured."""
     subject, log = source.made.subject, run / "jobs" / source.job["job"] / "log.txt"
     framework = subject.exporter != spec_onnx.NAME
-    lines = log.read_text(errors="replace").splitlines() if framework and log.exists() else []
+    # A report is sent around: whose machine it was made on is nobody's business.
+    text = log.read_text(errors="replace").replace(str(Path.home()), "~") if framework and log.exists() else ""
+    lines = text.splitlines()
     return {
         "exporter": subject.exporter,
         "task": subject.name,
