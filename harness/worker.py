@@ -39,11 +39,11 @@ class Diverged(Exception):
 
 
 def seconds(do: Callable[[], Any], sync: Callable[[], None]) -> float:
-    """How long `do` takes, to the end of what it asked of the device."""
+    """How long `do` takes, to the end of what it asked of the device, to the clock's nanosecond."""
     begin = time.perf_counter()
     do()
     sync()
-    return time.perf_counter() - begin
+    return round(time.perf_counter() - begin, 9)
 
 
 def samples(do: Callable[[], Any], sync: Callable[[], None], at_least: int, for_s: float, at_most: int) -> list[float]:

@@ -103,7 +103,7 @@ def test_a_runtime_imports_its_own_package_alone(name: str) -> None:
 @pytest.mark.parametrize(
     "package, homes",
     [
-        ("plotly", ["page/charts.py"]),
+        ("plotly", ["page/panels.py"]),
         ("pyarrow", ["samples.py"]),
         ("onnxruntime", ["judge.py", "portability/reduce.py", "portability/runtimes/onnxruntime/__init__.py"]),
         *((package, [f"portability/runtimes/{name}/__init__.py"]) for name, package in HEAVY.items()),

@@ -19,7 +19,7 @@ from backends import discover
 from harness import cards, records, report
 from harness.decision import ranking
 from harness.measurement import fairness, figures
-from harness.page import answer, bounds, charts
+from harness.page import answer, bounds, charts, panels
 from harness.page.ratios import Ratios, text
 from harness.parity.effects import described
 
@@ -185,7 +185,7 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
     }
     facts = {card["title"]: facts.get(card["backend"], {}) for card in told["cards"]}
     told, found = titled(told, found)
-    names = charts.family_names(told["cells"])
+    names = panels.family_names(told["cells"])
     ratios = Ratios(told["comparisons"])
     weighed = answer.weighing(told["cells"], found, facts)
     effects = dict.fromkeys(

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.decision import ranking
 from harness.measurement import operators, scaling
-from harness.page.charts import COLOURS, Names, Section, error, errors, panel, trace
+from harness.page.panels import COLOURS, Names, Section, error, errors, panel, trace
 from harness.page.ratios import text
 
 SHOWN = 5  # operators of a cell by name; the rest is one
@@ -96,27 +96,29 @@ def time_by_operator(families: dict[ranking.Key, Any], names: Names) -> Section:
                 ]
                 for row in rows
             ]
-        bars = [
-            trace(
-                "bar",
-                x=[stack[place][1] * 100 for stack in stacks.values()],
-                y=list(stacks),
-                orientation="h",
-                name="all others" if place == SHOWN else f"{place + 1}.",
-                customdata=[stack[place][0] for stack in stacks.values()],
-                text=[stack[0][0][:NAME] for stack in stacks.values()] if place == 0 else None,  # hatches hide letters
-                textposition="inside",
-                hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
-                marker={
-                    "color": COLOURS[place],
-                    "pattern": {"shape": PATTERNS[place], "size": 5, "fillmode": "overlay"},
-                },
-            )
-            for place in range(SHOWN + 1)
-        ]
+        bars = stacked(stacks)
         height = 150 + 32 * len(stacks)
         made.panels.append((names[key], panel(bars, "% of the operators' time", "", height, barmode="stack")))
     return made
+
+
+def stacked(stacks: dict[str, list[tuple[str, float]]]) -> list[dict[str, Any]]:
+    """Candidate -> (operator, share) by place, as bars: one trace a place. Names stand in the first, which is plain."""
+    return [
+        trace(
+            "bar",
+            x=[stack[place][1] * 100 for stack in stacks.values()],
+            y=list(stacks),
+            orientation="h",
+            name="all others" if place == SHOWN else f"{place + 1}.",
+            customdata=[stack[place][0] for stack in stacks.values()],
+            text=[stack[0][0][:NAME] for stack in stacks.values()] if place == 0 else None,
+            textposition="inside",
+            hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
+            marker={"color": COLOURS[place], "pattern": {"shape": PATTERNS[place], "size": 5, "fillmode": "overlay"}},
+        )
+        for place in range(SHOWN + 1)
+    ]
 
 
 def gpu(families: dict[ranking.Key, Any], names: Names, records: list[dict[str, Any]]) -> Section:

@@ -25,6 +25,17 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     return Model(task, weights, np.dtype(precision), mode)
 
 
+def plant(what: str | None) -> None:
+    """The failures that a training and a profiler share."""
+    match what:
+        case "raises":
+            raise RuntimeError("the planted error")
+        case "refuses":
+            raise Unsupported("the planted refusal")
+        case "crashes":
+            ctypes.string_at(0)
+
+
 class Model(Oracle):
     def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, mode: str):
         super().__init__(task, weights, dtype, {})
@@ -32,15 +43,10 @@ class Model(Oracle):
 
     def train(self, batches: Any) -> None:
         super().train(batches)
+        plant(self.mode)
         match self.mode:
-            case "raises":
-                raise RuntimeError("the planted error")
-            case "refuses":
-                raise Unsupported("the planted refusal")
             case "exits":
                 os._exit(7)
-            case "crashes":
-                ctypes.string_at(0)
             case "hangs":
                 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
                 time.sleep(600)
@@ -73,13 +79,8 @@ class Model(Oracle):
 
     def profile(self, batches: Any) -> list[Operator]:
         """Fails in the way that $FAULTY_PROFILER names."""
-        match os.environ.get("FAULTY_PROFILER"):
-            case "refuses":
-                raise Unsupported("the planted refusal")
-            case "raises":
-                raise RuntimeError("the planted error")
-            case "crashes":
-                ctypes.string_at(0)
-            case "negative":
-                return [("honest", 1, 0.1), ("negative", 1, -0.1)]
+        asked = os.environ.get("FAULTY_PROFILER")
+        plant(asked)
+        if asked == "negative":
+            return [("honest", 1, 0.1), ("negative", 1, -0.1)]
         return super().profile(batches)
