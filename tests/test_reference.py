@@ -170,3 +170,21 @@ def test_an_oracle_that_overflows_excuses_nothing() -> None:
     seen, broken = {"outputs/0": want["outputs/0"] * 1.5}, {"outputs/0": np.full((2, 1), np.nan)}
     found = list(checks.compare(probe, seen, want, (broken, want), {}, {"drawn0/y": y}, "float32"))
     assert found and not any(check.passed for check in found)
+
+
+def test_a_weight_that_came_back_is_measured_by_how_far_it_has_been() -> None:
+    want = {"weights/1/b": np.array([1.0]), "weights/2/b": np.array([1e-6])}
+    seen = {**want, "weights/2/b": np.array([1.1e-5])}
+    assert checks.weight_errors(seen, want, {"b": np.zeros(1)}, 2) == pytest.approx({"b": 1e-5})
+
+
+def test_what_rounding_has_cost_is_not_forgotten() -> None:
+    """The float32 oracle parts from the true one and meets it again, by luck: the scale stays."""
+    probe = Probe("met", small("circle"), ("drawn0", "drawn1"), outputs=True)
+    outputs = np.array([[1.0], [2.0]])
+    want = {"outputs/0": outputs, "outputs/1": outputs}
+    low = {**want, "outputs/0": outputs * 1.01}
+    seen = {**want, "outputs/1": outputs * 1.005}
+    batches = {"drawn0/y": np.array([0.0, 1.0]), "drawn1/y": np.array([0.0, 1.0])}
+    found = list(checks.compare(probe, seen, want, (low, want), {}, batches, "float32"))
+    assert len(found) == 4 and all(check.passed for check in found)
