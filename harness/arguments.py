@@ -42,7 +42,7 @@ def share(text: str) -> float:
 
 
 def interpreter(text: str) -> tuple[str, str]:
-    backend, separator, path = text.partition("=")
+    name, separator, path = text.partition("=")
     if not separator or not Path(path).is_file():
-        raise argparse.ArgumentTypeError(f"{text!r} is not BACKEND=PATH with the path of a Python interpreter")
-    return backend, path
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH with the path of a Python interpreter")
+    return name, path

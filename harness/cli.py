@@ -77,6 +77,10 @@ def add_runtimes(parser: argparse.ArgumentParser) -> None:
     """Where to load files and how to print what comes of it, shared by `portability` and `check`."""
     parser.add_argument("--runtime", action="extend", type=words, default=[], metavar="NAME", help="default: all")
     parser.add_argument("--timeout", type=positive, default=120, metavar="S", help="seconds a cell may take")
+    parser.add_argument("--device", default="auto", help="cuda[:N]: on this card too, by the runtimes that can")
+    parser.add_argument(
+        "--python", action="append", type=interpreter, default=[], metavar="RUNTIME=PATH", help="to use as it is"
+    )
     parser.add_argument("--format", choices=("table", "json", "csv", "md"), default="table")
 
 

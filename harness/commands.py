@@ -9,10 +9,13 @@ import shutil
 import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.exits import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, Usage
 from harness.messages import say
+
+if TYPE_CHECKING:
+    from harness.portability.matrix import Where
 
 RESULTS = Path("results")
 # What to run, and how often: the words of the command line before anybody says any.
@@ -245,7 +248,13 @@ def trained(arguments: argparse.Namespace) -> Path:
     if arguments.run:
         return Path(arguments.run)
     backends = [name for name in arguments.backend if name != "spec"]
-    quick = {"task": arguments.task, "backend": backends, "preset": "quick", "parity": False}
+    quick = {
+        "task": arguments.task,
+        "backend": backends,
+        "device": arguments.device,
+        "preset": "quick",
+        "parity": False,
+    }
     made = make_plan(options_of(argparse.Namespace(**SELECTION | quick)))
     folder = new_folder(None, "quick")
     start(made, folder)
@@ -254,11 +263,27 @@ def trained(arguments: argparse.Namespace) -> Path:
     return folder
 
 
+def where_of(arguments: argparse.Namespace) -> tuple[list[str], Where]:
+    """(the runtimes asked for, what their cells may use)."""
+    from harness.host import resolve_device
+    from harness.plan import chosen
+    from harness.portability import runtimes
+    from harness.portability.matrix import Where
+
+    device, own = resolve_device(arguments.device), {name: Path(python) for name, python in arguments.python}
+    there = list(runtimes.on(device))
+    for name in chosen("runtime", [*arguments.runtime, *own], list(runtimes.discover())):
+        if name not in there:
+            raise Usage(f"{name} runs on a card alone: take --device cuda")
+    names = chosen("runtime", arguments.runtime or there, there)
+    return names, Where(arguments.timeout, sorted(os.sched_getaffinity(0)), device, own)
+
+
 def portability(arguments: argparse.Namespace) -> int:
     from backends import discover as discover_backends
     from harness import records
     from harness.plan import chosen
-    from harness.portability import command, runtimes, show, spec_onnx
+    from harness.portability import command, show, spec_onnx
     from tasks import discover as discover_tasks
 
     exporting = [name for name, backend in discover_backends().items() if "install" in backend.facts]
@@ -266,13 +291,12 @@ def portability(arguments: argparse.Namespace) -> int:
     asked_or_all = (
         ("task", arguments.task, list(known)),
         ("exporter", arguments.backend, [*exporting, spec_onnx.NAME]),
-        ("runtime", arguments.runtime, list(runtimes.discover())),
     )
-    tasks, exporters, names = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
+    tasks, exporters = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
+    names, where = where_of(arguments)
     folder = trained(arguments)
     depth = arguments.opset, arguments.routes, arguments.ladder, arguments.reduced
-    cpus = sorted(os.sched_getaffinity(0))
-    asked = command.Asked(tasks, exporters, names, *depth, arguments.timeout, cpus)
+    asked = command.Asked(tasks, exporters, names, *depth, where)
     document = command.examine(folder, asked)
     print(show.FORMATS[arguments.format](document), end="")
     say(f"left in {folder / 'portability.json'}, cells in portability.jsonl")
@@ -280,20 +304,18 @@ def portability(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    from harness.plan import chosen
     from harness.portability import check as examiner
-    from harness.portability import command, files, runtimes, show
+    from harness.portability import command, files, show
 
     path = Path(arguments.model)
     if not path.is_file():
         raise Usage(f"{path} is not a file")
-    names = chosen("runtime", arguments.runtime or list(runtimes.discover()), list(runtimes.discover()))
+    names, where = where_of(arguments)
     folder = new_folder(None, f"check-{path.stem}")
     archive = Path(arguments.reference) if arguments.reference else None
     blames: list[Any] = []
     try:
-        cpus = sorted(os.sched_getaffinity(0))
-        document = examiner.examine(path, archive, folder, names, cpus, arguments.timeout)
+        document = examiner.examine(path, archive, folder, names, where)
         blames = [cell["blame"] for cell in document["cells"] if cell["blame"]]
     except files.Unreadable as error:
         say(f"crossframe: {path}: {error}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from backends import discover
 from harness import environments, host
+from harness.portability import runtimes
 
 NEEDED_BYTES = 8e9  # all four CPU environments and uv's own cache of them, with room: 3.4 GB measured
 
@@ -28,13 +29,14 @@ def examine() -> dict[str, Any]:
 
 
 def cards() -> list[dict[str, Any]]:
-    """{device, gpu, backend, reason} of each card and each backend that can be installed; a reason says why not."""
+    """{device, gpu, backend, reason} of each card and each backend and runtime for cards; a reason says why not."""
+    candidates = [backend for backend in discover().values() if "install" in backend.facts]
+    for_cards = [runtime for runtime in runtimes.discover().values() if "cuda" in runtime.facts["install"]]
     return [
-        {"device": f"cuda:{number}", "gpu": gpu["name"], "backend": backend.name, "reason": reason}
+        {"device": f"cuda:{number}", "gpu": gpu["name"], "backend": one.name, "reason": reason}
         for number, gpu in enumerate(host.gpus())
-        for backend in discover().values()
-        if "install" in backend.facts
-        for reason in [host.refusal(backend, f"cuda:{number}")]
+        for one in [*candidates, *for_cards]
+        for reason in [host.refusal(one, f"cuda:{number}")]
     ]
 
 

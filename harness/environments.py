@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +140,7 @@ def make(backend: Backend, device_kind: str) -> Environment:
 
 
 def make_all(
-    wanted: list[Backend], device_kind: str, own: dict[str, Path]
+    wanted: Sequence[Backend], device_kind: str, own: dict[str, Path]
 ) -> tuple[dict[str, Environment], dict[str, str]]:
     """(backend name -> environment, backend name -> why it has none); downloads overlap."""
     ready = {name: Environment(python) for name, python in own.items()}

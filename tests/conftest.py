@@ -22,10 +22,10 @@ def crossframe(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """`crossframe WORDS`, in an empty folder, as a process of its own."""
     folder = tmp_path_factory.mktemp("elsewhere")
 
-    def call(*words: object, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    def call(*words: object, timeout: float = 900, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "harness.cli", *map(str, words)]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, cwd=folder, env=environment(), check=False
+            command, capture_output=True, text=True, timeout=timeout, cwd=cwd, env=environment(), check=False
         )
 
     return call

@@ -18,6 +18,7 @@ from harness.commands import SELECTION, options_of
 from harness.inputs import write_inputs
 from harness.measurement import ceiling, figures, gpu, limits, machine
 from harness.plan import Plan, make_plan
+from harness.portability import runtimes
 from tasks import discover as discover_tasks
 from tasks.scale import scaled, unscaled
 from tasks.spec import SGD, Dense, Task, initial_weights, to_json
@@ -99,14 +100,20 @@ def test_a_placement_that_the_allocator_belies_is_caught(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(bool(host.gpus()), reason="this machine has a GPU")
-@pytest.mark.parametrize("command", ["run", "plan", "parity", "infer"])
+@pytest.mark.parametrize("command", ["run", "plan", "parity", "infer", "portability", "check"])
 def test_without_a_gpu_cuda_is_missing_and_nothing_is_written(
     crossframe: Command, tmp_path: Path, command: str
 ) -> None:
-    out = ("--out", tmp_path / "run") if command == "run" else ()
-    done = crossframe(command, "--device", "cuda", "--preset", "quick", *out)
+    words = {"run": ("--preset", "quick", "--out", tmp_path / "run"), "portability": (), "check": (__file__,)}
+    done = crossframe(command, "--device", "cuda", *words.get(command, ("--preset", "quick")), cwd=tmp_path)
     assert done.returncode == 3 and "cuda is not there" in done.stderr and done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runtime_for_cards_alone_wants_the_device(crossframe: Command) -> None:
+    done = crossframe("check", __file__, "--runtime", "onnxruntime_cuda", "--device", "cpu")
+    assert done.returncode == 2 and "onnxruntime_cuda runs on a card alone: take --device cuda" in done.stderr
+    assert "onnxruntime_cuda" not in runtimes.on("cpu") and "onnxruntime_cuda" in runtimes.on("cuda:1")
 
 
 def with_driver(monkeypatch: pytest.MonkeyPatch, driver: str, *cards: dict[str, Any]) -> FakeNvml:
@@ -161,7 +168,7 @@ def test_what_a_card_cannot_run_is_told_beforehand(
     plan = plan_for("cuda")
     told = estimate.estimate(plan, Path("nowhere"))
     assert told["unsupported"].keys() == refused.keys() and not set(told["to_make"]) & refused.keys()
-    rows = {row["backend"]: row["reason"] for row in doctor.cards()}
+    rows = {row["backend"]: row["reason"] for row in doctor.cards() if row["backend"] in plan.backends}
     for name, reason in refused.items():
         assert reason in told["unsupported"][name] and reason in rows[name]
         assert f"{name} will be unsupported on cuda:0" in estimate.as_text(told)
@@ -173,6 +180,26 @@ def test_what_a_card_cannot_run_is_told_beforehand(
     assert ready.keys() == plan.backends.keys() - refused.keys()
     own = plan_for("cuda", python=[(name, sys.executable) for name in plan.backends])
     assert environments.refusals(own) == {}
+
+
+def test_a_runtime_for_cards_is_refused_beforehand_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "make", lambda backend, kind: environments.Environment(Path(kind)))
+    wanted = [runtimes.discover()[name] for name in ("onnxruntime", "onnxruntime_cuda")]
+    for driver, card, reason in (
+        ("550.54.14", HOPPER, "needs driver 580.65.06"),
+        ("580.82.07", KEPLER, "7.5 and newer"),
+    ):
+        with_driver(monkeypatch, driver, card)
+        ready, failed = runtimes.made(wanted, "cuda:0", {})
+        assert list(ready) == ["onnxruntime"] and reason in failed["onnxruntime_cuda"]
+        (row,) = [row for row in doctor.cards() if row["backend"] == "onnxruntime_cuda"]
+        assert row["reason"] == failed["onnxruntime_cuda"]
+    with_driver(monkeypatch, "580.82.07", HOPPER)
+    ready, failed = runtimes.made(wanted, "cuda:0", {})
+    assert {name: str(one.python) for name, one in ready.items()} == {"onnxruntime": "cpu", "onnxruntime_cuda": "cuda"}
+    with_driver(monkeypatch, "550.54.14", HOPPER)  # an interpreter of the user's own is left to show what it can
+    ready, failed = runtimes.made(wanted, "cuda:0", {"onnxruntime_cuda": Path("own")})
+    assert ready["onnxruntime_cuda"].python == Path("own") and not failed
 
 
 def test_a_backend_that_names_no_build_for_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

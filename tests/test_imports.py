@@ -34,7 +34,7 @@ WORKER_SIDE = (
     "portability/runtimes/__init__.py",
 )
 HEAVY = {"opencv": "cv2", "openvino": "openvino", "tract": "tract"}  # runtime -> its package
-RUNTIMES = {"onnxruntime": "onnxruntime", "reference_evaluator": "onnx", **HEAVY}
+RUNTIMES = {"onnxruntime": "onnxruntime", "onnxruntime_cuda": "onnxruntime", "reference_evaluator": "onnx", **HEAVY}
 
 
 def imported(file: Path) -> set[str]:
@@ -105,7 +105,14 @@ def test_a_runtime_imports_its_own_package_alone(name: str) -> None:
     [
         ("plotly", ["page/panels.py"]),
         ("pyarrow", ["samples.py"]),
-        ("onnxruntime", ["judge.py", "portability/reduce.py", "portability/runtimes/onnxruntime/__init__.py"]),
+        (
+            "onnxruntime",
+            [
+                "judge.py",
+                "portability/reduce.py",
+                *(f"portability/runtimes/onnxruntime{kind}/__init__.py" for kind in ("", "_cuda")),
+            ],
+        ),
         *((package, [f"portability/runtimes/{name}/__init__.py"]) for name, package in HEAVY.items()),
     ],
 )

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from harness import host
 from harness.environments import Environment
 from harness.portability import (
     command,
@@ -28,7 +30,7 @@ from harness.portability import (
     verdict,
 )
 from harness.portability.ladder import ladder
-from harness.portability.matrix import Bench
+from harness.portability.matrix import Bench, Where
 from harness.portability.reference import HELD_OUT, of_task
 from harness.portability.runtimes import Runtime
 from harness.portability.subject import Subject
@@ -39,7 +41,7 @@ from tests.conftest import Command
 from tests.corruptions import FILES, MODELS, spoil
 
 FAULTY = Path(__file__).parent / "faulty_runtime"
-RUNTIMES = list(runtimes.discover())
+RUNTIMES = list(runtimes.on("cpu"))
 SETTINGS = ("softmax_cross_entropy", SGD(1.0), 1, 0.0)
 SMALL = {
     "recurrent": Task("recurrent", "", (5, 4), (LSTM(6), LSTM(3), LastStep(), Dense(3)), *SETTINGS),
@@ -49,7 +51,8 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with command.open_bench(tmp_path_factory.mktemp("bench"), RUNTIMES, sorted(os.sched_getaffinity(0)), 120) as made:
+    where = Where(120, sorted(os.sched_getaffinity(0)))
+    with command.open_bench(tmp_path_factory.mktemp("bench"), RUNTIMES, where) as made:
         yield made
 
 
@@ -124,15 +127,16 @@ FAULTS = {
     "wrong": ("wrong", "compare", "differ from the oracle's"),
     "mixing": ("wrong", "compare", "differ"),
     "broken": ("not_installed", "import", "a file of one node"),
+    "costly": ("degraded", "compare", "left to the CPU: Relu"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_runtime_gets_its_state_and_the_file_no_blame(bench: Bench, tmp_path: Path, fault: str) -> None:
-    facts = {"packages": ["onnx"], "environment": {"FAULT": fault}}
+    facts = {"packages": ["onnx"], "environment": {"FAULT": fault}, "install": {"cpu": {}}}
     known = {**bench.runtimes, "faulty": Runtime("faulty", "faulty_runtime", FAULTY, facts)}
     ready = {**bench.ready, "faulty": Environment(Path(sys.executable))}
-    with Bench(tmp_path, known, ready, {}, sorted(os.sched_getaffinity(0)), timeout_s=4) as faulty:
+    with Bench(tmp_path, known, ready, {}, Where(4, sorted(os.sched_getaffinity(0)))) as faulty:
         if fault == "broken":
             faulty.control()
         (record,) = command.cells(faulty, [Made(subject_of(bench, SMALL["images"]), None)], ["faulty"])
@@ -142,9 +146,58 @@ def test_a_faulty_runtime_gets_its_state_and_the_file_no_blame(bench: Bench, tmp
         assert record["blame"]["operator"] == "Relu" and "faulty parts there" in record["blame"]["why"]
 
 
+def test_a_runtime_for_cards_alone_is_told_which_and_not_held_to_the_address_space(
+    bench: Bench, tmp_path: Path
+) -> None:
+    facts = {"packages": ["onnx"], "environment": {"FAULT": "told"}, "install": {"cuda": {}}}
+    known = {**bench.runtimes, "faulty": Runtime("faulty", "faulty_runtime", FAULTY, facts)}
+    ready = {**bench.ready, "faulty": Environment(Path(sys.executable))}
+    where = Where(60, sorted(os.sched_getaffinity(0)), "cuda:3")
+    with Bench(tmp_path, known, ready, {}, where) as two:
+        card, cpu = command.cells(two, [Made(subject_of(bench, SMALL["images"]), None)], ["faulty", "onnxruntime"])
+    assert (card["state"], card["facts"]) == ("pass", {"engine": "faulty", "device": "cuda:3", "limited": "False"})
+    assert (cpu["state"], cpu["facts"]) == ("pass", {"engine": "CPUExecutionProvider"})
+    document = {"cells": [card, cpu], "files": [], "ladder": [], "at_a_time": 2, "device": "cuda:3"}
+    assert show.notes(document)[-1] == "those of faulty are of cuda:3, copies to and from it included"
+
+
+@pytest.mark.skipif(bool(host.gpus()), reason="this machine has a GPU")
+def test_onnxruntime_going_on_without_its_card_is_caught(bench: Bench, tmp_path: Path) -> None:
+    """The real package, which takes the CPU in silence where CUDA does not come up."""
+    ready = {"onnxruntime_cuda": bench.ready["onnxruntime"]}
+    where = Where(60, [min(os.sched_getaffinity(0))], "cuda:0")
+    with Bench(tmp_path, runtimes.on("cuda:0"), ready, {}, where) as fallen:
+        fallen.control()
+        (record,) = fallen.matrix([subject_of(bench, SMALL["images"])], ["onnxruntime_cuda"])
+    assert record["state"] == "not_installed"
+    assert "no operator of the file is on cuda:0" in record["reason"]
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")  # whose absence is not looked at
+@pytest.mark.parametrize(
+    "left, cost",
+    [
+        (["Shape", "Gather"], None),  # on purpose
+        (["Shape", "LSTM", "Cos"], "left to the CPU: Cos, LSTM"),
+    ],
+)
+def test_operators_that_the_card_lacks_are_a_cost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, left: list[str], cost: str | None
+) -> None:
+    from harness.portability.runtimes import onnxruntime_cuda as adapter
+
+    def part(provider: str, *operators: str) -> SimpleNamespace:
+        return SimpleNamespace(ep_name=provider, get_nodes=lambda: [SimpleNamespace(op_type=o) for o in operators])
+
+    parts = [part("CUDAExecutionProvider", "Gemm"), part("CPUExecutionProvider", *left)]
+    monkeypatch.setattr(adapter.Session, "assigned", lambda self: parts)
+    session = adapter.Session(str(subject_of(bench, SMALL["images"]).path), 1, "cuda:0")
+    assert session.facts == {"engine": "CUDAExecutionProvider", "device": "cuda:0"} | ({"cost": cost} if cost else {})
+
+
 def test_a_missing_environment_is_no_skip(bench: Bench, tmp_path: Path) -> None:
     lacking = {"opencv": "its environment could not be made: no such package"}
-    with Bench(tmp_path, bench.runtimes, {}, lacking, [min(os.sched_getaffinity(0))], 60) as empty:
+    with Bench(tmp_path, bench.runtimes, {}, lacking, Where(60, [min(os.sched_getaffinity(0))])) as empty:
         (record,) = empty.matrix([subject_of(bench, SMALL["images"])], ["opencv"])
     assert (record["state"], record["stage"]) == ("not_installed", "import")
     assert command.exit_code([record]) == 3
@@ -331,7 +384,7 @@ def test_notes_tell_blame_ladder_and_nan() -> None:
         "state": "wrong",
         "stage": "compare",
     }
-    cell |= {"reason": "off", "checks": {"inputs": {"nan": "swallowed"}}}
+    cell |= {"reason": "off", "checks": {"inputs": {"nan": "swallowed"}}, "facts": {}}
     cell["blame"] = {"node": "lstm1", "why": "the file itself", "reproducer": "model.onnx"}
     rungs = {"task": "t", "exporter": "e", "written": [7, 8, 9, 12], "runtimes": {"r": {"lowest": 8, "highest": 12}}}
     rungs["runtimes"]["s"] = {"lowest": None, "highest": None}

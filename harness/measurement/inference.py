@@ -1,8 +1,8 @@
 """`crossframe infer`: every mode's inference at several batch sizes, beside onnxruntime on the file that was exported.
 
 Nothing is trained: a network's speed does not depend on its weights. Each row is one process a round; the rounds are
-interleaved in random order, and onnxruntime has the same processors as everyone. Nothing here is proven equal first, so
-these figures rank nobody: `crossframe run` does.
+interleaved in random order, and onnxruntime has the same processors, or the same card, as everyone. Nothing here is
+proven equal first, so these figures rank nobody: `crossframe run` does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.environments import Environment, make_all, prepared
+from harness.environments import Environment, prepared
 from harness.folder import draw
 from harness.launch import Outcome, launch
 from harness.measurement.figures import steady
@@ -23,7 +23,7 @@ from harness.measurement.statistics import interval
 from harness.messages import say
 from harness.plan import Cell, Plan, task_of
 from harness.portability.matrix import MEMORY_BYTES
-from harness.portability.runtimes import Runtime, discover
+from harness.portability.runtimes import Runtime, discover, made
 from tasks.spec import to_json
 
 BASELINE = "onnxruntime"
@@ -36,10 +36,10 @@ class Bench:
     def __init__(self, plan: Plan, sizes: list[int], folder: Path):
         self.plan, self.sizes, self.folder = plan, sizes, folder
         self.ready, self.missing = prepared(plan, plan.backends)
-        self.runtime: Runtime = discover()[BASELINE]
-        made, failed = make_all([self.runtime], "cpu", {})
-        self.environment: Environment | None = made.get(BASELINE)
-        self.reason = failed.get(BASELINE)
+        self.runtime: Runtime = discover()[BASELINE if plan.device == "cpu" else f"{BASELINE}_cuda"]
+        ready, failed = made([self.runtime], plan.device, {})
+        self.environment: Environment | None = ready.get(self.runtime.name)
+        self.reason = failed.get(self.runtime.name)
         self.taken: dict[tuple[Cell, str], list[Samples]] = {}
         self.ended: dict[tuple[Cell, str], tuple[str, str | None]] = {}
 
@@ -93,6 +93,7 @@ class Bench:
             "feeds": str(feeds.resolve()),
             "module": self.runtime.module,
             "packages": self.runtime.facts["packages"],
+            "device": self.plan.device,
             "cpus": self.plan.options["cpus"],
             "memory_bytes": MEMORY_BYTES,
             "fixed": False,

@@ -50,7 +50,7 @@ class Runner:
             return
         begin = time.perf_counter()
         self.at("load")
-        self.session = self.module.Session(self.job["model"], len(self.job["cpus"]))
+        self.session = self.module.Session(self.job["model"], len(self.job["cpus"]), self.job["device"])
         loaded = time.perf_counter()
         self.at("compile")
         self.session.compile(example if self.job["fixed"] else None)
@@ -95,7 +95,8 @@ def run_all(runner: Runner, sets: dict[str, Feeds], measures: dict[str, Any]) ->
 
 
 def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
+    if job["device"] == "cpu":  # a card's memory is mapped into the process, and more of it than there is
+        resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
     sets = read_feeds(job["feeds"])
     begin = time.perf_counter()
     runner = Runner(job, folder, measures)

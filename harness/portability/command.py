@@ -15,13 +15,12 @@ import numpy as np
 
 from backends import discover
 from harness import records
-from harness.environments import make_all
 from harness.exits import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, Usage
 from harness.messages import say
 from harness.portability import files, runtimes, spec_onnx, variants
 from harness.portability.blame import blame
 from harness.portability.ladder import OPSETS, ladder
-from harness.portability.matrix import Bench, Record, ended
+from harness.portability.matrix import Bench, Record, Where, ended
 from harness.portability.subject import AS_EXPORTED, REDUCED, Subject
 from harness.portability.variants import Made, Recipe
 
@@ -42,8 +41,7 @@ class Asked:
     routes: bool
     ladder: bool
     reduced: bool
-    timeout_s: float
-    cpus: list[int]
+    where: Where
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,11 @@ class Source:
 
 
 @contextmanager
-def open_bench(folder: Path, names: list[str], cpus: list[int], timeout_s: float) -> Iterator[Bench]:
+def open_bench(folder: Path, names: list[str], where: Where) -> Iterator[Bench]:
     """The runtimes' environments, made where they are not there, each having passed its positive control."""
-    known = runtimes.discover()
-    ready, failed = make_all([known[name] for name in names], "cpu", {})
-    with Bench(folder, known, ready, failed, cpus, timeout_s) as bench:
+    known = runtimes.on(where.device)
+    ready, failed = runtimes.made([known[name] for name in names], where.device, where.python)
+    with Bench(folder, known, ready, failed, where) as bench:
         bench.control()
         for name, reason in bench.failed.items():
             say(f"{name}: {reason}")
@@ -137,7 +135,7 @@ def examine(run: Path, asked: Asked) -> Document:
     folder = run / "portability"
     shutil.rmtree(folder, ignore_errors=True)
     rungs: list[dict[str, Any]] = []
-    with open_bench(folder, asked.runtimes, asked.cpus, asked.timeout_s) as bench:
+    with open_bench(folder, asked.runtimes, asked.where) as bench:
         found = sources(bench, run, asked)
         exported = bench.map(lambda source: again(bench, run, source, asked), found)
         variant_names = [f"opset {opset}" for opset in asked.opsets]
@@ -154,7 +152,8 @@ def examine(run: Path, asked: Asked) -> Document:
     document = {
         "schema": SCHEMA_VERSION,
         "name": run.name,
-        "at_a_time": len(asked.cpus),
+        "at_a_time": len(asked.where.cpus),
+        "device": asked.where.device,
         "files": [file_told(run, source, own) for source, (_, own) in zip(found, exported)],
         "cells": told,
         "ladder": rungs,

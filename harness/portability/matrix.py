@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,16 @@ CONTROL = Task("control", "", (4,), (Dense(3),), "mean_squared_error", SGD(0.1),
 Record = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Where:
+    """What cells may use: seconds each, processors, the device, and interpreters of the user's own by runtime."""
+
+    timeout_s: float
+    cpus: list[int]
+    device: str = "cpu"
+    python: dict[str, Path] = field(default_factory=dict)
+
+
 class Bench:
     """Where cells run: the runtimes that are ready, why others are not, and the processors, one a cell."""
 
@@ -39,14 +51,14 @@ class Bench:
         runtimes: dict[str, Runtime],
         ready: dict[str, Environment],
         failed: dict[str, str],
-        cpus: list[int],
-        timeout_s: float,
+        where: Where,
     ):
         self.folder, self.runtimes, self.ready, self.failed = folder.resolve(), runtimes, ready, dict(failed)
-        self.timeout_s = timeout_s
-        self.pool = ThreadPoolExecutor(len(cpus))
+        self.where = where
+        self.card = Lock()  # cells that share it would take each other's time
+        self.pool = ThreadPoolExecutor(len(where.cpus))
         self.cpus: SimpleQueue[int] = SimpleQueue()
-        for cpu in cpus:
+        for cpu in where.cpus:
             self.cpus.put(cpu)
 
     def __enter__(self) -> Bench:
@@ -95,12 +107,14 @@ class Bench:
         """One process: (how it ended, its folder, the outputs)."""
         chosen = self.runtimes[runtime]
         folder = self.folder / "cells" / f"{subject.key}-{runtime}{'-fixed' * fixed}"
-        with self.processor() as cpu:
+        place = chosen.place(self.where.device)
+        with nullcontext() if place == "cpu" else self.card, self.processor() as cpu:
             job = {
                 "model": str(subject.path.resolve()),
                 "feeds": str(subject.feeds.resolve()),
                 "module": chosen.module,
                 "packages": chosen.facts["packages"],
+                "device": place,
                 "cpus": [cpu],
                 "memory_bytes": MEMORY_BYTES,
                 "fixed": fixed,
@@ -108,7 +122,7 @@ class Bench:
                 "time_s": TIME_S,
             }
             program = "harness.portability.cell"
-            outcome = launch(self.ready[runtime].python, chosen, job, folder, self.timeout_s, program)
+            outcome = launch(self.ready[runtime].python, chosen, job, folder, self.where.timeout_s, program)
         if outcome.state != "ok":
             return outcome, folder, {}
         with np.load(folder / "outputs.npz", allow_pickle=False) as stored:

@@ -54,6 +54,9 @@ def notes(document: Document) -> list[str]:
         spans = ", ".join(f"{name} {span(found)}" for name, found in rungs["runtimes"].items())
         lines.append(f"opsets of {rungs['task']} {rungs['exporter']}: writes {ranges(rungs['written'])}; {spans}")
     lines.append(f"seconds are of one thread on one processor, {document['at_a_time']} cells at a time")
+    on_card = list(dict.fromkeys(cell["runtime"] for cell in cells if cell["facts"].get("device")))
+    if on_card:
+        lines.append(f"those of {', '.join(on_card)} are of {document['device']}, copies to and from it included")
     return lines
 
 

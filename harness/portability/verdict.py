@@ -129,6 +129,7 @@ def examine(subject: Subject, measures: dict[str, Any], outputs: Outputs, fixed:
     """{state, stage, reason, costs, checks} of a cell that ran. `fixed`: why it had to be made anew for each shape."""
     checks: dict[str, Any] = {}
     paid = costs(subject) + ([f"wants a fixed batch: {fixed}"] if fixed else [])
+    paid += [measures["facts"]["cost"]] if "cost" in measures["facts"] else []
     paid += [] if subject.reference.wanted else ["compared with nothing: there is no oracle for it"]
     state, reason = "pass", None
     try:

@@ -1,6 +1,7 @@
 """A runtime that goes wrong in the way that `FAULT` names, but only on files of more than one node."""
 
 import os
+import resource
 import signal
 import time
 
@@ -10,11 +11,15 @@ from onnx.reference import ReferenceEvaluator
 
 
 class Session:
-    facts = {"engine": "faulty"}  # noqa: RUF012
-
-    def __init__(self, path: str, threads: int):
+    def __init__(self, path: str, threads: int, device: str):
         model = onnx.load(path)
+        self.facts = {"engine": "faulty"}
         self.fault = os.environ["FAULT"] if len(model.graph.node) > 1 or os.environ["FAULT"] == "broken" else "none"
+        if self.fault == "costly":
+            self.facts = {"engine": "faulty", "cost": "left to the CPU: Relu"}
+        if self.fault == "told":
+            limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+            self.facts = {"engine": "faulty", "device": device, "limited": str(limited)}
         if self.fault == "wrong":  # one operator of it
             for node in model.graph.node:
                 node.op_type = {"Relu": "Abs"}.get(node.op_type, node.op_type)

@@ -1,10 +1,13 @@
 """The runtimes of ONNX files: the folders here. Found and read (`runtime.toml`), imported only within a cell's process.
 
-A runtime is a module with `Session(path, threads)`, which reads the file, and which has
+A runtime is a module with `Session(path, threads, device)`, which reads the file, and which has
 
 * `compile(example)`: ready to run any shape that the file leaves free, or the shapes of `example` alone;
 * `run(feeds)`: input name -> array in, outputs in the order of the graph out;
-* `facts`: what is to be known of how it runs (the engine, the precision), filled by then.
+* `facts`: what is to be known of how it runs (the engine, the precision), filled by then; `cost` among them says what
+  it pays, right as it may be.
+
+`device` is `cpu`, or `cuda:N` for a runtime that has a build for cards alone.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from backends import Backend
+from harness.environments import Environment, make_all
+from harness.host import refusal
 
 HERE = Path(__file__).parent
 
@@ -25,13 +30,17 @@ HERE = Path(__file__).parent
 class Runtime(Backend):
     """A runtime as its folder tells it; it has an environment of its own just as a backend has."""
 
+    def place(self, device: str) -> str:
+        """Where it runs when a matrix is asked for on `device`: on the CPU, if it has a build for it."""
+        return "cpu" if "cpu" in self.facts["install"] else device
+
 
 class Session(Protocol):
     """One file in one runtime."""
 
     facts: dict[str, str]
 
-    def __init__(self, path: str, threads: int): ...
+    def __init__(self, path: str, threads: int, device: str): ...
 
     def compile(self, example: dict[str, np.ndarray] | None) -> None: ...
 
@@ -47,3 +56,21 @@ def discover() -> dict[str, Runtime]:
         )
         for folder in folders
     }
+
+
+def on(device: str) -> dict[str, Runtime]:
+    """Those with a build for the CPU, and, on `cuda:N`, those with one for cards."""
+    kinds = {"cpu", device.partition(":")[0]}
+    return {name: runtime for name, runtime in discover().items() if kinds & runtime.facts["install"].keys()}
+
+
+def made(wanted: list[Runtime], device: str, own: dict[str, Path]) -> tuple[dict[str, Environment], dict[str, str]]:
+    """(runtime name -> environment, runtime name -> why it has none). `own`: interpreters that take their place."""
+    refused = {runtime.name: refusal(runtime, runtime.place(device)) for runtime in wanted if runtime.name not in own}
+    failed = {name: reason for name, reason in refused.items() if reason}
+    ready: dict[str, Environment] = {}
+    for place in ("cpu", device):
+        there = [runtime for runtime in wanted if runtime.place(device) == place and runtime.name not in failed]
+        made_here, failed_here = make_all(there, place.partition(":")[0], own)
+        ready, failed = ready | made_here, failed | failed_here
+    return ready, failed

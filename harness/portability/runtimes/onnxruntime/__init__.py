@@ -7,7 +7,7 @@ import onnxruntime
 
 
 class Session:
-    def __init__(self, path: str, threads: int):
+    def __init__(self, path: str, threads: int, device: str):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3  # errors alone

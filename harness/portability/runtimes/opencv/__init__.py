@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Session:
-    def __init__(self, path: str, threads: int):
+    def __init__(self, path: str, threads: int, device: str):
         cv2.setNumThreads(threads)
         # Not ENGINE_AUTO, which does the same and does not say which one it took.
         try:

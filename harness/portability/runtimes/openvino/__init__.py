@@ -7,7 +7,7 @@ import openvino
 
 
 class Session:
-    def __init__(self, path: str, threads: int):
+    def __init__(self, path: str, threads: int, device: str):
         self.core = openvino.Core()
         self.settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
         self.model = self.core.read_model(path)

@@ -8,7 +8,7 @@ from onnx.reference import ReferenceEvaluator
 
 
 class Session:
-    def __init__(self, path: str, threads: int):
+    def __init__(self, path: str, threads: int, device: str):
         self.evaluator = ReferenceEvaluator(onnx.load(path))
         self.facts = {"engine": "NumPy"}
 

@@ -9,7 +9,7 @@ KINDS = {"float16": "f16", "float32": "f32", "float64": "f64", "int32": "i32", "
 
 
 class Session:
-    def __init__(self, path: str, threads: int):
+    def __init__(self, path: str, threads: int, device: str):
         self.model = tract.onnx().load(path)
         self.names = [self.model.input_name(number) for number in range(self.model.input_count())]
         self.facts = {"engine": f"tract {tract.version()}"}
