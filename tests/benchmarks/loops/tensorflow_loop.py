@@ -1,5 +1,6 @@
 """The four tasks as a TensorFlow tutorial would write them: a Keras model, its losses and optimizers, one step under
-tf.function, a plain loop over the batches.
+tf.function, a plain loop over the batches. Tuned: that step compiled by XLA, but for an LSTM on a GPU, whose kernel of
+cuDNN XLA cannot have.
 """
 
 import keras
@@ -17,51 +18,60 @@ def dense(*sizes: int, linear: tuple[int, ...] = ()) -> list[keras.Layer]:
     ]
 
 
-def convolutional() -> list[keras.Layer]:
+def convolutional(k: int) -> list[keras.Layer]:
     return [
-        layers.Conv2D(32, 3, padding="same", activation="relu"), layers.MaxPooling2D(2),
-        layers.Conv2D(64, 3, padding="same", activation="relu"), layers.MaxPooling2D(2),
-        layers.Flatten(), *dense(128, 10),
+        layers.Conv2D(32 * k, 3, padding="same", activation="relu"), layers.MaxPooling2D(2),
+        layers.Conv2D(64 * k, 3, padding="same", activation="relu"), layers.MaxPooling2D(2),
+        layers.Flatten(), *dense(128 * k, 10),
     ]  # fmt: skip
 
 
+def network_and_loss(task: str, k: int) -> tuple[keras.Sequential, keras.Loss]:
+    if task == "circle":
+        network = [keras.Input((2,)), *dense(16 * k, 1)]
+        return keras.Sequential(network), keras.losses.BinaryCrossentropy(from_logits=True)
+    if task == "cnn":
+        network = [keras.Input((24, 24, 3)), *convolutional(k)]
+        return keras.Sequential(network), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if task == "lstm":
+        recurrent = [layers.LSTM(256 * k, return_sequences=True), layers.LSTM(256 * k)]
+        network = [keras.Input((28, 100)), *recurrent, layers.Dense(10)]
+        return keras.Sequential(network), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    hidden = [size * k for size in (400, 200, 32, 200, 400)]
+    network = [keras.Input((784,)), *dense(*hidden, 784, linear=(2,))]
+    return keras.Sequential(network), keras.losses.MeanSquaredError()
+
+
 class Loop:
-    def __init__(self, task: str):
-        self.loss: keras.Loss
-        if task == "circle":
-            self.network = keras.Sequential([keras.Input((2,)), *dense(16, 1)])
-            self.loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        elif task == "cnn":
-            self.network = keras.Sequential([keras.Input((24, 24, 3)), *convolutional()])
-            self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        elif task == "lstm":
-            recurrent = [layers.LSTM(256, return_sequences=True), layers.LSTM(256)]
-            self.network = keras.Sequential([keras.Input((28, 100)), *recurrent, layers.Dense(10)])
-            self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        else:
-            self.network = keras.Sequential([keras.Input((784,)), *dense(400, 200, 32, 200, 400, 784, linear=(2,))])
-            self.loss = keras.losses.MeanSquaredError()
-        if task == "cnn":
-            self.optimizer: keras.Optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
-        else:
-            self.optimizer = keras.optimizers.Adam(0.01 if task == "circle" else 0.001)
-        self.optimizer.build(self.network.trainable_variables)
+    def __init__(self, task: str, scale: int, device: str, tuned: bool):
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # as ours
+        self.device = device.replace("cuda", "GPU")
+        with tf.device(self.device):
+            self.network, self.loss = network_and_loss(task, scale)
+            if task == "cnn":
+                self.optimizer: keras.Optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+            else:
+                self.optimizer = keras.optimizers.Adam(0.01 if task == "circle" else 0.001)
+            self.optimizer.build(self.network.trainable_variables)
+        xla = tuned and (task != "lstm" or device == "cpu")
+        self.step = tf.function(self.update, jit_compile=xla, reduce_retracing=True)
 
     def put(self, x: np.ndarray, y: np.ndarray):
         x = np.moveaxis(x, 1, -1) if x.ndim == 4 else x
         y = y[:, None] if isinstance(self.loss, keras.losses.BinaryCrossentropy) else y
-        return tf.constant(x), tf.constant(y)
+        with tf.device(self.device):
+            return tf.constant(x), tf.constant(y)
 
-    @tf.function
-    def step(self, x, y):
+    def update(self, x, y):
         with tf.GradientTape() as tape:
             loss = self.loss(y, self.network(x, training=True))
         gradients = tape.gradient(loss, self.network.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.network.trainable_variables))
 
     def train(self, batches) -> None:
-        for x, y in batches:
-            self.step(x, y)
+        with tf.device(self.device):
+            for x, y in batches:
+                self.step(x, y)
 
     def sync(self) -> None:
         self.network.trainable_variables[0].numpy()
