@@ -66,6 +66,18 @@ def test_depends_where_a_weight_turns_it() -> None:
     assert_allclose(speed["at"], 2 / (2 + np.log2(3.6)), atol=0.01)
 
 
+def test_the_target_of_a_scaled_task_decides_nothing() -> None:
+    late = {"measures": {"time_to_target_s": 1e6}, "cell": {"task": "circle-x16", "batch_size": 1024}}
+    wide = repeats("a", steps(1), **late) + repeats("b", steps(1), cell=late["cell"])
+    learning = Profile("learning", {"time_to_target_s": 1.0})
+    plain = repeats("a", steps(1)) + repeats("b", steps(3))
+    (verdict, candidates), (_, before) = reached(plain + wide, learning), reached(plain, learning)
+    assert (verdict["verdict"], verdict["choice"]) == ("clear", ["a"])
+    assert candidates["a"].plain["time_to_target_s"] == before["a"].plain["time_to_target_s"]
+    assert candidates["a"].plain["train_samples_per_s"] != before["a"].plain["train_samples_per_s"]
+    assert "time_to_target_s" not in reached(wide, learning)[1]["a"].plain
+
+
 def test_not_enough_evidence_in_noise_says_how_many_more_runs() -> None:
     found = repeats("a", steps(1, 6, 0.4, seed=1)) + repeats("b", steps(1.05, 6, 0.4, seed=2))
     verdict, _ = reached(found)

@@ -51,6 +51,16 @@ def test_a_quality_that_is_the_same_in_every_repeat_is_no_evidence_of_a_differen
     assert tier(cells["a eager"], "mse") == figures.NOT_THIS_LOSS
 
 
+def test_a_scaled_task_is_ranked_by_its_speed_alone() -> None:
+    wide = {"cell": {"task": "circle-x16", "batch_size": 1024}}
+    cells, comparisons = ranked(repeats("a", steps(1, 8), **wide) + repeats("b", steps(2, 8), **wide))
+    assert [tier(cell, "train_samples_per_s") for cell in cells.values()] == [1, 2]
+    for metric in ("accuracy", "time_to_target_s"):
+        assert {str(tier(cell, metric)).partition(":")[0] for cell in cells.values()} == {"scaled for speed alone"}
+        assert cells["a eager"]["metrics"][metric]["value"] is not None  # shown all the same
+    assert not {one["metric"] for one in comparisons} & {"accuracy", "time_to_target_s"}
+
+
 @pytest.mark.parametrize(
     "changed, reason",
     [

@@ -64,13 +64,14 @@ def measure(candidate: Candidate, records: dict[ranking.Key, list[Record]], weig
     """Fill the values of the measured criteria; one that a repeat of a workload lacks stays out."""
     for name in MEASURED:
         found = []
-        for cell in candidate.cells:
+        for cell in [cell for cell in candidate.cells if ranking.counts(cell, name)]:
             own = records[ranking.key_of(cell)]
             read = {record["repeat"]: figures.FIGURES[name].read(record) for record in own}
             found.append({place: criteria.value(name, figure) for place, figure in read.items() if figure})
             if len(found[-1]) < len(own):
+                found = []
                 break
-        else:
+        if found:
             points = [np.array(list(one.values())) for one in found]
             drawn = [weighted_medians(values, weights[list(one)]) for values, one in zip(points, found)]
             candidate.plain[name] = float(np.mean([np.median(values) for values in points]))

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.measurement import figures, statistics
 from harness.records import CELL_KEYS
+from tasks.scale import unscaled
 
 Cell = dict[str, Any]
 Record = dict[str, Any]
@@ -33,6 +34,8 @@ RANKED = {
     "accuracy": 0.05,
     "mse": 0.2,
 }
+# What the rates and the target of a task decide, which a scaled one keeps as they were.
+OF_LEARNING = ("accuracy", "mse", "time_to_target_s")
 WORTH_TIME = ("train_samples_per_s", "infer_latency_s")  # for which `next_round` spends a budget
 
 FAMILY = ("task", "device", "precision", "batch_size")
@@ -65,6 +68,11 @@ def families(cells: list[Cell]) -> dict[Key, list[Cell]]:
     return found
 
 
+def counts(cell: Cell, metric: str) -> bool:
+    """Whether a figure of a cell says something of its framework: how well a scaled task learns does not."""
+    return metric not in OF_LEARNING or unscaled(cell["task"])[1] == 1
+
+
 def unranked(cell: Cell, metric: str, rounds: statistics.Rounds, repeats: int) -> str | None:
     """Why a cell is not ranked by a figure; None if it is."""
     if cell["state"] != "ok":
@@ -75,6 +83,8 @@ def unranked(cell: Cell, metric: str, rounds: statistics.Rounds, repeats: int) -
         return f"not proven equal: parity is {cell['parity']['state']}"
     if cell["withheld"]:
         return f"budgets were not equal: {cell['withheld']}"
+    if not counts(cell, metric):
+        return "scaled for speed alone: rates and target are the unscaled task's"
     if not rounds:
         return str(cell["metrics"][metric]["reason"])
     if len(rounds) < repeats:
