@@ -16,6 +16,8 @@ from harness.decision import ranking
 from harness.measurement import fairness, figures, machine, operators
 from harness.measurement.names import names_of
 from harness.parity.effects import described
+from tasks.spec import from_json
+from tasks.words import sentence
 
 Cell = dict[str, Any]
 
@@ -62,7 +64,10 @@ def of_records(run: Path, found: list[dict[str, Any]], warnings: list[str]) -> d
         },
         "host": told["host"],
         "selftest": told.get("selftest"),
-        "tasks": told["tasks"],
+        "tasks": {
+            name: {**facts, **({"about": sentence(from_json(told["specs"][name]))} if "specs" in told else {})}
+            for name, facts in told["tasks"].items()
+        },
         "cells": cells,
         "comparisons": ranking.rank(cells, found),
         "receipts": fairness.receipts(found),

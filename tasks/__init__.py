@@ -5,7 +5,7 @@ from pkgutil import iter_modules
 
 from tasks.spec import Task
 
-NOT_TASKS = {"spec", "scale", "data"}
+NOT_TASKS = {"spec", "scale", "words", "data"}
 
 
 def discover() -> dict[str, dict[str, Task]]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import records
+from tasks import discover
+from tasks.spec import to_json
 
 PROVEN = {"state": "ok", "reason": None, "hint": None}
 
@@ -87,6 +89,7 @@ def write_run(folder: Path, found: Sequence[Mapping[str, Any]], titles: Mapping[
         "device": "cpu",
         "host": {},
         "tasks": {"circle": {"parameters": 65, "baseline": None}},
+        "specs": {"circle": to_json(discover()["circle"]["quick"])},
         "backends": {name: {"title": (titles or {}).get(name, name), "uncompiled_mode": None} for name in names},
         "jobs": [],
     }

@@ -325,6 +325,7 @@ def test_the_page_says_what_its_words_mean(tmp_path: Path) -> None:
     assert {f"word-{one}" for one in ("tier", "parity", "dialect", "interval", "mode")} <= set(links)
     for one in links:
         assert f'<dt id="{one}">' in html
+    assert "<dt>circle</dt><dd>circle, 2 numbers a sample, through dense 16, relu, dense 1; binary cross" in html
 
 
 def test_a_notice_of_each_damaged_line_would_hide_the_page(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tasks import discover, spec
+from tasks.words import sentence
 
 ALL = [(name, preset) for name, presets in discover().items() for preset in presets]
 
@@ -19,6 +20,12 @@ def test_the_four_tasks_are_there_in_three_presets() -> None:
 def test_a_task_survives_json(name: str, preset: str) -> None:
     task = discover()[name][preset]
     assert spec.from_json(json.loads(json.dumps(spec.to_json(task)))) == task
+
+
+def test_a_task_is_told_in_a_sentence() -> None:
+    said = sentence(discover()["cnn"]["standard"])
+    assert said.startswith("digits, 3 x 24 x 24 numbers a sample, through conv 32, relu, pool 2, conv 64, ")
+    assert said.endswith("by SGD in batches of 64, 15 epochs at most; 6,896,128 operations forward for a sample.")
 
 
 def test_json_of_a_stranger_is_refused_by_name() -> None:

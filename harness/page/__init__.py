@@ -39,6 +39,8 @@ WORDS = {
     "precision": "the format of the numbers that are multiplied; weights are kept in 32 bits where that has fewer.",
     "interval": "the two figures in brackets. Each cell ran in several processes, whose figures differ by luck. With "
     "95 % confidence the typical figure lies between these two; where there is one process, there is none.",
+    "noise": "how much figures of the same thing differ by luck alone. A difference beyond it is one that luck does "
+    "not explain; with one figure on one workload, luck passes for a difference in one of twenty runs at most.",
     "tier": "a place in the ranking that several may share. Only a difference that luck does not explain begins a new "
     "tier: whoever is in tier 1 may be the best. Too few processes make no tier at all.",
     "baseline": "the one that all the others are held against: 1.5x is one and a half times the baseline's figure.",
@@ -202,6 +204,7 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
         "columns": {name: (heading, figures.FIGURES[name].better) for name, (heading, *_) in report.COLUMNS.items()},
         "labels": LABELS,
         "words": WORDS,
+        "tasks": {name: facts["about"] for name, facts in told["tasks"].items() if "about" in facts},
         "ratios": ratios,
         "effects": list(effects),
         "problems": report.problems(told["cells"]),
