@@ -89,6 +89,7 @@ def test_a_card_is_sampled_while_a_job_runs(monkeypatch: pytest.MonkeyPatch) -> 
     fake.processes, fake.tells_power = [1], False  # none of ours runs yet
     monkeypatch.setattr(sampler, "PERIOD_S", 0.02)
     with sampler.Sampler("cuda:0") as card:
+        monkeypatch.setattr(sampler, "RUNNING", {4_100_000})  # ours, which is not on the card yet
         fake.memory = lambda: 1700 * MB
         fake.throttle = 0x20 | 0x01
         time.sleep(0.3)

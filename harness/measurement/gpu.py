@@ -18,6 +18,7 @@ from harness.measurement.statistics import steady
 
 Record = dict[str, Any]
 
+NONE = np.empty((0, 2))
 ENOUGH = 3  # samples from which on they say something
 # What libraries add to a context once the training uses them. To be held against the first run on a card: no figure
 # of ours stands behind it yet.
@@ -42,8 +43,9 @@ OTHERS: tuple[tuple[Callable[[dict[str, Any]], float], float, str], ...] = (
 
 def column(gpu: dict[str, Any] | None, name: str, begin_s: float = 0, end_s: float = math.inf) -> np.ndarray:
     """(n, 2): when a column was sampled between two times, and what it was; n is 0 where the card does not tell."""
-    samples = (gpu or {}).get("samples", {})
-    rows = zip(samples.get("at_s", []), samples.get(name, []))
+    if gpu is None:
+        return NONE
+    rows = zip(gpu["samples"]["at_s"], gpu["samples"][name])
     known = [row for row in rows if row[1] is not None and begin_s <= row[0] <= end_s]
     return np.asarray(known, float).reshape(-1, 2)
 
@@ -54,7 +56,9 @@ def first(gpu: dict[str, Any], name: str) -> float:
 
 
 def timed(record: Record) -> np.ndarray:
-    """(n, 2): when each of the epochs after warm-up began and ended, by the clock of the samples."""
+    """(n, 2): when each of the epochs after warm-up began and ended, by the clock of the samples; n is 0 if none."""
+    if not record.get("gpu"):
+        return NONE
     epochs = [epoch for epoch in record["measures"].get("epochs", []) if "began_s" in epoch]
     kept = len(steady([epoch["train_s"] / epoch["steps"] for epoch in epochs])) if epochs else 0
     spans = [(epoch["began_s"], epoch["began_s"] + epoch["train_s"]) for epoch in epochs[len(epochs) - kept :]]
@@ -80,6 +84,8 @@ def spent_j(record: Record, spans: np.ndarray) -> float | None:
 
     Cards before Volta have none; their power, which they tell of the moment, is summed in its stead.
     """
+    if not len(spans):
+        return None
     name = "energy_j" if len(column(record.get("gpu"), "energy_j")) else "power_w"
     if not len(within(record, name, spans)):
         return None
