@@ -113,6 +113,7 @@ NO_LIMITS = "an older run, which did not count"
 NO_CEILING = "no ceiling was measured for this device and precision"
 SHARES = ("ceiling_share", "bandwidth_share")
 EXCEEDED = "more than the ceiling: others were busy while that was measured, or what is moved fits into a cache"
+NO_ENERGY = "RAPL of a processor can't be read here; NVML of a GPU neither, or it trained for less than three samples"
 NO_SAMPLES = "no GPU, or it does not tell, or its timed epochs were over in less than three samples"
 NOT_PREPARED = "no GPU, or it does not tell, or an older run, which did not note it"
 NOT_THIS_LOSS = "not a measure of this task's loss"
@@ -145,7 +146,7 @@ FIGURES: dict[str, Figure] = {
     "export_s": Figure(judged("onnx", "export_s"), "not exported"),
     "environment_bytes": Figure(lambda r: r["environment"]["bytes"], "the environment was not made by Crossframe"),
     "environment_install_s": Figure(lambda r: r["environment"]["install_s"], "not made by Crossframe"),
-    "energy_j": Figure(energy_j, "the device's energy counter (RAPL of a processor, NVML of a GPU) can't be read here"),
+    "energy_j": Figure(energy_j, NO_ENERGY),
     "energy_per_sample_j": Figure(energy_per_sample_j, NO_SAMPLES),
     "gpu_memory_peak_bytes": Figure(gpu.memory_peak_bytes, "no GPU, or it does not tell"),
     "gpu_context_bytes": Figure(gpu.context_bytes, NOT_PREPARED),
