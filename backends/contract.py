@@ -91,6 +91,12 @@ class Model(Protocol):
     def device_peak_bytes(self) -> int | None:
         """The peak of the device's allocator; None where it cannot tell."""
 
+    def device_reserved_bytes(self) -> int | None:
+        """The most that its allocator has taken of the device, given out or not, so far; None where it cannot tell.
+
+        May be left out, where the framework never tells.
+        """
+
     def settings(self) -> dict[str, Any]:
         """What bears on a fair comparison, read back: `threads`, those that the framework says it uses, and
         `float32_products`, the format of what it multiplies in float32; None where it does not tell. More, if it has.

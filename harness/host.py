@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,12 @@ def handles() -> list[Any]:
     """
     import pynvml
 
-    known = [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
-    return [known[place] for place in visible([pynvml.nvmlDeviceGetUUID(handle) for handle in known])]
+    known: dict[str, Any] = {}
+    for place in range(pynvml.nvmlDeviceGetCount()):
+        with suppress(pynvml.NVMLError):  # one that is lost, or that we may not open: CUDA leaves it out as well
+            handle = pynvml.nvmlDeviceGetHandleByIndex(place)
+            known[pynvml.nvmlDeviceGetUUID(handle)] = handle
+    return [list(known.values())[place] for place in visible(list(known))]
 
 
 def gpus() -> list[dict[str, Any]]:

@@ -158,6 +158,11 @@ def notes(report: dict[str, Any]) -> list[str]:
     for task, facts in report["tasks"].items():
         for name, value in (facts["baseline"] or {}).items():
             lines.append(f"{task}: {name} {value:.4f} is the linear optimum (principal components), untrained")
+    lines += [
+        f"memory of {' '.join(name)}: {cell['gpu_memory']}"
+        for cell, name in zip(report["cells"], names_of(report["cells"]))
+        if cell["gpu_memory"]
+    ]
     lines += dict.fromkeys(
         described(cell["backend"], cell["task"], cell["parity"]["effect"])
         for cell in report["cells"]

@@ -19,9 +19,10 @@ from harness.folder import inputs_of, now, seed_of
 from harness.judge import OnnxJudge, judge
 from harness.launch import Outcome, launch
 from harness.measurement import limits
-from harness.measurement.gpu import Sampler, explained, untouched
+from harness.measurement.gpu import untouched
 from harness.measurement.machine import Watch
 from harness.measurement.names import names_of
+from harness.measurement.sampler import Sampler
 from harness.messages import say
 from harness.parity.checks import spoken
 from harness.parity.effects import effect
@@ -84,7 +85,7 @@ def record_of(
         "wall_s": outcome.wall_s,
         "measures": {key: value for key, value in outcome.measures.items() if key not in ("state", "reason", "export")},
         "verdict": verdict,
-        "gpu": card and {**card, "memory": explained(card, outcome.measures.get("device_peak_bytes"))},
+        "gpu": card,
         "environment": {"bytes": environment and environment.bytes, "install_s": environment and environment.install_s},
     }
 

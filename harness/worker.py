@@ -30,6 +30,8 @@ OUT_OF_MEMORY = re.compile(
     r"out of memory|RESOURCE_EXHAUSTED|bad_alloc|can't allocate memory|cannot allocate memory", re.I
 )
 ENOUGH_EPOCHS = 4  # of which two may be warm-up: a mode that compiles whole epochs compiles two lengths
+# Before a GPU is trained on, so that its memory is sampled as it is then: more than two of `sampler.PERIOD_S`.
+REST_S = 0.25
 NARROWEST_BYTES = 2  # of a parameter, in the narrowest precision
 EVALUATION_CHUNK = 500  # samples; the digits' 360 go through in one
 
@@ -81,6 +83,18 @@ def stops_early(rule: EarlyStopping | None, losses: list[float]) -> bool:
     return min(losses[-rule.patience :]) > min(losses[: -rule.patience]) - rule.min_delta
 
 
+def epoch_of(model: Any, batches: list[Any], epoch: int | None) -> dict[str, Any]:
+    """An epoch's steps, timed together. When it began stands in the clock by which the parent samples a GPU."""
+    began_s = round(time.monotonic(), 6)
+    spent_s = seconds(lambda: model.train(batches), model.sync)
+    return {"epoch": epoch, "train_s": spent_s, "steps": len(batches), "began_s": began_s}
+
+
+def reserved_bytes(model: Any) -> int | None:
+    """What its allocator took of the device so far, at most; None where the backend does not tell."""
+    return model.device_reserved_bytes() if hasattr(model, "device_reserved_bytes") else None
+
+
 def train(model: Any, task: Task, data: Any) -> dict[str, Any]:
     """All epochs, by the order of batches in the inputs. Copies to the device stay out of the clock."""
     figures: dict[str, Any] = {"epochs": [], "curve": [], "time_to_target_s": None}
@@ -95,9 +109,8 @@ def train(model: Any, task: Task, data: Any) -> dict[str, Any]:
             figures["first_step_s"], figures["second_step_s"] = (*spent, None)[:2]
             batches, train_s = batches[2:], sum(spent)
         if batches:
-            spent_s = seconds(lambda b=batches: model.train(b), model.sync)  # type: ignore[misc]
-            figures["epochs"].append({"epoch": epoch, "train_s": spent_s, "steps": len(batches)})
-            train_s += spent_s
+            figures["epochs"].append(epoch_of(model, batches, epoch))
+            train_s += figures["epochs"][-1]["train_s"]
         if epoch == 1:
             figures["after_first_epoch"] = model.weights()
         if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
@@ -146,8 +159,7 @@ def sample_steps(model: Any, data: Any, measures: dict[str, Any]) -> None:
     batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
     model.sync()
     measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.3, 2000)
-    more = [seconds(lambda: model.train(batches), model.sync) for _ in range(ENOUGH_EPOCHS - len(measures["epochs"]))]
-    measures["epochs"] += [{"epoch": None, "train_s": spent_s, "steps": len(batches)} for spent_s in more]
+    measures["epochs"] += [epoch_of(model, batches, None) for _ in range(ENOUGH_EPOCHS - len(measures["epochs"]))]
 
 
 def sample_inference(model: Any, x_test: np.ndarray, measures: dict[str, Any]) -> None:
@@ -194,6 +206,9 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     model.sync()
     measures["prepare_s"] = time.perf_counter() - begin
     measures["placement"] = proven_placement(model, task, job["device"])
+    if job["device"] != "cpu":
+        measures["prepared"] = {"at_s": time.monotonic(), "reserved_bytes": reserved_bytes(model)}
+        time.sleep(REST_S)
 
     usage = Usage()
     measures |= train(model, task, data)
@@ -201,6 +216,7 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     measures["receipt"] = {**given(), **usage.told(), "settings": model.settings()}
     measures["host_peak_bytes"] = memory_peak_bytes()
     measures["device_peak_bytes"] = model.device_peak_bytes()
+    measures["device_reserved_bytes"] = reserved_bytes(model)
     outputs, trained = predict(model, data["x_test"]), model.weights()
     after = {f"after_first_epoch/{name}": value for name, value in measures.pop("after_first_epoch").items()}
     kept = {f"weights/{name}": value for name, value in trained.items()}

@@ -1,8 +1,11 @@
 """A driver that is not there: as much of `pynvml` as the harness asks, with chosen cards and readings."""
 
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 MB = 10**6
 
@@ -12,7 +15,10 @@ class NVMLError(Exception):
 
 
 class FakeNvml:
-    """Stands in `sys.modules` for pynvml. Cards are dicts: {name, uuid, capability}; `readings` changes at will."""
+    """Stands in `sys.modules` for pynvml; its readings change at will.
+
+    Cards are dicts: {name, uuid, capability}; one without a uuid is counted, but can't be opened.
+    """
 
     NVMLError = NVMLError
     NVML_CLOCK_SM = 1
@@ -21,6 +27,7 @@ class FakeNvml:
         self.driver, self.cards = driver, cards
         self.memory: Callable[[], int] = lambda: 500 * MB
         self.joules: Callable[[], float] = lambda: 0.0
+        self.busy: Callable[[], int] = lambda: 0
         self.throttle = 0
         self.processes: list[int] = []
         self.tells_power = True
@@ -36,6 +43,8 @@ class FakeNvml:
         return len(self.cards)
 
     def nvmlDeviceGetHandleByIndex(self, place: int) -> dict[str, Any]:
+        if "uuid" not in self.cards[place]:
+            raise NVMLError("insufficient permissions")
         return self.cards[place]
 
     def nvmlSystemGetDriverVersion(self) -> str:
@@ -54,7 +63,7 @@ class FakeNvml:
         return SimpleNamespace(total=80_000 * MB, used=self.memory())
 
     def nvmlDeviceGetUtilizationRates(self, card: dict[str, Any]) -> SimpleNamespace:
-        return SimpleNamespace(gpu=60)
+        return SimpleNamespace(gpu=self.busy())
 
     def nvmlDeviceGetPowerUsage(self, card: dict[str, Any]) -> int:
         if not self.tells_power:
@@ -77,3 +86,10 @@ class FakeNvml:
 HOPPER = {"name": "Hopper card", "uuid": "GPU-aaaa", "capability": (9, 0)}
 AMPERE = {"name": "Ampere card", "uuid": "GPU-bbbb", "capability": (8, 6)}
 KEPLER = {"name": "Kepler card", "uuid": "GPU-cccc", "capability": (3, 7)}
+CLOSED = {"name": "a card of others"}
+
+
+def with_driver(monkeypatch: pytest.MonkeyPatch, driver: str, *cards: dict[str, Any]) -> FakeNvml:
+    fake = FakeNvml(driver, *cards)
+    monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]
+    return fake

@@ -380,12 +380,15 @@ def test_limits_and_operators_are_shown(tmp_path: Path) -> None:
 def test_what_a_gpu_did_is_shown(tmp_path: Path) -> None:
     columns = ("at_s", "memory_bytes", "utilisation", "power_w", "clock_hz", "energy_j", "throttle")
     values = ([1.0, 2.0, 3.0], [1e9, 3e9, 3e9], [0.5] * 3, [300.0] * 3, [1.5e9] * 3, [10.0, 20.0, 30.0], [0] * 3)
-    card = {"device": "cuda:0", "others": 0, "samples": dict(zip(columns, values)), "memory": "context and <cache>"}
+    card = {"device": "cuda:0", "others": 0, "samples": dict(zip(columns, values))}
     receipt = {
         "began_s": 0.5, "ended_s": 3.5, "cpus": [0], "pools": [], "process": "1",
         "settings": {"threads": None, "float32_products": "float32"},
         "busy_threads": 1, "cpu_per_wall": 1.0, "energy_j": None,
     }  # fmt: skip
-    made = record("torch", 1, 0.01, cell={"device": "cuda:0"}, gpu=card, measures={"receipt": receipt})
+    epochs = [{"epoch": 1, "steps": 10, "train_s": 2.4, "began_s": 0.8}]
+    measures = {"receipt": receipt, "epochs": epochs, "device_peak_bytes": 10**9}
+    made = record("torch", 1, 0.01, cell={"device": "cuda:0"}, gpu=card, measures=measures)
     text = page.write(write_run(tmp_path, [made])).read_text()
-    assert "What the GPU did" in text and "context and &lt;cache&gt;" in text and ">300<" in text.replace(" ", "")
+    assert "What the GPU did" in text and ">1,500<" in text.replace(" ", "")
+    assert "rose by 2,000 MB (NVML)" in text and "the allocator gave out 1,000 MB at most" in text

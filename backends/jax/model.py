@@ -185,6 +185,9 @@ class Model:
     def device_peak_bytes(self) -> int | None:
         return (self.device.memory_stats() or {}).get("peak_bytes_in_use")
 
+    def device_reserved_bytes(self) -> int | None:
+        return (self.device.memory_stats() or {}).get("peak_pool_bytes")
+
     def settings(self) -> dict[str, Any]:
         words = {"highest": "float32", "tensorfloat32": "tf32"}
         return {

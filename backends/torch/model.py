@@ -152,6 +152,9 @@ class Model:
     def device_peak_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
+    def device_reserved_bytes(self) -> int | None:
+        return torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else None
+
     def settings(self) -> dict[str, Any]:
         exact = torch.get_float32_matmul_precision() == "highest" and not torch.backends.cudnn.allow_tf32
         return {

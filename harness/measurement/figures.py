@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from harness.measurement import fairness, gpu, scaling
-from harness.measurement.statistics import interval
+from harness.measurement.statistics import interval, steady
 from harness.records import CELL_KEYS
 from tasks.spec import QUALITY
 
@@ -32,23 +31,6 @@ def measured(name: str) -> Callable[[Record], float | None]:
 
 def judged(part: str, name: str) -> Callable[[Record], float | None]:
     return lambda record: (record["verdict"] or {}).get(part, {}).get(name)
-
-
-def steady(samples: Sequence[float]) -> np.ndarray:
-    """The samples after warm-up, by the rule MSER of White 1997: cut off the d first ones, at most half of them, for
-    which the standard error of the mean of the others, sqrt(sum of squares) / (n - d), is least.
-    """
-    return after_warm_up(tuple(samples))
-
-
-@lru_cache(2**16)  # several figures follow from the same samples, and cells, ranks and decisions ask for them anew
-def after_warm_up(samples: tuple[float, ...]) -> np.ndarray:
-    taken = np.asarray(samples, float)
-    centred = (taken - taken.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
-    count = np.arange(1, len(taken) + 1)
-    squares = np.maximum(np.cumsum(centred**2) - np.cumsum(centred) ** 2 / count, 0)
-    errors = (np.sqrt(squares) / count)[::-1]
-    return taken[int(np.argmin(errors[: len(taken) // 2 + 1])) :]
 
 
 def quantile(values: np.ndarray, share: float) -> float:
@@ -101,6 +83,12 @@ def energy_j(record: Record) -> float | None:
     return received("energy_j")(record) if on_cpu else gpu.energy_j(record)
 
 
+def energy_per_sample_j(record: Record) -> float | None:
+    """Joules of the card for each sample, over the epochs from which `train_samples_per_s` is."""
+    power_w, rate = gpu.power_w(record), train_samples_per_s(record)
+    return power_w / rate if power_w is not None and rate else None
+
+
 def achieved(what: str) -> Callable[[Record], float | None]:
     """What a step has to do at least (`step_flops`, `step_bytes`), times the steps a second of whole epochs."""
 
@@ -125,7 +113,9 @@ NO_LIMITS = "an older run, which did not count"
 NO_CEILING = "no ceiling was measured for this device and precision"
 SHARES = ("ceiling_share", "bandwidth_share")
 EXCEEDED = "more than the ceiling: others were busy while that was measured, or what is moved fits into a cache"
-NO_SAMPLES = "no GPU, or it does not tell, or the training was over in less than three samples"
+NO_ENERGY = "RAPL of a processor can't be read here; NVML of a GPU neither, or it trained for less than three samples"
+NO_SAMPLES = "no GPU, or it does not tell, or its timed epochs were over in less than three samples"
+NOT_PREPARED = "no GPU, or it does not tell, or an older run, which did not note it"
 NOT_THIS_LOSS = "not a measure of this task's loss"
 FIGURES: dict[str, Figure] = {
     "import_s": Figure(measured("import_s"), "not measured"),
@@ -156,11 +146,17 @@ FIGURES: dict[str, Figure] = {
     "export_s": Figure(judged("onnx", "export_s"), "not exported"),
     "environment_bytes": Figure(lambda r: r["environment"]["bytes"], "the environment was not made by Crossframe"),
     "environment_install_s": Figure(lambda r: r["environment"]["install_s"], "not made by Crossframe"),
-    "energy_j": Figure(energy_j, "the device's energy counter (RAPL of a processor, NVML of a GPU) can't be read here"),
-    "gpu_memory_peak_bytes": Figure(lambda r: gpu.rise_bytes(r.get("gpu")), "no GPU, or it does not tell"),
-    "gpu_utilisation": Figure(gpu.mean("utilisation"), NO_SAMPLES, "more"),
-    "gpu_power_w": Figure(gpu.mean("power_w"), NO_SAMPLES),
-    "gpu_clock_hz": Figure(gpu.mean("clock_hz"), NO_SAMPLES, "more"),
+    "energy_j": Figure(energy_j, NO_ENERGY),
+    "energy_per_sample_j": Figure(energy_per_sample_j, NO_SAMPLES),
+    "gpu_memory_peak_bytes": Figure(gpu.memory_peak_bytes, "no GPU, or it does not tell"),
+    "gpu_context_bytes": Figure(gpu.context_bytes, NOT_PREPARED),
+    "device_reserved_bytes": Figure(measured("device_reserved_bytes"), "no allocator to ask, or it does not tell"),
+    "gpu_unexplained_bytes": Figure(gpu.unexplained_bytes, "its addends are not all known"),
+    "gpu_utilisation": Figure(
+        gpu.utilisation, "no GPU, or it does not tell, or it trained for less than two seconds", "more"
+    ),
+    "gpu_power_w": Figure(gpu.power_w, NO_SAMPLES),
+    "gpu_clock_hz": Figure(gpu.clock_hz, NO_SAMPLES, "more"),
     "flops_per_s": Figure(achieved("step_flops"), NO_LIMITS, "more"),
     "bytes_per_s": Figure(achieved("step_bytes"), NO_LIMITS, "more"),
     "ceiling_share": Figure(share("step_flops", "ceiling_flops_per_s"), NO_CEILING, "more"),
@@ -197,6 +193,7 @@ def cell_of(records: list[Record]) -> dict[str, Any]:
         "versions": first["measures"].get("versions", {}),
         "dialect": first["measures"].get("dialect", {}),
         "operators": first["measures"].get("operators"),
+        "gpu_memory": gpu.explained(good),
         "metrics": metrics,
     }
 

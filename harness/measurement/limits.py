@@ -15,7 +15,9 @@ from typing import Any
 from backends import Backend, discover
 from harness.environments import Environment
 from harness.launch import launch
+from harness.measurement import gpu
 from harness.measurement.ceiling import PASSES_A_STEP
+from harness.measurement.sampler import Sampler
 from harness.messages import say
 from harness.plan import Cell, Plan, task_of
 from tasks.spec import Task
@@ -54,7 +56,7 @@ def candidates(plan: Plan, ready: dict[str, Environment]) -> dict[str, tuple[Bac
 
 
 def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions: list[str]) -> list[dict[str, Any]]:
-    """{backend, mode, precision, state, reason, flops_per_s, bytes_per_s} of each; what is known is not repeated."""
+    """{backend, mode, precision, state, reason, flops_per_s, bytes_per_s, doubts}; what is known is not repeated."""
     path = folder / "ceilings.json"
     known: list[dict[str, Any]] = json.loads(path.read_text())["measured"] if path.exists() else []
     done = {(one["backend"], one["precision"]) for one in known}
@@ -68,10 +70,11 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
             where = (folder / "jobs" / f"ceiling-{name}-{precision}").resolve()
             job["weight_bytes"] = weight_bytes(precision)
             program, timeout_s = "harness.measurement.ceiling", plan.options["timeout"]
-            outcome = launch(environment.python, backend, job, where, timeout_s, program)
+            with Sampler(plan.device) as card:
+                outcome = launch(environment.python, backend, job, where, timeout_s, program)
             if outcome.state != "ok":
                 say(f"  {outcome.state}: {outcome.reason}")
-            found = {key: outcome.measures.get(key) for key in NAMES}
+            found = {**{key: outcome.measures.get(key) for key in NAMES}, "doubts": gpu.doubts(card.told())}
             known.append({"backend": name, **cell, "state": outcome.state, "reason": outcome.reason, **found})
     if len(known) > len(done):
         path.write_text(json.dumps({"measured": known}, indent=1) + "\n")
@@ -79,9 +82,10 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
 
 
 def of_cell(plan: Plan, cell: Cell, measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a step of a cell has to do, and the ceilings of its precision; None where none was measured."""
+    """What a step of a cell has to do; the ceilings of its precision, None if not measured; what disturbed those."""
     task = task_of(plan, cell)
     own = [one for one in measured if one["precision"] == cell.precision]
     ceilings = {f"ceiling_{name}": max((one[name] for one in own if one[name]), default=None) for name in NAMES}
     step = {"step_flops": train_flops(task) * task.batch_size, "step_bytes": train_bytes(task, cell.precision)}
-    return {**step, **ceilings}
+    doubts = sorted({doubt for one in own for doubt in one.get("doubts", [])})
+    return {**step, **ceilings, "doubts": doubts}

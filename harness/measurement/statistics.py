@@ -1,6 +1,7 @@
 """Intervals, ratios, tests and tiers. The unit is a process: samples within one process share its luck.
 
-Everything is computed on logarithms, since costs differ by factors: a candidate is twice as fast, not 3 ms faster.
+All but the cut of warm-up is computed on logarithms, since costs differ by factors: a candidate is twice as fast, not
+3 ms faster.
 Nothing here knows a record; `harness.decision.ranking` brings the figures.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations, product
 
 import numpy as np
@@ -21,6 +22,23 @@ PAIRED_FROM = 11  # rounds: 2 / 2^11 is the first of them that separates one of 
 EXACT = 10_000  # up to so many permutations all are tried, beyond it 9,999 are drawn
 
 Rounds = Mapping[int, float]  # the round (the number of a repeat) -> one figure of the process that ran in it, above 0
+
+
+def steady(samples: Sequence[float]) -> np.ndarray:
+    """The samples after warm-up, by the rule MSER of White 1997: cut off the d first ones, at most half of them, for
+    which the standard error of the mean of the others, sqrt(sum of squares) / (n - d), is least.
+    """
+    return after_warm_up(tuple(samples))
+
+
+@lru_cache(2**16)  # several figures follow from the same samples, and cells, ranks and decisions ask for them anew
+def after_warm_up(samples: tuple[float, ...]) -> np.ndarray:
+    taken = np.asarray(samples, float)
+    centred = (taken - taken.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
+    count = np.arange(1, len(taken) + 1)
+    squares = np.maximum(np.cumsum(centred**2) - np.cumsum(centred) ** 2 / count, 0)
+    errors = (np.sqrt(squares) / count)[::-1]
+    return taken[int(np.argmin(errors[: len(taken) // 2 + 1])) :]
 
 
 def centre(values: np.ndarray) -> tuple[float, float]:

@@ -208,7 +208,7 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
         "ratios": ratios,
         "effects": list(effects),
         "problems": report.problems(told["cells"]),
-        "sections": [*charts.sections(told, found, names, ratios), *bounds.sections(told, found, names)],
+        "sections": [*charts.sections(told, found, names, ratios), *bounds.sections(told, names)],
         "weighed": weighed,
         "flat": answer.flat,
         "cards": [(card, cards.shown(card)) for card in told["cards"]],

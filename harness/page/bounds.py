@@ -14,11 +14,15 @@ NAME = 28  # characters of it
 PATTERNS = ("", "/", "x", "-", "|", ".")
 GPU = {
     "device_peak_bytes": ("allocator's peak MB", 1e6),
+    "device_reserved_bytes": ("it reserved MB", 1e6),
+    "gpu_context_bytes": ("context MB", 1e6),
     "gpu_memory_peak_bytes": ("NVML's peak MB", 1e6),
+    "gpu_unexplained_bytes": ("of neither MB", 1e6),
     "gpu_utilisation": ("in use %", 0.01),
     "gpu_power_w": ("power W", 1),
     "gpu_clock_hz": ("clock MHz", 1e6),
     "energy_j": ("energy J", 1),
+    "energy_per_sample_j": ("mJ a sample", 1e-3),
 }
 
 
@@ -121,27 +125,27 @@ def stacked(stacks: dict[str, list[tuple[str, float]]]) -> list[dict[str, Any]]:
     ]
 
 
-def gpu(families: dict[ranking.Key, Any], names: Names, records: list[dict[str, Any]]) -> Section:
+def gpu(families: dict[ranking.Key, Any], names: Names) -> Section:
     """What the driver told of the card while the jobs ran."""
     made = Section(
         "gpu",
         "What the GPU did",
-        "By the driver (NVML), ten times a second, during training; memory is what the job took, with all that the "
-        "framework keeps beside its tensors.",
+        "By the driver (NVML), which is asked ten times a second. Power, clock and energy a sample are those of the "
+        "epochs that count for the throughput; utilisation, which the driver averages over up to a second, and energy "
+        "are those of the training, with its evaluations. Memory is what the job took until it had trained: the "
+        "context, what the allocator reserved, and what is neither.",
         ["workload", "candidate", *(heading for heading, _ in GPU.values()), "the two peaks"],
     )
-    said = {ranking.key_of(r["cell"]): r["gpu"]["memory"] for r in records if r.get("gpu") and r["state"] == "ok"}
     for key, members in families.items():
         for cell in members:
             if any(cell["metrics"][name]["value"] is not None for name in GPU if name.startswith("gpu_")):
                 figures = [text(cell["metrics"][name], divisor) for name, (_, divisor) in GPU.items()]
-                why = said.get(ranking.key_of(cell)) or "-"
-                made.rows.append([names[key], ranking.candidate(cell), *figures, why])
+                made.rows.append([names[key], ranking.candidate(cell), *figures, cell["gpu_memory"] or "-"])
     return made
 
 
-def sections(told: dict[str, Any], records: list[dict[str, Any]], names: Names) -> list[Section]:
+def sections(told: dict[str, Any], names: Names) -> list[Section]:
     """Every one of these for which the run has something to show."""
     families = ranking.families(told["cells"])
-    made = [limits(families, names), time_by_operator(families, names), gpu(families, names, records)]
+    made = [limits(families, names), time_by_operator(families, names), gpu(families, names)]
     return [one for one in made if one.rows]
