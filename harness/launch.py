@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,11 +50,15 @@ def import_path(backend: Backend) -> Path:
     return folder
 
 
-def variables(backend: Backend, threads: int) -> dict[str, str]:
-    """The worker's environment: equal threads for all, the backend's own variables, no stray Python path."""
+def variables(backend: Backend, threads: int, scratch: str) -> dict[str, str]:
+    """The worker's environment: equal threads for all, the backend's own variables, no stray Python path.
+
+    `scratch` is a folder for what no other job may find, such as compiled code.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    own = {name: str(value).format(threads=threads) for name, value in backend.facts.get("environment", {}).items()}
+    words = {"threads": threads, "scratch": scratch}
+    own = {name: str(value).format(**words) for name, value in backend.facts.get("environment", {}).items()}
     # `cuda:N` is the same card for CUDA, which would else put the fastest first, and for NVML: see `host.handles`.
     ours = {"PYTHONPATH": str(import_path(backend)), "PYTHONNOUSERSITE": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     return inherited | pools | own | ours
@@ -71,10 +76,12 @@ def launch(
     (folder / "measures.json").unlink(missing_ok=True)
     (folder / "job.json").write_text(json.dumps(job, indent=1))
     command = [str(python), "-m", program, str(folder)]
-    environment = variables(backend, len(job["cpus"]))
     killed_before = out_of_memory_kills()
     begin = time.monotonic()
-    with (folder / "log.txt").open("w") as log:
+    # What is written there by what the worker started, and ended after it, is no reason to fail.
+    aside = tempfile.TemporaryDirectory(prefix="crossframe-", ignore_cleanup_errors=True)
+    with aside as scratch, (folder / "log.txt").open("w") as log:
+        environment = variables(backend, len(job["cpus"]), scratch)
         print(f"$ PYTHONPATH={environment['PYTHONPATH']} {' '.join(command)}", file=log, flush=True)
         try:
             process = subprocess.Popen(

@@ -142,7 +142,7 @@ def test_a_number_means_the_same_card_to_the_driver_and_to_cuda(
     assert [card["name"] for card in host.gpus()] == seen
     assert fake.on == 0
     # Without this, CUDA would put the fastest card first.
-    assert launch.variables(discover()["reference"], 1)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert launch.variables(discover()["reference"], 1, "")["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,9 @@ def test_an_overflow_leaves_the_update_out_and_halves_the_scale(name: str, tmp_p
     backend = CANDIDATES[name]
     script = OVERFLOW.format(words=(name, *SCALES[name]), mode=backend.modes[0])
     command: list[Any] = [make(backend, "cpu").python, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables(backend, 1), cwd=tmp_path, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=variables(backend, 1, str(tmp_path)), cwd=tmp_path, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -1,13 +1,14 @@
 """PyTorch by the contract: an eager loop, or the gradients (forward, loss and backward) compiled by TorchInductor.
 
-With `max-autotune`, kernels are chosen by trial, and on a GPU replayed as a CUDA graph, whose results the next replay
-overwrites: an update is done with them by then.
+With `reduce-overhead`, on a GPU, kernels are replayed as a CUDA graph, whose results the next replay overwrites: an
+update is done with them by then. With `max-autotune`, they are chosen by trial as well.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from backends.torch.optimizers import OPTIMIZERS, schedule
 from backends.torch.precision import Precision, mixed, scaler, settle
 from tasks.spec import Arrays, Task
 
-MODES = ("eager", "compile", "max-autotune")
+MODES = ("eager", "compile", "reduce-overhead", "max-autotune")
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
@@ -36,7 +37,10 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     # all layers below (pytorch#185509, seen in 2.13.0 on the CPU). Deterministic algorithms do without the scatter.
     torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a pass over each buffer
-    torch._dynamo.config.trace_autograd_ops = True  # else `torch.autograd.grad` splits the graph
+    if mode != "eager":
+        torch._dynamo.config.trace_autograd_ops = True  # else `torch.autograd.grad` splits the graph
+        # Else, after a few models in one process or sizes of one batch, torch runs the next eagerly.
+        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = sys.maxsize
     return Model(task, weights, torch.device(device), mode, settled)
 
 
@@ -69,11 +73,11 @@ class Model:
         self.forward = mixed(self.network.forward, device, precision)
         self.gradients, self.infer = self.differentiate, self.forward
         if mode != "eager":
-            # Isolated: else models of one process share the number of recompilations after which torch runs eagerly.
-            how: dict[str, Any] = {"mode": None if mode == "compile" else mode, "isolate_recompiles": True}
+            # Not dynamic, else at the second size of a batch torch compiles for any size, and uses that from then on.
+            how: dict[str, Any] = {"mode": None if mode == "compile" else mode, "dynamic": False}
             self.gradients = torch.compile(self.gradients, **how)
             self.infer = torch.compile(self.infer, **how)
-        if mode == "max-autotune":
+        if mode in ("reduce-overhead", "max-autotune"):
             self.gradients, self.infer = replayed(self.gradients), replayed(self.infer)
 
     def differentiate(self, x: Tensor, y: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:

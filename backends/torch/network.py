@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,7 +26,17 @@ class Recurrent(nn.LSTM):
         self.bias_hh_l0.requires_grad_(False).zero_()
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16:
+            return self.in_bfloat16(x)
         return super().forward(x)[0]
+
+    def in_bfloat16(self, x: Tensor) -> Tensor:
+        """The same, cast here: on a GPU autocast gives cuDNN float16, whatever it was asked for (AutocastRNN.cpp)."""
+        with torch.autocast(x.device.type, enabled=False):
+            start = x.new_zeros(1, len(x), self.hidden_size, dtype=torch.bfloat16)
+            weights = [weight.bfloat16() for weight in self.all_weights[0]]
+            return torch.lstm(x.bfloat16(), (start, start), weights, True, 1, 0.0, self.training, False, True)[0]
 
 
 class LastStep(nn.Module):

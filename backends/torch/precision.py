@@ -36,18 +36,13 @@ def settle(task: Task, device: str, name: str) -> Precision:
     if precision.tf32 and device == "cpu":
         raise Unsupported("a product in TF32 needs an NVIDIA GPU; on the CPU there is none")
     recurrent = any(isinstance(layer, LSTM) for layer in task.layers)
-    if device == "cpu" and recurrent and precision.computed and not has_onednn(precision.computed):
-        raise Unsupported(f"oneDNN cannot train an LSTM in {name} on this processor, and autocast asks it to")
+    # By oneDNN's own account. In bfloat16 torch has kernels of its own for a processor for which oneDNN has none.
+    if device == "cpu" and recurrent and name == "float16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        raise Unsupported("oneDNN cannot train an LSTM in float16 on this processor, and autocast asks it to")
     # Unless asked for, no TF32 in matrix products, convolutions or recurrent layers: float32 shall mean float32.
     torch.backends.cuda.matmul.allow_tf32 = precision.tf32
     torch.backends.cudnn.allow_tf32 = precision.tf32
     return precision
-
-
-def has_onednn(dtype: torch.dtype) -> bool:
-    """Whether oneDNN computes in a type of 16 bits on this processor, by its own account."""
-    check = "_is_mkldnn_bf16_supported" if dtype == torch.bfloat16 else "_is_mkldnn_fp16_supported"
-    return bool(getattr(torch.ops.mkldnn, check)())
 
 
 def mixed(network: Callable[[Tensor], Tensor], device: torch.device, precision: Precision) -> Callable[..., Tensor]:
