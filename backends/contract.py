@@ -16,7 +16,7 @@ What a backend cannot do, it says by `raise Unsupported("why")`. The backend doe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +54,11 @@ class Unsupported(Exception):
     """The backend cannot do what was asked; the message says why."""
 
 
+def common_place(places: Iterable[str]) -> str:
+    """The one place of all; where they differ, every one, `cpu and cuda:0`, which is no device's name."""
+    return " and ".join(sorted(set(places)))
+
+
 class Model(Protocol):
     """One network, being trained, on one device. Arrays cross this border in the layouts of `tasks.spec`."""
 
@@ -86,7 +91,10 @@ class Model(Protocol):
         """
 
     def placement(self) -> str:
-        """Where the parameters really are, read back from one of them: `cpu`, `cuda:0`."""
+        """Where every parameter really is, and where everything was that `predict` returned, before it was NumPy's.
+
+        Read back from each, never from what was asked: `cpu`, `cuda:0`; several by `common_place`.
+        """
 
     def device_peak_bytes(self) -> int | None:
         """The peak of the device's allocator; None where it cannot tell."""

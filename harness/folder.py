@@ -14,7 +14,8 @@ import numpy as np
 
 from backends import discover
 from harness import records
-from harness.host import fingerprint
+from harness.exits import Usage
+from harness.host import fingerprint, gpus, resolve_device
 from harness.inputs import write_inputs
 from harness.launch import ROOT
 from harness.measurement import selftest
@@ -97,8 +98,28 @@ def start(plan: Plan, folder: Path) -> None:
     (folder / "run.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
 
 
+def same_cards(told: dict[str, Any]) -> None:
+    """Missing where the card of a run is not there; Usage where the driver shows other cards than then.
+
+    The records of two cards, or of two drivers of one, would be averaged as one cell.
+    """
+    if told["device"] == "cpu":
+        return
+    resolve_device(told["device"])
+    then, here = ("; ".join(map(described, found)) for found in (told["host"]["gpus"], gpus()))
+    if then != here:
+        raise Usage(
+            f"{told['name']} was begun on {then}, and here is {here}: one run holds what one card did, so begin another"
+        )
+
+
+def described(gpu: dict[str, Any]) -> str:
+    return f"{gpu['name']} of {gpu['memory_bytes'] / 1e9:.1f} GB (driver {gpu['driver']})"
+
+
 def resumed(told: dict[str, Any]) -> Plan:
-    """The plan that a `run.json` holds; Usage where a backend of it is gone."""
+    """The plan that a `run.json` holds; Usage where a backend of it is gone, and by `same_cards`."""
+    same_cards(told)
     known = discover()
     names = list(told["backends"])
     chosen("backend", names, list(known))

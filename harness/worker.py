@@ -172,14 +172,14 @@ def sample_inference(model: Any, x_test: np.ndarray, measures: dict[str, Any]) -
 
 
 def proven_placement(model: Any, task: Task, device: str) -> str:
-    """Where the parameters are, once they have been trained and so are results; RuntimeError if not on `device`.
+    """Where every parameter is and every result was, to be asked once there are some; RuntimeError if not on `device`.
 
     On a GPU its allocator must also have given out what they need at least. One that does not tell is not asked: what
     the driver saw of the card's memory is judged in its stead, by `harness.measurement.gpu`.
     """
     place = model.placement()
     if place != device:
-        raise RuntimeError(f"asked for {device}, but the parameters lie on {place}")
+        raise RuntimeError(f"asked for {device}, but its parameters and results lie on {place}")
     peak = None if device == "cpu" else model.device_peak_bytes()
     needed = NARROWEST_BYTES * sum(math.prod(shape) for shape in task.parameters().values())
     if peak is not None and peak < needed:
@@ -229,6 +229,7 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     model.load(folder / "checkpoint")
     measures["checkpoint_exact"] = same(trained, model.weights())
     sample_inference(model, data["x_test"], measures)
+    proven_placement(model, task, job["device"])  # once more, of what the checkpoint brought back
     measures["export"] = export(model, folder, job["onnx_opset"])
     if job.get("profile"):  # last, since profilers disturb, and since it moves the weights
         measures["operators"] = operators.absent("failed", "the process ended within the profiler")

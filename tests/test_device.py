@@ -4,18 +4,24 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Barrier, Lock
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from backends import Backend, discover, read
-from harness import doctor, environments, estimate, host, launch
+from harness import cli, doctor, environments, estimate, host, launch
+from harness import folder as folders
 from harness.commands import SELECTION, options_of
 from harness.inputs import write_inputs
 from harness.measurement import ceiling, figures, limits
-from harness.plan import Plan, make_plan
+from harness.parity import prove
+from harness.parity.probes import EPOCH
+from harness.plan import Cell, Plan, make_plan
 from harness.portability import runtimes
 from tasks import discover as discover_tasks
 from tasks.scale import scaled, unscaled
@@ -59,12 +65,15 @@ def on_a_gpu(tmp_path: Path, mode: str, program: str = "harness.worker") -> laun
     """The faulty backend, which trains on the CPU whatever it is asked, asked for a GPU."""
     faulty = read("faulty", "faulty", STRANGER / "faulty")
     write_inputs(tmp_path / "inputs.npz", QUICK["circle"], None, None)
+    question = prove.ask(QUICK["circle"], tmp_path / "inputs.npz", tmp_path / "probes", every_optimizer=False)
+    proving = program == "harness.parity.tracer"
     job = {
         "task": to_json(QUICK["circle"]),
         "module": "faulty",
         "packages": ["numpy"],
         "onnx_opset": 20,
-        "inputs": str(tmp_path / "inputs.npz"),
+        "inputs": str(question.path if proving else tmp_path / "inputs.npz"),
+        "probes": [asdict(probe) | {"task": to_json(probe.task)} for probe in question.probes],
         "mode": mode,
         "device": "cuda:0",
         "precision": "float32",
@@ -81,14 +90,71 @@ def on_a_gpu(tmp_path: Path, mode: str, program: str = "harness.worker") -> laun
 def test_a_fall_back_to_the_cpu_is_a_failure(tmp_path: Path, program: str) -> None:
     outcome = on_a_gpu(tmp_path, "honest", program)
     assert outcome.state == "failed"
-    assert outcome.reason and "asked for cuda:0, but the parameters lie on cpu" in outcome.reason
+    assert outcome.reason and "asked for cuda:0, but its parameters and results lie on cpu" in outcome.reason
     assert "epochs" not in outcome.measures or program != "harness.worker"  # no figure of the CPU under a GPU's name
 
 
-def test_a_backend_that_moves_to_the_cpu_while_it_trains_is_caught(tmp_path: Path) -> None:
-    outcome = on_a_gpu(tmp_path, "retreats")
+@pytest.mark.parametrize(
+    "mode, place",
+    [("retreats", "cpu"), ("answers_elsewhere", "cpu and cuda:0"), ("reloads_elsewhere", "cpu")],
+)
+def test_a_backend_that_goes_on_on_the_cpu_is_caught(tmp_path: Path, mode: str, place: str) -> None:
+    outcome = on_a_gpu(tmp_path, mode)
     assert (outcome.state, outcome.measures["placement"]) == ("failed", "cuda:0")
-    assert outcome.reason and "the parameters lie on cpu" in outcome.reason
+    assert outcome.reason and outcome.reason.endswith(f"its parameters and results lie on {place}")
+
+
+@pytest.mark.parametrize(
+    "program", ["harness.worker", "harness.measurement.stopwatch", "harness.measurement.predictor"]
+)
+def test_a_single_parameter_elsewhere_is_caught(tmp_path: Path, program: str) -> None:
+    outcome = on_a_gpu(tmp_path, "strays", program)
+    assert outcome.reason and outcome.reason.endswith("its parameters and results lie on cpu and cuda:0")
+
+
+def test_results_elsewhere_are_caught_where_inference_alone_is_measured(tmp_path: Path) -> None:
+    outcome = on_a_gpu(tmp_path, "answers_elsewhere", "harness.measurement.predictor")
+    assert outcome.state == "failed" and outcome.measures["infer_samples_s"]  # it had answered before it was caught
+    assert outcome.reason and outcome.reason.endswith("its parameters and results lie on cpu and cuda:0")
+
+
+@pytest.mark.parametrize("mode, place", [("strays", "cpu and cuda:0"), ("answers_elsewhere", "cpu and cuda:0")])
+def test_what_was_computed_elsewhere_proves_nothing(tmp_path: Path, mode: str, place: str) -> None:
+    outcome = on_a_gpu(tmp_path, mode, "harness.parity.tracer")
+    found = outcome.measures["probes"]
+    caught = {name for name, probe in found.items() if (probe["reason"] or "").endswith(f"results lie on {place}")}
+    asked = {"gradient"} if mode == "strays" else {"forward", EPOCH}  # only some look at results
+    assert outcome.state == "ok" and asked <= caught <= found.keys()
+    assert all(found[name]["state"] == "failed" for name in caught)
+
+
+@pytest.mark.parametrize("device, at_once, processors", [("cpu", 2, 1), ("cuda:0", 1, 2)])
+def test_a_gpu_proves_one_cell_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, at_once: int, processors: int
+) -> None:
+    """Two at once would disturb each other's choice of kernels. Processors are shared out instead."""
+    together, most, given = 0, 0, []
+    counting, met = Lock(), Barrier(at_once)
+
+    def prove_one(cell: Cell, *others: Any) -> dict[str, Any]:
+        nonlocal together, most
+        with counting:
+            together += 1
+            most = max(most, together)
+            given.append(others[-2])
+        met.wait(60)  # a lone one would wait for ever where two are to run at once
+        time.sleep(0.05)
+        with counting:
+            together -= 1
+        return {"state": "ok"}
+
+    monkeypatch.setattr(prove, "prove", prove_one)
+    cells = [Cell("circle", "any", mode, device, "float32", 64) for mode in "abcd"]
+    known: Any = {("circle", 64): SimpleNamespace(question=SimpleNamespace(size=1))}
+    both: Any = {"any": None}
+    found = dict(prove.prove_all(cells, both, both, known, tmp_path, {"cpus": [4, 7], "timeout": 1}))
+    assert found.keys() == set(cells) and most == at_once
+    assert all(len(cpus) == processors for cpus in given) and {cpu for cpus in given for cpu in cpus} == {4, 7}
 
 
 def test_a_placement_that_the_allocator_belies_is_caught(tmp_path: Path) -> None:
@@ -98,11 +164,14 @@ def test_a_placement_that_the_allocator_belies_is_caught(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(bool(host.gpus()), reason="this machine has a GPU")
-@pytest.mark.parametrize("command", ["run", "plan", "parity", "infer", "portability", "check"])
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "parity", "infer", "portability", "check", "selftest", "conformance"]
+)
 def test_without_a_gpu_cuda_is_missing_and_nothing_is_written(
     crossframe: Command, tmp_path: Path, command: str
 ) -> None:
     words = {"run": ("--preset", "quick", "--out", tmp_path / "run"), "portability": (), "check": (__file__,)}
+    words |= {"selftest": (), "conformance": ("reference", "--preset", "quick")}
     done = crossframe(command, "--device", "cuda", *words.get(command, ("--preset", "quick")), cwd=tmp_path)
     assert done.returncode == 3 and "cuda is not there" in done.stderr and done.stdout == ""
     assert list(tmp_path.iterdir()) == []
@@ -112,6 +181,59 @@ def test_a_runtime_for_cards_alone_wants_the_device(crossframe: Command) -> None
     done = crossframe("check", __file__, "--runtime", "onnxruntime_cuda", "--device", "cpu")
     assert done.returncode == 2 and "onnxruntime_cuda runs on a card alone: take --device cuda" in done.stderr
     assert "onnxruntime_cuda" not in runtimes.on("cpu") and "onnxruntime_cuda" in runtimes.on("cuda:1")
+
+
+def begun(folder: Path, device: str, *cards: dict[str, Any]) -> dict[str, bytes]:
+    """A run of one job that is left to do, begun where these cards are; its files."""
+    plan = plan_for("cpu", backend=["reference"])
+    folder.mkdir()
+    folders.start(plan, folder)
+    told = json.loads((folder / "run.json").read_text())
+    told["device"], told["host"]["gpus"] = device, list(cards)
+    (folder / "run.json").write_text(json.dumps(told))
+    return files(folder)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.skipif(bool(host.gpus()), reason="this machine has a GPU")
+def test_without_its_gpu_a_run_is_not_resumed_and_nothing_is_written(crossframe: Command, tmp_path: Path) -> None:
+    before = begun(
+        tmp_path / "run", "cuda:0", {"name": "Hopper card", "driver": "580.82.07", "memory_bytes": 80 * 10**9}
+    )
+    done = crossframe("run", "--resume", tmp_path / "run", cwd=tmp_path)
+    assert done.returncode == 3 and "cuda:0 is not there" in done.stderr and done.stdout == ""
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "driver, cards, others",
+    [
+        ("580.82.07", [AMPERE], "Ampere card of 80.0 GB (driver 580.82.07)"),
+        ("595.10.01", [HOPPER], "Hopper card of 80.0 GB (driver 595.10.01)"),
+        ("580.82.07", [HOPPER, HOPPER | {"uuid": "GPU-dd"}], "Hopper card of 80.0 GB (driver 580.82.07); Hopper card"),
+    ],
+)
+def test_a_run_is_not_resumed_on_another_card(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    driver: str,
+    cards: list[dict[str, Any]],
+    others: str,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with_driver(monkeypatch, "580.82.07", HOPPER)
+    before = begun(tmp_path / "run", "cuda:0", *host.gpus())
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert len(folders.resumed(told).jobs) == 1
+    with_driver(monkeypatch, driver, *cards)
+    assert cli.main(["run", "--resume", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr()
+    assert "begun on Hopper card of 80.0 GB (driver 580.82.07), and here is " + others in said.err
+    assert said.out == "" and files(tmp_path) == before
 
 
 def plan_for(device: str, **changed: Any) -> Plan:

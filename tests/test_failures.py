@@ -23,13 +23,16 @@ EXPECTED = {
     "rubbish": ("failed", "ended with code 0 and no measures"),
     "out_of_memory": ("out_of_memory", "RESOURCE_EXHAUSTED"),
     "diverges": ("diverged", "loss is nan"),
-    "elsewhere": ("failed", "asked for cpu, but the parameters lie on cuda:0"),
+    "elsewhere": ("failed", "asked for cpu, but its parameters and results lie on cuda:0"),
     "bad_export": ("ok", None),
     "forgets": ("failed", "checkpoint"),
     "damages": ("failed", "can't be judged"),
     "lies": ("ok", None),
-    "pretends": ("failed", "asked for cpu, but the parameters lie on cuda:0"),
-    "retreats": ("failed", "asked for cpu, but the parameters lie on cuda:0"),
+    "pretends": ("failed", "asked for cpu, but its parameters and results lie on cuda:0"),
+    "retreats": ("failed", "asked for cpu, but its parameters and results lie on cuda:0"),
+    "strays": ("failed", "asked for cpu, but its parameters and results lie on cpu and cuda:0"),
+    "answers_elsewhere": ("failed", "asked for cpu, but its parameters and results lie on cuda:0"),
+    "reloads_elsewhere": ("failed", "asked for cpu, but its parameters and results lie on cuda:0"),
 }
 
 

@@ -16,8 +16,9 @@ from harness.environments import make
 from harness.launch import launch
 from harness.parity import checks as parity
 from harness.parity.hints import hint
-from harness.parity.probes import EPOCH, OPTIMIZERS, VARIANTS, Probe, draw_batches
+from harness.parity.probes import EPOCH, OPTIMIZERS, VARIANTS, Probe, again_of, draw_batches
 from harness.parity.prove import Oracle, Question
+from harness.plan import Cell
 from tasks import discover as discover_tasks
 from tasks.spec import Arrays, Task, initial_weights, to_json
 from tests.conftest import STRANGER
@@ -62,6 +63,8 @@ HINTED = {
     "schedule_left_out": "the schedule is left out",
     "state_forgotten": "the optimizer forgets",
 }
+# Twice from the same start, and not the same: the first only by its rounding.
+UNREPEATED = ("sums_reordered", "unseeded")
 # The same optimizer in a form that the backend has not declared: caught by every probe in which the forms differ.
 UNDECLARED = {
     "adam_epsilon": ("adam plain", ("after_correction", "before_correction")),
@@ -110,6 +113,7 @@ class Traced:
                 if task == name
                 for probe in shown
             ]
+            wanted += [spoilt(asked["odd batches"], fault) for fault in UNREPEATED]
             document = {
                 "module": "faults",
                 "packages": [],
@@ -144,14 +148,27 @@ class Traced:
         """The checks of one probe, as `crossframe parity` makes them."""
         oracle, told = self.oracles[task], self.told[task]
         probe = next(probe for probe in oracle.question.probes if probe.name == name)
-        prefix = f"{fault}/{name}/" if fault else f"{name}/"
-        ran = told["probes"][prefix[:-1]]
-        assert ran["state"] == "ok", ran["reason"]
-        seen = {k.removeprefix(prefix): v for k, v in self.traces[task].items() if k.startswith(prefix)}
+        seen = self.left(task, spoilt(probe, fault).name if fault else name)
         words = told["dialect"] if dialect is None else dialect
         want, scale = oracle.trace(probe, words), oracle.scale(probe, words)
         own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
         yield from parity.compare(probe, seen, want, scale, own, oracle.batches, "float32")
+
+    def left(self, task: str, name: str) -> Arrays:
+        ran = self.told[task]["probes"][name.removesuffix(", again")]
+        assert ran["state"] == "ok", ran["reason"]
+        prefix = f"{name}/"
+        return {k.removeprefix(prefix): v for k, v in self.traces[task].items() if k.startswith(prefix)}
+
+    def repeats(self, task: str, device: str, fault: str = "") -> parity.Check:
+        """The check of a probe's second time, as if it had run on `device`."""
+        oracle = self.oracles[task]
+        probe = next(probe for probe in oracle.question.probes if probe.twice)
+        ran = spoilt(probe, fault) if fault else probe
+        scale = oracle.scale(probe, self.told[task]["dialect"])
+        cell = Cell(task, self.backend, "", device, "float32", 16)
+        seen, again = self.left(task, ran.name), self.left(task, again_of(ran))
+        return parity.repeats(probe, seen, again, scale, oracle.weights, cell)
 
 
 @pytest.fixture(scope="module", params=CANDIDATES)
@@ -191,6 +208,18 @@ def test_a_dialect_that_is_not_declared_is_caught(traced: Traced, word: str) -> 
     other = {**declared, word: next(form for form in forms if form != spoken)}
     assert all(check.passed for check in traced.checks("circle", probe))
     assert not all(check.passed for check in traced.checks("circle", probe, dialect=other))
+
+
+@pytest.mark.parametrize("task", ["circle", "cnn", "lstm", "autoencoder"])
+def test_two_runs_are_equal_and_on_a_gpu_part_by_rounding_alone(traced: Traced, task: str) -> None:
+    cpu, gpu = (traced.repeats(task, device) for device in ("cpu", "cuda:0"))
+    assert (cpu.passed, cpu.error, cpu.limit) == (True, 0, 0) and gpu.passed
+    reordered = traced.repeats(task, "cuda:0", "sums_reordered")
+    assert reordered.passed, parity.describe(reordered)
+    assert reordered.error > 0 and not traced.repeats(task, "cpu", "sums_reordered").passed
+    for device in ("cpu", "cuda:0"):
+        unseeded = traced.repeats(task, device, "unseeded")
+        assert not unseeded.passed and "two runs from the same start differ" in parity.describe(unseeded)
 
 
 def test_a_barrier_that_is_none_is_caught(traced: Traced) -> None:

@@ -18,7 +18,7 @@ import optax
 from jax import lax
 from jax import numpy as jnp
 
-from backends.contract import Batch, Operator, Unsupported
+from backends.contract import Batch, Operator, Unsupported, common_place
 from backends.jax.network import EXPORTED, LOSSES, Parameters, forward
 from backends.jax.optimizers import build
 from backends.jax.precision import Precision, scaling, settle
@@ -117,6 +117,7 @@ class Model:
     def __init__(self, task: Task, weights: Arrays, device: jax.Device, mode: str, precision: Precision):
         self.task = task
         self.device = device
+        self.answered: set[jax.Device] = set()  # where results were
         self.mode = mode
         self.dtype = dtype = np.dtype(precision.stored)
         self.parameters = {name: self.place(weights[name], dtype) for name in task.parameters()}
@@ -142,7 +143,9 @@ class Model:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with jax.disable_jit(self.mode == "eager"):
-            return np.array(self.programs.infer(self.parameters, self.place(x, self.dtype)))
+            outputs = self.programs.infer(self.parameters, self.place(x, self.dtype))
+        self.answered |= outputs.devices()
+        return np.array(outputs)
 
     def weights(self) -> Arrays:
         # np.array copies; np.asarray may give a view of memory that the next update is to write into.
@@ -179,8 +182,8 @@ class Model:
         )
 
     def placement(self) -> str:
-        (device,) = next(iter(self.parameters.values())).devices()
-        return "cpu" if device.platform == "cpu" else f"cuda:{device.id}"
+        devices = self.answered.union(*(value.devices() for value in self.parameters.values()))
+        return common_place("cpu" if device.platform == "cpu" else f"cuda:{device.id}" for device in devices)
 
     def device_peak_bytes(self) -> int | None:
         return (self.device.memory_stats() or {}).get("peak_bytes_in_use")

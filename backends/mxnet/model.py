@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 import onnx
 
-from backends.contract import Batch, Operator, Unsupported
+from backends.contract import Batch, Operator, Unsupported, common_place
 from backends.mxnet.finish import OPSET, finished, folded
 from backends.mxnet.network import LOSSES, Evaluate, addresses, build
 from backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
@@ -54,6 +54,7 @@ class Model:
     def __init__(self, task: Task, weights: Arrays, device: mx.Context, mode: str, precision: Precision):
         self.task = task
         self.device = device
+        self.answered: set[mx.Context] = set()  # where results were
         self.precision = precision
         self.dtype = dtype = precision.stored
         self.network = build(task)
@@ -98,7 +99,9 @@ class Model:
                 self.optimizer.update(index, *parts)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return to_host(self.infer(mx.nd.array(x, self.device, self.dtype)))
+        outputs = self.infer(mx.nd.array(x, self.device, self.dtype))
+        self.answered.add(outputs.context)
+        return to_host(outputs)
 
     def weights(self) -> Arrays:
         return {
@@ -152,8 +155,9 @@ class Model:
         onnx.save(folded(finished(onnx.load(path), self.task)), path)
 
     def placement(self) -> str:
-        device = self.weight_arrays[0].context
-        return "cpu" if device.device_type == "cpu" else f"cuda:{device.device_id}"
+        parameters = self.network.collect_params().values()
+        devices = {*self.answered, *(parameter.data().context for parameter in parameters)}
+        return common_place(f"cuda:{one.device_id}" if one.device_type == "gpu" else "cpu" for one in devices)
 
     def device_peak_bytes(self) -> int | None:
         return None  # gpu_memory_info knows what is free now, not what was used at most

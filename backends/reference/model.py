@@ -125,7 +125,7 @@ class Model:
         raise Unsupported("NumPy has no ONNX exporter of its own")
 
     def placement(self) -> str:
-        return "cpu"
+        return "cpu"  # NumPy has no other
 
     def device_peak_bytes(self) -> int | None:
         return None

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends.contract import Batch, Operator, Unsupported
+from backends.contract import Batch, Operator, Unsupported, common_place
 from backends.tensorflow.network import LOSSES, addresses, build, channels_first, channels_last
 from backends.tensorflow.optimizers import NUMBERS, OPTIMIZERS, rate
 from backends.tensorflow.precision import Precision, scaling, settle
@@ -45,6 +45,9 @@ class Model:
     def __init__(self, task: Task, weights: Arrays, device: str, mode: str, precision: Precision):
         self.task = task
         self.device = device
+        # Where results were. An operator without a kernel for the device goes to the CPU in silence: in a graph, whose
+        # operators name no device, always; else by soft placement, which stays on, for what only the host can do.
+        self.answered: set[str] = set()
         self.mode = mode
         self.dtype = dtype = precision.stored
         self.scaled = precision.scaled
@@ -117,7 +120,9 @@ class Model:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with tf.device(self.device):
-            return channels_first(self.infer(tf.constant(channels_last(x), self.dtype)).numpy())
+            outputs = self.infer(tf.constant(channels_last(x), self.dtype))
+        self.answered.add(outputs.backing_device)
+        return channels_first(outputs.numpy())
 
     def weights(self) -> Arrays:
         return {
@@ -147,8 +152,9 @@ class Model:
             )
 
     def placement(self) -> str:
-        device = tf.DeviceSpec.from_string(self.trained[0].value.device)
-        return "cpu" if device.device_type == "CPU" else f"cuda:{device.device_index}"
+        names = {*self.answered, *(weight.value.device for weight in self.network.weights)}
+        devices = map(tf.DeviceSpec.from_string, names)
+        return common_place("cpu" if one.device_type == "CPU" else f"cuda:{one.device_index}" for one in devices)
 
     def device_peak_bytes(self) -> int | None:
         return None if self.device == "cpu" else tf.config.experimental.get_memory_info(self.device)["peak"]

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.contract import Batch, Operator, Unsupported
+from backends.contract import Batch, Operator, Unsupported, common_place
 from backends.torch.exporters import ROUTES
 from backends.torch.network import LOSSES, addresses, build
 from backends.torch.optimizers import OPTIMIZERS, schedule
@@ -58,6 +58,7 @@ class Model:
     def __init__(self, task: Task, weights: Arrays, device: torch.device, mode: str, precision: Precision):
         self.task = task
         self.device = device
+        self.answered: set[torch.device] = set()  # where results were
         self.dtype = dtype = precision.stored
         # Channels last is the layout that convolutions run fastest in; other parameters stay as they are.
         self.network = build(task).to(device, dtype, memory_format=torch.channels_last)
@@ -115,7 +116,9 @@ class Model:
 
     @torch.inference_mode()
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.infer(torch.as_tensor(x, dtype=self.dtype).to(self.device)).cpu().numpy()
+        outputs = self.infer(torch.as_tensor(x, dtype=self.dtype).to(self.device))
+        self.answered.add(outputs.device)
+        return outputs.cpu().numpy()
 
     def weights(self) -> Arrays:
         state = self.network.state_dict()
@@ -151,7 +154,7 @@ class Model:
             ROUTES[route](network, example, path, opset)
 
     def placement(self) -> str:
-        return str(self.trained[0].device)
+        return common_place(str(device) for device in {*self.answered, *(p.device for p in self.network.parameters())})
 
     def device_peak_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None

@@ -38,6 +38,7 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
         measures["first_s"][str(size)] = seconds(lambda x=x: model.predict(x), model.sync)  # type: ignore[misc]
         taken = samples(lambda x=x: model.predict(x), model.sync, AT_LEAST, SAMPLED_S, AT_MOST)  # type: ignore[misc]
         measures["infer_samples_s"][str(size)] = taken
+    proven_placement(model, task, job["device"])  # of the results too
     measures["receipt"] = {**given(), **usage.told(), "settings": model.settings()}
     measures["host_peak_bytes"] = memory_peak_bytes()
     measures["export"] = export(model, folder, job["onnx_opset"])

@@ -26,7 +26,8 @@ from harness.measurement import quality
 from harness.parity.contrary import Contrary
 from harness.parity.probes import EPOCH, Probe, trace
 from harness.parity.rounded import ROUNDING, Rounded
-from harness.parity.tolerances import ROUNDING_FACTOR, SMALLEST, limits
+from harness.parity.tolerances import ROUNDING_FACTOR, SMALLEST, limits, repeats_limit
+from harness.plan import Cell
 from tasks.spec import Arrays, Task
 
 
@@ -60,14 +61,10 @@ def oracle_trace(
 
     `contrary`: near ties decided the other way, below float32.
     """
-
-    def prepare(task: Task, own: Arrays) -> reference.Model:
-        if precision in ROUNDING:
-            return Rounded(task, own, precision, dialect, contrary)
-        kind = Contrary if precision == "float32" else reference.Model
-        return kind(task, own, np.dtype(precision), dialect)
-
-    return trace(probe, prepare, weights, batches)
+    if precision in ROUNDING:
+        return trace(probe, Rounded(probe.task, weights, precision, dialect, contrary), batches)
+    kind = Contrary if precision == "float32" else reference.Model
+    return trace(probe, kind(probe.task, weights, np.dtype(precision), dialect), batches)
 
 
 def spoken(dialect: Mapping[str, Any], precision: str) -> dict[str, Any]:
@@ -106,8 +103,8 @@ def weight_errors(seen: Arrays, want: Arrays, start: Arrays, updates: int) -> di
     prefix = f"weights/{updates}/"
     for key in (key for key in want if key.startswith(prefix)):
         name = key.removeprefix(prefix)
-        if seen[key].shape != want[key].shape:
-            errors[name] = float("inf")
+        if seen[key].shape != want[key].shape or np.isnan(seen[key]).any():
+            errors[name] = float("inf")  # and no NaN, which is neither more nor less than the others
             continue
         off = float(np.linalg.norm(seen[key].astype(np.float64) - want[key]))
         looks = [at for at in range(updates + 1) if f"weights/{at}/{name}" in want]
@@ -179,9 +176,20 @@ def round_trip(probe: Probe, seen: Arrays, weights: Arrays, precision: str) -> C
     )
 
 
-def repeats(probe: Probe, same: bool) -> Check:
-    """Two runs from the same start are equal, to the last bit."""
-    return Check(probe.name, "repeats", 0, None, float(not same), None, 0, same)
+def repeats(
+    probe: Probe, seen: Arrays, again: Arrays, scale: tuple[Arrays, ...] | None, weights: Arrays, cell: Cell
+) -> Check:
+    """Two runs from the same start are equal, to the last bit; on a GPU, but for the order of its sums."""
+    if cell.device == "cpu":
+        same = seen.keys() == again.keys() and all(np.array_equal(seen[key], again[key]) for key in seen)
+        return Check(probe.name, "repeats", 0, None, float(not same), None, 0, same)
+    last = max(probe.weights_after)
+    errors = weight_errors(again, seen, weights, last)
+    worst = max(errors, key=lambda name: errors[name])
+    costs = [max(weight_errors(low, scale[-1], weights, last).values()) for low in scale[:-1]] if scale else []
+    rounding = max(costs, default=None)
+    limit = repeats_limit(cell.precision, rounding)
+    return Check(probe.name, "repeats", last, worst, errors[worst], rounding, limit, errors[worst] <= limit)
 
 
 BARRIER = 0.3  # measured: at most 0.06 of an epoch with a barrier, 0.88 to 0.95 without
@@ -205,7 +213,8 @@ def describe(check: Check) -> str:
     if check.what == "barrier":
         return f"after sync, reading the weights still waits for {check.error:.0%} of an epoch: the barrier is none"
     if check.what == "repeats":
-        return f"{check.probe}: two runs from the same start differ"
+        apart = f" in {check.parameter} by {check.error:.1e} (limit {check.limit:.0e})" if check.parameter else ""
+        return f"{check.probe}: two runs from the same start differ{apart}"
     when = f" after {check.updates} update{'s' * (check.updates != 1)}" if check.updates else ""
     rounding = "" if check.rounding is None else f", rounding may cost {check.rounding:.1e}"
     return f"{check.name}{when}{where} is off by {check.error:.1e} (limit {check.limit:.0e}{rounding})"

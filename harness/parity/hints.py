@@ -18,7 +18,7 @@ import backends.reference.model as reference
 from backends.contract import DIALECTS
 from harness.parity import checks as parity
 from harness.parity.probes import EPOCH, Probe, trace
-from tasks.spec import Arrays, Task
+from tasks.spec import Arrays
 
 if TYPE_CHECKING:
     from harness.parity.prove import Oracle
@@ -71,17 +71,13 @@ def state(
     probe: Probe, oracle: Oracle, seen: Arrays, want: Arrays, check: parity.Check, dialect: dict[str, Any]
 ) -> str | None:
     """Which part of the optimizer's state parts, where what came before agrees: the gradient, and earlier updates."""
-
-    def prepare(task: Task, own: Arrays) -> Forgetful:
-        model = Forgetful(task, own, np.dtype("float64"), dialect)
-        model.lost = lost
-        return model
-
     stateful = reference.prepare(probe.task, oracle.weights, "cpu", dialect=dialect)
     stateful.update({name: np.ones(shape) for name, shape in probe.task.parameters().items()})
     slots = list(next(iter(stateful.state.values())))
     for lost in [*slots, None]:
-        if slots and agrees(seen, trace(probe, prepare, oracle.weights, oracle.batches), want, check):
+        model = Forgetful(probe.task, oracle.weights, np.dtype("float64"), dialect)
+        model.lost = lost
+        if slots and agrees(seen, trace(probe, model, oracle.batches), want, check):
             return f"the optimizer forgets {f'its {lost}' if lost else 'all that it keeps'} between updates"
     if probe.name == EPOCH or check.updates < 2 or not slots:
         return None

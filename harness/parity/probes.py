@@ -116,13 +116,13 @@ def draw_batches(task: Task, x: np.ndarray, y: np.ndarray, order: np.ndarray, se
     return batches
 
 
-Prepare = Callable[[Task, Arrays], Any]
+def again_of(probe: Probe) -> str:
+    """The name under which the traces of a probe's second time stand."""
+    return f"{probe.name}, again"
 
 
-def trace(probe: Probe, prepare: Prepare, weights: Arrays, batches: Arrays) -> Arrays:
-    """`weights/<updates>/<parameter>` and `outputs/<updates>`: what the probe asks to see."""
-    own = {name: weights[name] for name in probe.task.parameters()}
-    model = prepare(probe.task, own)
+def trace(probe: Probe, model: Any, batches: Arrays) -> Arrays:
+    """`weights/<updates>/<parameter>` and `outputs/<updates>`: what the probe asks to see of its model, made afresh."""
     seen: Arrays = {}
 
     def look(updates: int) -> None:

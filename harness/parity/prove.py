@@ -23,7 +23,7 @@ from harness.judge import keep_first_epoch
 from harness.launch import ROOT, end_all, launch
 from harness.parity import checks as parity
 from harness.parity.hints import hint
-from harness.parity.probes import EPOCH, Probe, draw_batches, pooled, probes
+from harness.parity.probes import EPOCH, Probe, again_of, draw_batches, pooled, probes
 from harness.plan import Cell, Plan, task_of
 from tasks import discover as discover_tasks
 from tasks.spec import Arrays, Task, to_json
@@ -124,18 +124,23 @@ def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[
     return found
 
 
-def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, precision: str) -> Iterator[parity.Check]:
+def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, cell: Cell) -> Iterator[parity.Check]:
     """Every check of every probe that the backend ran."""
+    precision = cell.precision
     dialect = parity.spoken(told["dialect"], precision)
+
+    def left(name: str) -> Arrays:
+        prefix = f"{name}/"
+        return {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
+
     for probe in oracle.question.probes:
-        prefix = f"{probe.name}/"
-        seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}
+        seen = left(probe.name)
         own = {name: value for name, value in oracle.weights.items() if name in probe.task.parameters()}
         want = oracle.trace(probe, dialect)
         scale = oracle.scale(probe, dialect, precision) if precision != "float64" else None
         yield from parity.compare(probe, seen, want, scale, own, oracle.batches, precision)
         if probe.twice:
-            yield parity.repeats(probe, told["probes"][probe.name]["repeats"])
+            yield parity.repeats(probe, seen, left(again_of(probe)), scale, own, cell)
     yield parity.barrier(told["unfinished"])
 
 
@@ -151,7 +156,7 @@ def verdict(oracle: Oracle, cell: Cell, outcome: Any, folder: Path) -> dict[str,
         return {"state": probe["state"], "reason": f"{name}: {probe['reason']}", **nothing}
     with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
         traces = {name: stored[name] for name in stored.files}
-    checks = list(checks_of(oracle, told, traces, cell.precision))
+    checks = list(checks_of(oracle, told, traces, cell))
     if not checks:
         return {"state": "failed", "reason": "nothing was compared", **nothing}
     first = parity.localise(checks)
@@ -212,22 +217,27 @@ def prove_all(
     folder: Path,
     options: dict[str, Any],
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Cells and their verdicts, as they come. Nothing is timed here, so the processors are shared out, one a job."""
+    """Cells and their verdicts, as they come. Nothing is timed here, so the processors are shared out, one a job.
+
+    But on a GPU one job has them all: two at once would share its memory, and where a framework chooses kernels by
+    trial, each would disturb the other's.
+    """
     cpus = options["cpus"]
+    at_once = len(cpus) if all(cell.device == "cpu" for cell in cells) else 1
     # The longest first, or a processor would wait for it at the end.
     cells = sorted(cells, key=lambda cell: oracles[cell.task, cell.batch_size].question.size, reverse=True)
 
     def one(place_cell: tuple[int, Cell]) -> tuple[Cell, dict[str, Any]]:
         place, cell = place_cell
-        own = [cpus[place % len(cpus)]]
+        own = cpus[place % at_once :: at_once]
         job = (folder / f"parity-{cell.name}").resolve()
         oracle = oracles[cell.task, cell.batch_size]
         return cell, prove(cell, backends[cell.backend], ready[cell.backend], oracle, job, own, options["timeout"])
 
-    pool = ThreadPoolExecutor(len(cpus))
+    pool = ThreadPoolExecutor(at_once)
     try:
         # One thread for the oracle too: the others would only get into the way of the workers.
-        with threadpool_limits(1):
+        with threadpool_limits(len(cpus) // at_once):
             yield from pool.map(one, enumerate(cells))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.parity.probes import EPOCH, Probe, trace
-from harness.worker import main, proven_placement, said, same, state_of, versions
+from harness.parity.probes import EPOCH, Probe, again_of, trace
+from harness.worker import main, proven_placement, said, state_of, versions
 from tasks.spec import Arrays, Task, from_json
 
 QUEUED, QUEUED_S, TRIES = 3, 0.05, 2  # updates to wait for, at least so long, and how often
@@ -70,25 +70,31 @@ def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
     weights = {name.removeprefix("weights/"): value for name, value in arrays.items() if name.startswith("weights/")}
 
     def prepare(task: Task, own: Arrays) -> Any:
-        model = backend.prepare(task, own, job["device"], job["mode"], job["precision"])
-        proven_placement(model, task, job["device"])
-        return model
+        return backend.prepare(task, own, job["device"], job["mode"], job["precision"])
+
+    def traced(probe: Probe) -> Arrays:
+        """What the probe leaves, once it is proven where that was computed."""
+        model = prepare(probe.task, own_weights(probe, weights))
+        seen = trace(probe, model, arrays)
+        proven_placement(model, probe.task, job["device"])
+        return seen
 
     measures["unfinished"] = None
     traces: Arrays = {}
     for told in job["probes"]:
         probe = read_probe(told)
         try:
-            seen = trace(probe, prepare, weights, arrays)
-            again = same(seen, trace(probe, prepare, weights, arrays)) if probe.twice else None
+            seen = traced(probe)
+            again = traced(probe) if probe.twice else {}
         except Exception as error:
             traceback.print_exc()
-            measures["probes"][probe.name] = {"state": state_of(error), "reason": said(error), "repeats": None}
+            measures["probes"][probe.name] = {"state": state_of(error), "reason": said(error)}
             continue
-        measures["probes"][probe.name] = {"state": "ok", "reason": None, "repeats": again}
+        measures["probes"][probe.name] = {"state": "ok", "reason": None}
         if probe.name == EPOCH:
             measures["unfinished"] = unfinished(probe, prepare(probe.task, own_weights(probe, weights)), arrays)
         traces |= {f"{probe.name}/{key}": value for key, value in seen.items()}
+        traces |= {f"{again_of(probe)}/{key}": value for key, value in again.items()}
     np.savez(folder / "outputs.npz", **traces)  # type: ignore[arg-type]
 
 

@@ -186,6 +186,22 @@ class NoBarrier(Around):
         pass
 
 
+class SumsReordered(Around):
+    """No fault on a GPU: the samples of a batch, and so all sums over them, come in another order every time."""
+
+    def put(self, x: np.ndarray, y: np.ndarray) -> Any:
+        order = np.random.default_rng().permutation(len(x))
+        return self.model.put(x[order], y[order])
+
+
+class Unseeded(Around):
+    """What goes in differs from run to run by a thousandth."""
+
+    def put(self, x: np.ndarray, y: np.ndarray) -> Any:
+        noise = np.random.default_rng().normal(size=x.shape)
+        return self.model.put((x * (1 + 1e-3 * noise)).astype(x.dtype), y)
+
+
 FAULTS: dict[str, Callable[..., Any]] = {
     "gates_swapped": relaid(swap_gates, swap_gates),
     "second_bias_trained": SecondBias,
@@ -207,4 +223,6 @@ FAULTS: dict[str, Callable[..., Any]] = {
     "weight_not_loaded": NotLoaded,
     "lower_precision": spoilt_input(lambda x: x.astype(np.float16).astype(x.dtype)),
     "no_op_barrier": NoBarrier,
+    "sums_reordered": SumsReordered,
+    "unseeded": Unseeded,
 }

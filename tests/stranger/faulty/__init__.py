@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from backends.contract import Operator, Unsupported
+from backends.contract import Operator, Unsupported, common_place
 from backends.reference.model import Model as Oracle
 from tasks.spec import Arrays, Task
 
 MODES = (
     "honest", "raises", "refuses", "exits", "crashes", "hangs", "rubbish", "out_of_memory", "diverges", "elsewhere",
-    "bad_export", "forgets", "damages", "lies", "pretends", "retreats",
+    "bad_export", "forgets", "damages", "lies", "pretends", "retreats", "strays",
+    "answers_elsewhere", "reloads_elsewhere",
 )  # fmt: skip
 DIALECT: dict[str, Any] = {}
 
@@ -40,6 +41,7 @@ class Model(Oracle):
     def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, mode: str):
         super().__init__(task, weights, dtype, {})
         self.mode = mode
+        self.answered = self.reloaded = False
 
     def train(self, batches: Any) -> None:
         super().train(batches)
@@ -62,15 +64,28 @@ class Model(Oracle):
                 self.parameters = {name: value + 0.01 for name, value in self.parameters.items()}
 
     def placement(self) -> str:
-        away = self.mode in ("elsewhere", "pretends") or (self.mode == "retreats" and not self.updates)
-        return "cuda:0" if away else "cpu"
+        """What a look at every parameter and result would find, were there a card."""
+        found = {
+            "elsewhere": ["cuda:0"],
+            "pretends": ["cuda:0"],
+            "retreats": ["cpu" if self.updates else "cuda:0"],
+            "strays": ["cuda:0", "cpu"],
+            "answers_elsewhere": ["cuda:0", *["cpu"] * self.answered],
+            "reloads_elsewhere": ["cpu" if self.reloaded else "cuda:0"],
+        }
+        return common_place(found.get(self.mode, ["cpu"]))
 
     def device_peak_bytes(self) -> int | None:
         return 0 if self.mode == "pretends" else None
 
     def load(self, path: Path) -> None:
+        self.reloaded = True
         if self.mode != "forgets":
             super().load(path)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        self.answered = True
+        return super().predict(x)
 
     def export_onnx(self, path: Path, opset: int) -> None:
         if self.mode == "damages":
