@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from backends import Backend, discover, read
+from backends.contract import Unsupported, Work
 from harness import doctor, environments, estimate, host, launch
 from harness.commands import SELECTION, options_of
 from harness.inputs import write_inputs
@@ -21,7 +22,7 @@ from harness.plan import Plan, make_plan
 from harness.portability import runtimes
 from tasks import discover as discover_tasks
 from tasks.scale import scaled, unscaled
-from tasks.spec import SGD, Dense, Task, initial_weights, to_json
+from tasks.spec import initial_weights, to_json
 from tests.conftest import STRANGER, Command
 from tests.fake_nvml import AMPERE, HOPPER, KEPLER, MB, FakeNvml
 from tests.synthetic import record
@@ -370,10 +371,51 @@ def test_on_a_gpu_the_backends_themselves_measure_the_ceiling(monkeypatch: pytes
     )
 
 
-def test_the_ceiling_of_a_gpu_is_counted_by_what_two_dense_layers_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = {"module": "backends.reference.model", "device": "cpu", "mode": "numpy", "precision": "float32"}
-    monkeypatch.setattr(ceiling, "SAMPLED_S", 0.0)
-    assert ceiling.step_s(job, 32, 8) > 0
-    task = Task("two", "", (32,), (Dense(32), Dense(32)), "mean_squared_error", SGD(1e-3), 1, 0.0)
-    assert limits.train_flops(task) == ceiling.PRODUCTS_A_STEP * 2 * 32 * 32
-    assert limits.train_bytes(task, "float32") == ceiling.PASSES_A_STEP * 4 * (2 * 32 * 32 + 2 * 32)
+class Timed:
+    """A model whose product takes 1 ms and whose copy takes 50, but for the first of each, which is slow."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, list[int]] = {"product": [], "copy": []}
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        assert (side, size) == ceiling.SIZES["cuda"]
+
+        def work(name: str, once_s: float) -> Work:
+            def do(times: int) -> None:
+                self.asked[name].append(times)
+                time.sleep(times * once_s if len(self.asked[name]) > 1 else 0.2)
+
+            return do
+
+        return work("product", 0.001), work("copy", 0.05)
+
+
+def test_the_ceiling_is_a_product_and_a_copy_read_and_written() -> None:
+    model = Timed()
+    side, size = ceiling.SIZES["cuda"]
+    found = ceiling.reached(model, "cuda:1")
+    assert found["flops_per_s"] == pytest.approx(2 * side**3 / 0.001, rel=0.3)
+    assert found["bytes_per_s"] == pytest.approx(2 * size / 0.05, rel=0.1)
+    # What is short is asked for several times at once, so that a GPU need not wait for the next.
+    assert max(model.asked["product"]) > 1 and set(model.asked["copy"]) == {1}
+    with pytest.raises(Unsupported, match="no method `ceiling`"):
+        ceiling.reached(object(), "cpu")
+
+
+@pytest.mark.parametrize("name", [name for name, backend in discover().items() if "install" in backend.facts])
+def test_every_backend_has_a_ceiling(tmp_path: Path, name: str) -> None:
+    backend = discover()[name]
+    cell = {"mode": backend.modes[0], "device": "cpu", "precision": "float32"}
+    job = {**cell, "module": backend.module, "cpus": sorted(os.sched_getaffinity(0))}
+    python = environments.make(backend, "cpu").python
+    outcome = launch.launch(python, backend, job, tmp_path / "job", 120, "harness.measurement.ceiling")
+    assert outcome.state == "ok", outcome.reason
+    # A copy that is none, or a product that is not waited for, would be faster than any processor.
+    assert 1e8 < outcome.measures["flops_per_s"] < 1e14 and 1e8 < outcome.measures["bytes_per_s"] < 2e12
+
+
+def test_on_a_cpu_the_frameworks_are_asked_for_what_numpy_cannot() -> None:
+    plan = plan_for("cpu")
+    ready = {"torch": environments.Environment(Path("python"))}
+    asked = {precision: set(limits.candidates(plan, ready, precision)) for precision in ("float64", "bfloat16")}
+    assert asked == {"float64": {"reference"}, "bfloat16": {"torch"}}

@@ -18,7 +18,7 @@ import optax
 from jax import lax
 from jax import numpy as jnp
 
-from backends.contract import Batch, Operator, Unsupported
+from backends.contract import Batch, Operator, Unsupported, Work
 from backends.jax.network import EXPORTED, LOSSES, Parameters, forward
 from backends.jax.optimizers import build
 from backends.jax.precision import Precision, scaling, settle
@@ -119,6 +119,7 @@ class Model:
         self.device = device
         self.mode = mode
         self.dtype = dtype = np.dtype(precision.stored)
+        self.computed = precision.computed or precision.stored
         self.parameters = {name: self.place(weights[name], dtype) for name in task.parameters()}
         self.state = jax.jit(optimizer_of(task, precision).init)(self.parameters)
         self.programs = programs(task, precision)
@@ -197,3 +198,8 @@ class Model:
         from backends.jax.profile import operators
 
         return operators(self, batches)
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        from backends.jax.ceiling import works
+
+        return works(self, side, size)

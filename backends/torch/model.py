@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.contract import Batch, Operator, Unsupported
+from backends.contract import Batch, Operator, Unsupported, Work
 from backends.torch.exporters import ROUTES
 from backends.torch.network import LOSSES, addresses, build
 from backends.torch.optimizers import OPTIMIZERS, schedule
@@ -55,6 +55,7 @@ class Model:
         self.task = task
         self.device = device
         self.dtype = dtype = precision.stored
+        self.computed = precision.computed or dtype
         # Channels last is the layout that convolutions run fastest in; other parameters stay as they are.
         self.network = build(task).to(device, dtype, memory_format=torch.channels_last)
         for name, (key, convert) in addresses(task).items():
@@ -165,3 +166,8 @@ class Model:
         from backends.torch.profile import operators
 
         return operators(self, batches)
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        from backends.torch.ceiling import works
+
+        return works(self, side, size)

@@ -1,7 +1,7 @@
 """How much a step has to do, and how much of it this device can do at most, measured in the same run.
 
-The ceiling is the best of what all backends of the run reach at work that is nothing but matrix products, or nothing
-but moving weights: see `harness.measurement.ceiling`. It is kept in the run's `ceilings.json`.
+The ceiling is the best of what all backends of the run reach at a large matrix product and at a large copy: see
+`harness.measurement.ceiling`. It is kept in the run's `ceilings.json`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 from backends import Backend, discover
 from harness.environments import Environment
 from harness.launch import launch
-from harness.measurement.ceiling import PASSES_A_STEP
 from harness.messages import say
 from harness.plan import Cell, Plan, task_of
 from tasks.spec import Task
 
 NAMES = ("flops_per_s", "bytes_per_s")
 ORACLE = "reference"  # it brings NumPy, and has an environment on every machine
+NUMPYS = ("float32", "float64")
+PASSES_A_STEP = 3  # over the weights, at least: read forward, read and written by the update
 
 
 def weight_bytes(precision: str) -> int:
@@ -46,9 +47,9 @@ def train_bytes(task: Task, precision: str) -> int:
     return PASSES_A_STEP * weight_bytes(precision) * sum(map(math.prod, task.parameters().values()))
 
 
-def candidates(plan: Plan, ready: dict[str, Environment]) -> dict[str, tuple[Backend, Environment]]:
-    """Who measures the ceiling: on a GPU all that can run there, on a CPU NumPy alone, which takes a second."""
-    if plan.device == "cpu":
+def candidates(plan: Plan, ready: dict[str, Environment], precision: str) -> dict[str, tuple[Backend, Environment]]:
+    """Who measures the ceiling: on a CPU NumPy alone, which takes a second, if it can; else all that run there."""
+    if plan.device == "cpu" and precision in NUMPYS:
         return {ORACLE: (discover()[ORACLE], Environment(Path(sys.executable)))}
     return {name: (backend, ready[name]) for name, backend in plan.backends.items() if name in ready}
 
@@ -58,15 +59,14 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
     path = folder / "ceilings.json"
     known: list[dict[str, Any]] = json.loads(path.read_text())["measured"] if path.exists() else []
     done = {(one["backend"], one["precision"]) for one in known}
-    for name, (backend, environment) in candidates(plan, ready).items():
-        for precision in precisions:
+    for precision in precisions:
+        for name, (backend, environment) in candidates(plan, ready, precision).items():
             if (name, precision) in done:
                 continue
             say(f"measuring what {plan.device} can do at most in {precision}, by {name}")
             cell = {"mode": backend.modes[0], "device": plan.device, "precision": precision}
             job = {**cell, "module": backend.module, "cpus": plan.options["cpus"]}
             where = (folder / "jobs" / f"ceiling-{name}-{precision}").resolve()
-            job["weight_bytes"] = weight_bytes(precision)
             program, timeout_s = "harness.measurement.ceiling", plan.options["timeout"]
             outcome = launch(environment.python, backend, job, where, timeout_s, program)
             if outcome.state != "ok":
