@@ -7,6 +7,7 @@ from typing import Any
 
 from backends import discover
 from harness import environments, host
+from harness.launch import not_inherited
 from harness.portability import runtimes
 
 NEEDED_BYTES = 8e9  # all four CPU environments and uv's own cache of them, with room: 3.4 GB measured
@@ -24,6 +25,7 @@ def examine() -> dict[str, Any]:
         "free_bytes": free,
         "environments": environments.listing(discover()),
         "cuda": cards(),
+        "not_inherited": sorted(set().union(*map(not_inherited, discover().values()))),
     }
     return {**told, "findings": findings(told)}
 
@@ -56,6 +58,10 @@ def findings(told: dict[str, Any]) -> list[dict[str, str]]:
     if absent:
         text = f"not made yet: the environment of {', '.join(absent)}"
         found.append({"id": "no-environment", "text": text, "remedy": "crossframe env sync (or run: it makes them)"})
+    if told["not_inherited"]:
+        text = f"set here, but not given to workers: {', '.join(told['not_inherited'])}"
+        remedy = "unset them, or let a backend's [environment] set them for all runs"
+        found.append({"id": "variables", "text": text, "remedy": remedy})
     if told["host"]["governor"] not in (None, "performance"):
         text = f"the processor's governor is {told['host']['governor']}: its clock follows the load"
         found.append({"id": "governor", "text": text, "remedy": "cpupower frequency-set -g performance"})

@@ -11,6 +11,7 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from harness.environments import cache
 ROOT = Path(__file__).resolve().parent.parent
 RUNNING: set[int] = set()  # process ids of the workers under way
 LOG_TAIL = 300  # characters of a log that a reason quotes
+# By these the user's shell would change in silence what NVIDIA's or Intel's libraries compute, or how fast. Each
+# backend names those of its own as `not_inherited`.
+NOT_INHERITED = ("NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "CUBLAS_*", "DNNL_*", "ONEDNN_*")
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,16 @@ def import_path(backend: Backend) -> Path:
     return folder
 
 
+def not_inherited(backend: Backend) -> set[str]:
+    """Which variables that are set here a worker of this backend is not given."""
+    patterns = (*NOT_INHERITED, *backend.facts.get("not_inherited", ()))
+    return {name for name in os.environ if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
 def variables(backend: Backend, threads: int) -> dict[str, str]:
     """The worker's environment: equal threads for all, the backend's own variables, no stray Python path."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    out = not_inherited(backend) | {name for name in os.environ if name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    inherited = {name: value for name, value in os.environ.items() if name not in out}
     pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     own = {name: str(value).format(threads=threads) for name, value in backend.facts.get("environment", {}).items()}
     # `cuda:N` is the same card for CUDA, which would else put the fastest first, and for NVML: see `host.handles`.

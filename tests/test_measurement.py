@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from backends import Backend, discover
-from harness import records
+from harness import doctor, launch, records
 from harness.decision import ranking
 from harness.environments import make
-from harness.measurement import fairness, figures, machine, selftest
+from harness.measurement import fairness, figures, machine, readback, selftest
 from tests.conftest import STRANGER, Command
 from tests.synthetic import repeats
 
@@ -76,6 +76,33 @@ def test_a_clock_without_a_barrier_is_caught(tmp_path: Path, name: str) -> None:
     spoilt = Backend(name, "faults", STRANGER / "faults", facts)
     told = selftest.clock(bench, replace(task, name=f"{task.name}+no_op_barrier"), spoilt, environment)
     assert told["state"] == "failed" and "after sync" in told["reason"]
+
+
+def test_a_shell_s_variables_do_not_change_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    changing = {
+        "torch": "TORCHINDUCTOR_MAX_AUTOTUNE",
+        "tensorflow": "TF_XLA_FLAGS",
+        "jax": "JAX_DEFAULT_MATMUL_PRECISION",
+        "mxnet": "MXNET_CUDNN_AUTOTUNE_DEFAULT",
+    }
+    for name in (*changing.values(), "NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES", "TF_NUM_INTRAOP_THREADS"):
+        monkeypatch.setenv(name, "9")
+    known = discover()
+    for name, variable in changing.items():
+        given = launch.variables(known[name], 2)
+        assert variable not in given and given["CUDA_VISIBLE_DEVICES"] == "9"
+        # What a backend sets itself stands.
+        assert given.get("NVIDIA_TF32_OVERRIDE") == ("0" if name == "mxnet" else None)
+    assert launch.variables(known["tensorflow"], 2)["TF_NUM_INTRAOP_THREADS"] == "2"
+    assert "JAX_DEFAULT_MATMUL_PRECISION" in launch.variables(known["torch"], 2)  # which does not read it
+    (finding,) = [one for one in doctor.examine()["findings"] if one["id"] == "variables"]
+    assert all(name in finding["text"] for name in changing.values()) and "CUDA_VISIBLE" not in finding["text"]
+
+
+def test_libraries_from_elsewhere_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/cuda/lib64")
+    assert readback.given()["libraries"] == {"LD_LIBRARY_PATH": "/opt/cuda/lib64"}
 
 
 def test_equal_budgets_are_ranked_and_unequal_ones_are_not() -> None:
