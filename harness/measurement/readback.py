@@ -77,7 +77,7 @@ class Usage:
 
 
 def given() -> dict[str, Any]:
-    """Which process this is, its processors, the sizes of thread pools that it was told, and libraries from elsewhere."""
+    """Which process this is, its processors, the sizes of its thread pools as it was told, libraries from elsewhere."""
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]  # numbers of processes come again
     return {
         "process": f"{os.getpid()}-{started}",
