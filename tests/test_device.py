@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from backends import Backend, discover, read
 from backends.contract import Unsupported, Work
@@ -181,6 +182,42 @@ def test_what_a_card_cannot_run_is_told_beforehand(
     assert ready.keys() == plan.backends.keys() - refused.keys()
     own = plan_for("cuda", python=[(name, sys.executable) for name in plan.backends])
     assert environments.refusals(own) == {}
+
+
+def test_doctor_and_plan_speak_of_the_builds_that_this_machine_would_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CROSSFRAME_CACHE", str(tmp_path))  # where no environment is
+    on_cpu = estimate.estimate(plan_for("cpu"), Path("nowhere"))
+    with_driver(monkeypatch, "580.82.07", HOPPER)
+    told = doctor.examine()
+    (finding,) = [one for one in told["findings"] if one["id"] == "no-environment"]
+    assert finding["text"] == "not made yet: the environment of jax, tensorflow, torch (cuda)"
+    assert not [one for one in told["findings"] if one["id"] == "no-gpu"]
+    tight = [one["id"] for one in doctor.findings(told | {"free_bytes": 10e9})]
+    assert "little-disk" in tight
+    with_driver(monkeypatch, "580.82.07", AMPERE)
+    text = doctor.as_text(doctor.examine())
+    assert "mxnet: yes; CUDA 11.2, cuDNN 8 and NCCL 2 must be on the machine" in text and "torch: yes\n" in text
+    on_card = estimate.estimate(plan_for("cuda"), Path("nowhere"))
+    assert on_cpu["notes"] == {} and on_card["notes"].keys() == {"mxnet", "tensorflow"}
+    assert "tensorflow on cuda:0: for compute capability 9.0" in estimate.as_text(on_card)
+    assert on_card["disk_bytes"] - on_cpu["disk_bytes"] == pytest.approx(4 * (4.6e9 - 1.2e9))
+    # An environment of the user's own is not to be made, and what our builds need is not asked of it.
+    own = plan_for("cuda", python=[(name, sys.executable) for name in on_card["to_make"]])
+    assert estimate.estimate(own, Path("nowhere"))["notes"] == {}
+
+
+def test_a_refusal_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, "550.54.15", AMPERE)
+    why = host.refusal(discover()["torch"], "cuda:0") or ""
+    assert "for CUDA 12, needs 525.60.13" in why and why.endswith("; a build of your own may run: --python torch=PATH")
+
+
+def test_a_site_s_cpu_build_is_not_taken_for_the_card_s() -> None:
+    pins = (discover()["torch"].folder / "requirements-cuda.txt").read_text().splitlines()
+    (pin,) = [Requirement(line.partition("#")[0]) for line in pins if line.startswith("torch==")]
+    assert pin.specifier.contains("2.13.0+cu130") and not pin.specifier.contains("2.13.0+cpu")
 
 
 def test_a_runtime_for_cards_is_refused_beforehand_too(monkeypatch: pytest.MonkeyPatch) -> None:
