@@ -457,3 +457,15 @@ def test_on_a_cpu_the_frameworks_are_asked_for_what_numpy_cannot() -> None:
     ready = {"torch": environments.Environment(Path("python"))}
     asked = {precision: set(limits.candidates(plan, ready, precision)) for precision in ("float64", "bfloat16")}
     assert asked == {"float64": {"reference"}, "bfloat16": {"torch"}}
+
+
+def test_a_copy_is_a_ceiling_for_every_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plan = plan_for("cpu", precision=["bfloat16"])
+    speeds = {
+        "reference": {"flops_per_s": 3e11, "bytes_per_s": 4e10},
+        "torch": {"flops_per_s": 8e11, "bytes_per_s": 3e9},
+    }
+    monkeypatch.setattr(limits, "launch", lambda _, backend, *__: launch.Outcome("ok", None, 1.0, speeds[backend.name]))
+    measured = limits.measure(plan, tmp_path, {"torch": environments.Environment(Path("python"))}, ["bfloat16"])
+    bounds = limits.of_cell(plan, plan.jobs[0].cell, measured)
+    assert (bounds["ceiling_flops_per_s"], bounds["ceiling_bytes_per_s"]) == (8e11, 4e10)

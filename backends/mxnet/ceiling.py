@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
     """`FullyConnected`, since on a CPU `dot` knows no bfloat16, and `copyto`."""
-    square = mx.nd.random.uniform(shape=(side, side), ctx=model.device).astype(model.computed)
+    square = mx.nd.cast(mx.nd.random.uniform(shape=(side, side), ctx=model.device), dtype=model.computed)
     source = mx.nd.ones((size // 4,), model.device)
     target = mx.nd.zeros_like(source)
 

@@ -59,6 +59,8 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
     path = folder / "ceilings.json"
     known: list[dict[str, Any]] = json.loads(path.read_text())["measured"] if path.exists() else []
     done = {(one["backend"], one["precision"]) for one in known}
+    if plan.device == "cpu":
+        precisions = sorted({*precisions, NUMPYS[0]})  # for its copy, of which precision says nothing
     for precision in precisions:
         for name, (backend, environment) in candidates(plan, ready, precision).items():
             if (name, precision) in done:
@@ -79,9 +81,11 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
 
 
 def of_cell(plan: Plan, cell: Cell, measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a step of a cell has to do, and the ceilings of its precision; None where none was measured."""
+    """What a step of a cell has to do, and the ceilings: of products in its precision, of any copy; None for none."""
     task = task_of(plan, cell)
-    own = [one for one in measured if one["precision"] == cell.precision]
-    ceilings = {f"ceiling_{name}": max((one[name] for one in own if one[name]), default=None) for name in NAMES}
+    telling = {"flops_per_s": [one for one in measured if one["precision"] == cell.precision], "bytes_per_s": measured}
+    ceilings = {
+        f"ceiling_{name}": max((one[name] for one in telling[name] if one[name]), default=None) for name in NAMES
+    }
     step = {"step_flops": train_flops(task) * task.batch_size, "step_bytes": train_bytes(task, cell.precision)}
     return {**step, **ceilings}
