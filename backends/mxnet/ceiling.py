@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mxnet as mx
+from mxnet.contrib import amp
 
 from backends.contract import Work
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
     """`FullyConnected`, since on a CPU `dot` knows no bfloat16, and `copyto`."""
-    square = mx.nd.cast(mx.nd.random.uniform(shape=(side, side), ctx=model.device), dtype=model.computed)
+    dtype = amp.amp.bfloat16 if model.computed == "bfloat16" else model.computed  # NumPy has no such word
+    square = mx.nd.random.uniform(shape=(side, side), ctx=model.device).astype(dtype)
     source = mx.nd.ones((size // 4,), model.device)
     target = mx.nd.zeros_like(source)
 
