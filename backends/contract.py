@@ -16,7 +16,7 @@ What a backend cannot do, it says by `raise Unsupported("why")`. The backend doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ import numpy as np
 
 Batch = Any  # one batch on the device, in the framework's own types: (x, y)
 Operator = tuple[str, int, float]  # the framework's own name of it, calls, seconds
+Work = Callable[[int], None]  # something done as often as it is told, and to the end: then the device is done
 
 # Word -> (what the spec says, what else a framework may declare).
 DIALECTS: dict[str, tuple[str | float, ...]] = {
@@ -116,4 +117,11 @@ class Model(Protocol):
         Seconds are an operator's own, without those of operators within it; on a GPU, the GPU's. What threads did at
         the same time adds up, so their sum may exceed what the clock shows; Python and the framework's own scheduling
         are no operators, so it may fall short. Asked last, since it may leave the model slower than it was.
+        """
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        """What shows the limits of the device: a product and a copy, by the operations that the framework has for them.
+
+        The product is of two dense matrices of `side` rows and columns, in the type that the network computes in; the
+        copy of `size` bytes, a multiple of 4, to another place on the device. Neither is a part of training.
         """

@@ -169,7 +169,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--candidate", default="reference", metavar="NAME", help="what the pairs are of (reference)")
     made.add_argument("--pairs", type=int, default=5, metavar="N", help="equal pairs, which must tie (default: 5)")
     made.add_argument("--tries", type=int, default=5, metavar="N", help="pairs with one slowed by 5 %% (default: 5)")
-    made.add_argument("--device", default="auto")
+    made.add_argument(
+        "--device", default="auto", help="where clocks are tested, and the candidate if it has that device"
+    )
     made.add_argument("--json", action="store_true")
     made = command("env", do.env, "make, list or remove the environments of backends and runtimes")
     made.add_argument("action", choices=("sync", "list", "remove"))

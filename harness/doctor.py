@@ -7,9 +7,11 @@ from typing import Any
 
 from backends import discover
 from harness import environments, host
+from harness.launch import not_inherited
 from harness.portability import runtimes
 
-NEEDED_BYTES = 8e9  # all four CPU environments and uv's own cache of them, with room: 3.4 GB measured
+# All four environments for a kind of device and uv's own cache of them, with room: 3.4 and 15 GB measured.
+NEEDED_BYTES = {"cpu": 8e9, "cuda": 20e9}
 
 
 def examine() -> dict[str, Any]:
@@ -24,16 +26,26 @@ def examine() -> dict[str, Any]:
         "free_bytes": free,
         "environments": environments.listing(discover()),
         "cuda": cards(),
+        "not_inherited": sorted(set().union(*map(not_inherited, discover().values()))),
     }
     return {**told, "findings": findings(told)}
 
 
 def cards() -> list[dict[str, Any]]:
-    """{device, gpu, backend, reason} of each card and each backend and runtime for cards; a reason says why not."""
+    """{device, gpu, backend, reason, note} of each card and each backend and runtime for cards.
+
+    A reason says why not, a note what is to be known of a build that runs.
+    """
     candidates = [backend for backend in discover().values() if "install" in backend.facts]
     for_cards = [runtime for runtime in runtimes.discover().values() if "cuda" in runtime.facts["install"]]
     return [
-        {"device": f"cuda:{number}", "gpu": gpu["name"], "backend": one.name, "reason": reason}
+        {
+            "device": f"cuda:{number}",
+            "gpu": gpu["name"],
+            "backend": one.name,
+            "reason": reason,
+            "note": None if reason else one.facts["install"]["cuda"].get("note"),
+        }
         for number, gpu in enumerate(host.gpus())
         for one in [*candidates, *for_cards]
         for reason in [host.refusal(one, f"cuda:{number}")]
@@ -43,19 +55,26 @@ def cards() -> list[dict[str, Any]]:
 def findings(told: dict[str, Any]) -> list[dict[str, str]]:
     """What is worth a person's attention, each with the command or the step that mends it."""
     found = []
+    kind = "cuda" if told["host"]["gpus"] else "cpu"  # what --device auto takes
+    refused = {row["backend"] for row in told["cuda"] if row["device"] == "cuda:0" and row["reason"]}
+    missing = [row["backend"] for row in told["environments"] if (row["state"], row["device"]) == ("absent", kind)]
+    absent = [name for name in missing if name not in refused]
     if not told["host"]["gpus"]:
         text = "the driver shows no NVIDIA GPU: runs go to the CPU, and --device cuda exits 3"
         found.append({"id": "no-gpu", "text": text, "remedy": "install the NVIDIA driver, if there is a card"})
     if told["tools"]["gcc"] is None:
         text = "there is no gcc: modes that compile with it will fail"
         found.append({"id": "no-compiler", "text": text, "remedy": "install gcc"})
-    if told["free_bytes"] < NEEDED_BYTES and any(row["state"] == "absent" for row in told["environments"]):
+    if told["free_bytes"] < NEEDED_BYTES[kind] and absent:
         text = f"{told['free_bytes'] / 1e9:.1f} GB are free where the environments go"
         found.append({"id": "little-disk", "text": text, "remedy": "set CROSSFRAME_CACHE to a folder with room"})
-    absent = [row["backend"] for row in told["environments"] if row["state"] == "absent" and row["device"] == "cpu"]
     if absent:
-        text = f"not made yet: the environment of {', '.join(absent)}"
+        text = f"not made yet: the environment of {', '.join(absent)} ({kind})"
         found.append({"id": "no-environment", "text": text, "remedy": "crossframe env sync (or run: it makes them)"})
+    if told["not_inherited"]:
+        text = f"set here, but not given to workers: {', '.join(told['not_inherited'])}"
+        remedy = "unset them, or let a backend's [environment] set them for all runs"
+        found.append({"id": "variables", "text": text, "remedy": remedy})
     if told["host"]["governor"] not in (None, "performance"):
         text = f"the processor's governor is {told['host']['governor']}: its clock follows the load"
         found.append({"id": "governor", "text": text, "remedy": "cpupower frequency-set -g performance"})
@@ -76,7 +95,8 @@ def as_text(told: dict[str, Any]) -> str:
         size = f", {row['bytes'] / 1e6:,.0f} MB" if row["bytes"] else ""
         lines.append(f"environment   {row['backend']} ({row['device']}): {row['state']}{size}")
     for row in told["cuda"]:
-        lines.append(f"{row['device']:<13} {row['backend']}: " + (f"no: {row['reason']}" if row["reason"] else "yes"))
+        said = f"no: {row['reason']}" if row["reason"] else f"yes; {row['note']}" if row["note"] else "yes"
+        lines.append(f"{row['device']:<13} {row['backend']}: {said}")
     for finding in told["findings"]:
         lines.append(f"[{finding['id']}] {finding['text']}; {finding['remedy']}")
     return "\n".join(lines) + "\n"

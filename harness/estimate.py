@@ -12,7 +12,8 @@ from harness import environments, records
 from harness.plan import Plan, task_of
 
 UNKNOWN_JOB_S = 8.0  # for a job that no earlier run has measured: the median of a first `standard` run on two cores
-UNKNOWN_ENVIRONMENT_BYTES = 1.2e9
+# Of an environment that is not made yet: the mean of four, as they lay on disk. Those for cards bring CUDA's libraries.
+ENVIRONMENT_BYTES = {"cpu": 1.2e9, "cuda": 4.6e9}
 
 
 def earlier(results: Path) -> dict[tuple[Any, ...], list[float]]:
@@ -31,9 +32,10 @@ def earlier(results: Path) -> dict[tuple[Any, ...], list[float]]:
 
 
 def estimate(plan: Plan, results: Path) -> dict[str, Any]:
-    """{device, jobs, seconds, known, disk_bytes, to_make, unsupported}.
+    """{device, jobs, seconds, known, disk_bytes, to_make, unsupported, notes}.
 
-    `known` is the share of jobs with an earlier measurement; `unsupported` says which backends will not run, and why.
+    `known` is the share of jobs with an earlier measurement; `unsupported` says which backends will not run, and why;
+    `notes` what is to be known of builds that will.
     """
     before = earlier(results)
     preset = plan.options["preset"]
@@ -44,14 +46,10 @@ def estimate(plan: Plan, results: Path) -> dict[str, Any]:
         rows.append({"job": job.name, "seconds": median(taken) if taken else UNKNOWN_JOB_S})
     kind = plan.device.partition(":")[0]
     refused = environments.refusals(plan)
-    to_make = [
-        backend.name
-        for backend in plan.backends.values()
-        if backend.name not in plan.options["python"]
-        and backend.name not in refused
-        and backend.requirements(kind)
-        and not environments.made(environments.location(backend, kind))
-    ]
+    ours = [b for b in plan.backends.values() if b.name not in plan.options["python"] and b.name not in refused]
+    ours = [backend for backend in ours if backend.requirements(kind)]
+    to_make = [one.name for one in ours if not environments.made(environments.location(one, kind))]
+    notes = {one.name: one.facts["install"][kind].get("note") for one in ours}
     # Weights of the first epoch, a checkpoint with the optimizer's two moments, the ONNX file: five times the weights.
     sizes = [sum(math.prod(shape) for shape in task_of(plan, job.cell).parameters().values()) * 4 for job in plan.jobs]
     return {
@@ -59,9 +57,10 @@ def estimate(plan: Plan, results: Path) -> dict[str, Any]:
         "jobs": rows,
         "seconds": sum(row["seconds"] for row in rows),
         "known": known / len(rows) if rows else 1.0,
-        "disk_bytes": int(5 * sum(sizes) + UNKNOWN_ENVIRONMENT_BYTES * len(to_make)),
+        "disk_bytes": int(5 * sum(sizes) + ENVIRONMENT_BYTES[kind] * len(to_make)),
         "to_make": to_make,
         "unsupported": refused,
+        "notes": {name: note for name, note in notes.items() if note},
     }
 
 
@@ -73,6 +72,7 @@ def as_text(told: dict[str, Any]) -> str:
         f"({told['known']:.0%} of the jobs were timed in earlier runs), {told['disk_bytes'] / 1e6:,.0f} MB of disk"
     )
     lines += [f"{name} will be unsupported on {told['device']}: {why}" for name, why in told["unsupported"].items()]
+    lines += [f"{name} on {told['device']}: {note}" for name, note in told["notes"].items()]
     if told["to_make"]:
         lines.append(f"environments to be made first: {', '.join(told['to_make'])}")
     return "\n".join(lines)

@@ -85,7 +85,8 @@ def unfit(install: dict[str, Any], gpu: dict[str, Any]) -> str | None:
     driver, capability = gpu["driver"], gpu["compute_capability"]
     least, greatest = install.get("least_capability"), install.get("greatest_capability")
     if numbers(driver) < numbers(install.get("least_driver", "0")):
-        return f"its build needs driver {install['least_driver']} or newer, here is {driver}"
+        older = f" ({install['older_drivers']})" if "older_drivers" in install else ""
+        return f"its build needs driver {install['least_driver']} or newer, here is {driver}{older}"
     if least and numbers(capability) < numbers(least):
         return f"its build has code for compute capability {least} and newer, the {gpu['name']} has {capability}"
     if greatest and numbers(capability) > numbers(greatest):
@@ -102,7 +103,10 @@ def refusal(backend: Backend, device: str) -> str | None:
     if install is None:
         return f"{backend.name} names no requirements for {kind}"
     there = gpus()
-    return unfit(install, there[int(number or 0)]) if int(number or 0) < len(there) else f"{device} is not there"
+    if int(number or 0) >= len(there):
+        return f"{device} is not there"
+    why = unfit(install, there[int(number or 0)])
+    return why and f"{why}; a build of your own may run: --python {backend.name}=PATH"
 
 
 def fingerprint() -> dict[str, Any]:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from harness.environments import cache
 ROOT = Path(__file__).resolve().parent.parent
 RUNNING: set[int] = set()  # process ids of the workers under way
 LOG_TAIL = 300  # characters of a log that a reason quotes
+# By these the user's shell would change in silence what NVIDIA's or Intel's libraries compute, or how fast. Each
+# backend names those of its own as `not_inherited`.
+NOT_INHERITED = ("NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "CUBLAS_*", "DNNL_*", "ONEDNN_*")
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,19 @@ def import_path(backend: Backend) -> Path:
     return folder
 
 
+def not_inherited(backend: Backend) -> set[str]:
+    """Which variables that are set here a worker of this backend is not given."""
+    patterns = (*NOT_INHERITED, *backend.facts.get("not_inherited", ()))
+    return {name for name in os.environ if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
 def variables(backend: Backend, threads: int, scratch: str) -> dict[str, str]:
     """The worker's environment: equal threads for all, the backend's own variables, no stray Python path.
 
     `scratch` is a folder for what no other job may find, such as compiled code.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    out = not_inherited(backend) | {name for name in os.environ if name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    inherited = {name: value for name, value in os.environ.items() if name not in out}
     pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     words = {"threads": threads, "scratch": scratch}
     own = {name: str(value).format(**words) for name, value in backend.facts.get("environment", {}).items()}

@@ -27,7 +27,9 @@ from harness.measurement.readback import Usage, given, memory_peak_bytes
 from tasks.spec import QUALITY, EarlyStopping, Task, from_json
 
 OUT_OF_MEMORY = re.compile(
-    r"out of memory|RESOURCE_EXHAUSTED|bad_alloc|can't allocate memory|cannot allocate memory", re.I
+    r"out of memory|\bOOM\b|RESOURCE_EXHAUSTED|bad_alloc|can't allocate memory|cannot allocate memory|"
+    r"_ALLOC(ATION)?_FAILED",
+    re.I,
 )
 ENOUGH_EPOCHS = 4  # of which two may be warm-up: a mode that compiles whole epochs compiles two lengths
 # Before a GPU is trained on, so that its memory is sampled as it is then: more than two of `sampler.PERIOD_S`.

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from backends import Backend, discover, read
+from backends.contract import Unsupported, Work
 from harness import cli, doctor, environments, estimate, host, launch
 from harness import folder as folders
 from harness.commands import SELECTION, options_of
@@ -25,7 +27,7 @@ from harness.plan import Cell, Plan, make_plan
 from harness.portability import runtimes
 from tasks import discover as discover_tasks
 from tasks.scale import scaled, unscaled
-from tasks.spec import SGD, Dense, Task, initial_weights, to_json
+from tasks.spec import initial_weights, to_json
 from tests.conftest import STRANGER, Command
 from tests.fake_nvml import AMPERE, CLOSED, HOPPER, KEPLER, with_driver
 from tests.synthetic import record
@@ -297,6 +299,42 @@ def test_what_a_card_cannot_run_is_told_beforehand(
     assert environments.refusals(own) == {}
 
 
+def test_doctor_and_plan_speak_of_the_builds_that_this_machine_would_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CROSSFRAME_CACHE", str(tmp_path))  # where no environment is
+    on_cpu = estimate.estimate(plan_for("cpu"), Path("nowhere"))
+    with_driver(monkeypatch, "580.82.07", HOPPER)
+    told = doctor.examine()
+    (finding,) = [one for one in told["findings"] if one["id"] == "no-environment"]
+    assert finding["text"] == "not made yet: the environment of jax, tensorflow, torch (cuda)"
+    assert not [one for one in told["findings"] if one["id"] == "no-gpu"]
+    tight = [one["id"] for one in doctor.findings(told | {"free_bytes": 10e9})]
+    assert "little-disk" in tight
+    with_driver(monkeypatch, "580.82.07", AMPERE)
+    text = doctor.as_text(doctor.examine())
+    assert "mxnet: yes; CUDA 11.2, cuDNN 8 and NCCL 2 must be on the machine" in text and "torch: yes\n" in text
+    on_card = estimate.estimate(plan_for("cuda"), Path("nowhere"))
+    assert on_cpu["notes"] == {} and on_card["notes"].keys() == {"mxnet", "tensorflow"}
+    assert "tensorflow on cuda:0: for compute capability 9.0" in estimate.as_text(on_card)
+    assert on_card["disk_bytes"] - on_cpu["disk_bytes"] == pytest.approx(4 * (4.6e9 - 1.2e9))
+    # An environment of the user's own is not to be made, and what our builds need is not asked of it.
+    own = plan_for("cuda", python=[(name, sys.executable) for name in on_card["to_make"]])
+    assert estimate.estimate(own, Path("nowhere"))["notes"] == {}
+
+
+def test_a_refusal_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, "550.54.15", AMPERE)
+    why = host.refusal(discover()["torch"], "cuda:0") or ""
+    assert "for CUDA 12, needs 525.60.13" in why and why.endswith("; a build of your own may run: --python torch=PATH")
+
+
+def test_a_site_s_cpu_build_is_not_taken_for_the_card_s() -> None:
+    pins = (discover()["torch"].folder / "requirements-cuda.txt").read_text().splitlines()
+    (pin,) = [Requirement(line.partition("#")[0]) for line in pins if line.startswith("torch==")]
+    assert pin.specifier.contains("2.13.0+cu130") and not pin.specifier.contains("2.13.0+cpu")
+
+
 def test_a_runtime_for_cards_is_refused_beforehand_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "make", lambda backend, kind: environments.Environment(Path(kind)))
     wanted = [runtimes.discover()[name] for name in ("onnxruntime", "onnxruntime_cuda")]
@@ -418,10 +456,64 @@ def test_on_a_gpu_the_backends_themselves_measure_the_ceiling(monkeypatch: pytes
     )
 
 
-def test_the_ceiling_of_a_gpu_is_counted_by_what_two_dense_layers_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = {"module": "backends.reference.model", "device": "cpu", "mode": "numpy", "precision": "float32"}
-    monkeypatch.setattr(ceiling, "SAMPLED_S", 0.0)
-    assert ceiling.step_s(job, 32, 8) > 0
-    task = Task("two", "", (32,), (Dense(32), Dense(32)), "mean_squared_error", SGD(1e-3), 1, 0.0)
-    assert limits.train_flops(task) == ceiling.PRODUCTS_A_STEP * 2 * 32 * 32
-    assert limits.train_bytes(task, "float32") == ceiling.PASSES_A_STEP * 4 * (2 * 32 * 32 + 2 * 32)
+class Timed:
+    """A model whose product takes 2 ms and whose copy takes 50, but for the first of each, which is slow."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, list[int]] = {"product": [], "copy": []}
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        assert (side, size) == ceiling.SIZES["cuda"]
+
+        def work(name: str, once_s: float) -> Work:
+            def do(times: int) -> None:
+                self.asked[name].append(times)
+                time.sleep(times * once_s if len(self.asked[name]) > 1 else 0.2)
+
+            return do
+
+        return work("product", 0.002), work("copy", 0.05)
+
+
+def test_the_ceiling_is_a_product_and_a_copy_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceiling, "PIPELINED_S", 0.05)
+    model = Timed()
+    side, size = ceiling.SIZES["cuda"]
+    found = ceiling.reached(model, "cuda:1")
+    assert found["flops_per_s"] == pytest.approx(2 * side**3 / 0.002, rel=0.3)
+    assert found["bytes_per_s"] == pytest.approx(2 * size / 0.05, rel=0.1)
+    # What is short is asked for several times at once, so that a GPU need not wait for the next.
+    assert max(model.asked["product"]) > 1 and set(model.asked["copy"]) == {1}
+    with pytest.raises(Unsupported, match="no method `ceiling`"):
+        ceiling.reached(object(), "cpu")
+
+
+@pytest.mark.parametrize("name", [name for name, backend in discover().items() if "install" in backend.facts])
+def test_every_backend_has_a_ceiling(tmp_path: Path, name: str) -> None:
+    backend = discover()[name]
+    cell = {"mode": backend.modes[0], "device": "cpu", "precision": "float32"}
+    job = {**cell, "module": backend.module, "cpus": sorted(os.sched_getaffinity(0))}
+    python = environments.make(backend, "cpu").python
+    outcome = launch.launch(python, backend, job, tmp_path / "job", 120, "harness.measurement.ceiling")
+    assert outcome.state == "ok", outcome.reason
+    # A copy that is none, or a product that is not waited for, would be faster than any processor.
+    assert 1e8 < outcome.measures["flops_per_s"] < 1e14 and 1e8 < outcome.measures["bytes_per_s"] < 2e12
+
+
+def test_on_a_cpu_the_frameworks_are_asked_for_what_numpy_cannot() -> None:
+    plan = plan_for("cpu")
+    ready = {"torch": environments.Environment(Path("python"))}
+    asked = {precision: set(limits.candidates(plan, ready, precision)) for precision in ("float64", "bfloat16")}
+    assert asked == {"float64": {"reference"}, "bfloat16": {"torch"}}
+
+
+def test_a_copy_is_a_ceiling_for_every_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plan = plan_for("cpu", precision=["bfloat16"])
+    speeds = {
+        "reference": {"flops_per_s": 3e11, "bytes_per_s": 4e10},
+        "torch": {"flops_per_s": 8e11, "bytes_per_s": 3e9},
+    }
+    monkeypatch.setattr(limits, "launch", lambda _, backend, *__: launch.Outcome("ok", None, 1.0, speeds[backend.name]))
+    measured = limits.measure(plan, tmp_path, {"torch": environments.Environment(Path("python"))}, ["bfloat16"])
+    bounds = limits.of_cell(plan, plan.jobs[0].cell, measured)
+    assert (bounds["ceiling_flops_per_s"], bounds["ceiling_bytes_per_s"]) == (8e11, 4e10)

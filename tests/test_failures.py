@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import records
+from harness import records, worker
 from tests.conftest import Command, environment
 
+OOM = "out_of_memory"
 # mode -> (state, what its reason names)
 EXPECTED = {
     "honest": ("ok", None),
@@ -58,6 +59,24 @@ def test_a_failure_is_a_result_with_a_word_and_a_reason(faulty_run: Path, mode: 
         assert reason in record["reason"]
     else:
         assert record["reason"] is None and record["verdict"]["quality"]["accuracy"] > 0.7
+
+
+@pytest.mark.parametrize(
+    "said, state",
+    [
+        ("{{function_node __wrapped__MatMul}} OOM when allocating tensor with shape[8192,8192] [Op:MatMul]", OOM),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", OOM),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", OOM),
+        ("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", OOM),
+        ("CUDA out of memory. Tried to allocate 20.00 GiB.", OOM),
+        ("RESOURCE_EXHAUSTED: failed to allocate 1.5GiB", OOM),
+        ("cudaMalloc retry failed: out of memory", OOM),
+        ("CUDNN_STATUS_EXECUTION_FAILED", "failed"),
+        ("no layer is called Zoom", "failed"),
+    ],
+)
+def test_memory_that_ran_out_is_told_by_the_words_of_each_framework(said: str, state: str) -> None:
+    assert worker.state_of(RuntimeError(said)) == state
 
 
 def test_an_export_has_a_state_of_its_own(faulty_run: Path) -> None:

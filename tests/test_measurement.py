@@ -1,22 +1,29 @@
 """Measurement that proves itself: each mistake that a suite of this kind makes, made on purpose, must show."""
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from backends import Backend, discover
-from harness import records
+from backends.reference.model import Model as Oracle
+from harness import commands, doctor, launch, records
 from harness.decision import ranking
 from harness.environments import make
-from harness.measurement import fairness, figures, machine, selftest
+from harness.measurement import fairness, figures, machine, readback, selftest, stopwatch
+from harness.measurement.bench import Bench
+from harness.measurement.clock import busiest, clock, clock_or_why
+from tasks.spec import initial_weights, to_json
 from tests.conftest import STRANGER, Command
+from tests.fake_nvml import HOPPER, FakeNvml
 from tests.synthetic import repeats
 
 QUEUEING = ("mxnet", "jax")  # on the CPU the other two return when they are done
@@ -58,7 +65,7 @@ def test_steady_cuts_a_slow_start_and_nothing_else() -> None:
 def test_memory_of_the_parent_is_not_the_worker_s(tmp_path: Path) -> None:
     """`ru_maxrss` would carry this process's peak over into a worker that it starts."""
     large = np.ones(800 << 20, np.uint8)
-    own, bench = discover()["reference"], selftest.Bench(tmp_path, [0], "cpu", 60)
+    own, bench = discover()["reference"], Bench(tmp_path, [0], "cpu", 60)
     peak = bench.measure(selftest.small(), own, make(own, "cpu"))["host_peak_bytes"]
     assert len(large) == 800 << 20 and 0 < peak < 400 << 20
 
@@ -69,13 +76,40 @@ def test_a_clock_without_a_barrier_is_caught(tmp_path: Path, name: str) -> None:
 
     backend = discover()[name]
     environment = make(backend, "cpu")
-    bench = selftest.Bench(tmp_path, sorted(os.sched_getaffinity(0)), "cpu", 300)
-    task = selftest.busiest()
-    assert selftest.clock(bench, task, backend, environment)["state"] == "ok"
+    bench = Bench(tmp_path, sorted(os.sched_getaffinity(0)), "cpu", 300)
+    task = busiest()
+    assert clock(bench, task, backend, environment)["state"] == "ok"
     facts = {**backend.facts, "environment": {**backend.facts["environment"], "FAULTS_WRAP": backend.module}}
     spoilt = Backend(name, "faults", STRANGER / "faults", facts)
-    told = selftest.clock(bench, replace(task, name=f"{task.name}+no_op_barrier"), spoilt, environment)
+    told = clock(bench, replace(task, name=f"{task.name}+no_op_barrier"), spoilt, environment)
     assert told["state"] == "failed" and "after sync" in told["reason"]
+
+
+def test_a_shell_s_variables_do_not_change_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    changing = {
+        "torch": "TORCHINDUCTOR_MAX_AUTOTUNE",
+        "tensorflow": "TF_XLA_FLAGS",
+        "jax": "JAX_DEFAULT_MATMUL_PRECISION",
+        "mxnet": "MXNET_CUDNN_AUTOTUNE_DEFAULT",
+    }
+    for name in (*changing.values(), "NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES", "TF_NUM_INTRAOP_THREADS"):
+        monkeypatch.setenv(name, "9")
+    known = discover()
+    for name, variable in changing.items():
+        given = launch.variables(known[name], 2)
+        assert variable not in given and given["CUDA_VISIBLE_DEVICES"] == "9"
+        # What a backend sets itself stands.
+        assert given.get("NVIDIA_TF32_OVERRIDE") == ("0" if name == "mxnet" else None)
+    assert launch.variables(known["tensorflow"], 2)["TF_NUM_INTRAOP_THREADS"] == "2"
+    assert "JAX_DEFAULT_MATMUL_PRECISION" in launch.variables(known["torch"], 2)  # which does not read it
+    (finding,) = [one for one in doctor.examine()["findings"] if one["id"] == "variables"]
+    assert all(name in finding["text"] for name in changing.values()) and "CUDA_VISIBLE" not in finding["text"]
+
+
+def test_libraries_from_elsewhere_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/cuda/lib64")
+    assert readback.given()["libraries"] == {"LD_LIBRARY_PATH": "/opt/cuda/lib64"}
 
 
 def test_equal_budgets_are_ranked_and_unequal_ones_are_not() -> None:
@@ -183,10 +217,72 @@ def test_selftest_in_short(crossframe: Command) -> None:
     assert told["equal"]["pairs"] == told["slower"]["tries"] == 1 and told["smallest_slowdown"] > 0
 
 
+def on_a_card(words: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
+    """`crossframe selftest` on a machine whose driver shows a card."""
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml("580.82.07", HOPPER))  # type: ignore[arg-type]
+    monkeypatch.setattr(selftest, "kept", lambda: tmp_path / "selftest.json")
+    monkeypatch.setattr(selftest, "STEPS_S", (0.01,))
+    monkeypatch.setattr(selftest, "BYTES", (64 << 20,))
+    usual = {"backend": [], "candidate": "reference", "pairs": 0, "tries": 0, "device": "auto", "json": True}
+    return commands.selftest(argparse.Namespace(**usual | words))
+
+
+def test_selftest_on_a_machine_with_a_card_that_numpy_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert on_a_card({"backend": ["reference", "mxnet"]}, monkeypatch, tmp_path) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["candidate"], told["device"], len(told["exact"])) == ("reference", "cpu", 2)
+    numpy, refused = told["clock"]
+    assert (numpy["state"], numpy["device"]) == ("ok", "cpu")
+    assert (refused["state"], refused["device"]) == ("unsupported", "cuda:0") and "up to 8.9" in refused["reason"]
+    assert f"clock of mxnet        unsupported {refused['reason']}" in selftest.as_text(told)
+    assert on_a_card({"candidate": "mxnet"}, monkeypatch, tmp_path) == 1
+    assert "mxnet: unsupported: its build has code for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "step_s, read_s, said", [(0.02, 0.0, None), (1e-4, 0.0, "0.0001 s of time on the wall"), (0.02, 0.02, "after sync")]
+)
+def test_the_clock_of_a_card_is_held_against_what_the_card_can_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step_s: float, read_s: float, said: str | None
+) -> None:
+    """Its steps cost the host next to nothing, and that is right."""
+    task, backend = busiest("cuda:0"), discover()["torch"]
+    assert 2 * task.flops() * task.batch_size / 5e13 > 0.001  # else a card might be done before the host has asked
+    measures = {
+        "epochs": [{"train_s": step_s, "steps": 1}],
+        "processor_samples_s": [1e-6],
+        "read_samples_s": [read_s],
+        "ceiling_flops": 5e13,
+    }
+    monkeypatch.setattr(Bench, "measure", lambda *_, **__: measures)
+    told = clock(Bench(tmp_path, [0], "cuda:0", 60), task, backend, make(discover()["reference"], "cpu"))
+    assert told["state"] == ("failed" if said else "ok")
+    assert said is None or said in told["reason"]
+
+
+def test_the_stopwatch_asks_a_card_itself_what_it_can_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    task = selftest.small()
+    model = Oracle(task, initial_weights(task, 0), np.dtype("float32"), {})
+    monkeypatch.setattr(model, "placement", lambda: "cuda:0")
+    carded: Any = ModuleType("carded")
+    carded.prepare = lambda *_: model
+    monkeypatch.setitem(sys.modules, "carded", carded)
+    asked: list[tuple[Any, str]] = []
+    found = {"flops_per_s": 5e13, "bytes_per_s": 4e12}
+    monkeypatch.setattr(stopwatch, "reached", lambda *words: asked.append(words) or found)
+    inputs = Bench(tmp_path, [0], "cuda:0", 60).inputs(task)
+    job = {"task": to_json(task), "module": "carded", "inputs": str(inputs), "mode": "eager", "precision": "float32"}
+    measures: dict[str, Any] = {}
+    stopwatch.work({**job, "device": "cuda:0", "ceiling": True}, tmp_path, measures)
+    assert asked == [(model, "cuda:0")] and measures["ceiling_flops"] == 5e13
+
+
 def test_a_backend_that_cannot_be_timed_does_not_end_the_selftest(tmp_path: Path) -> None:
     own = discover()["reference"]
     gone = Backend("gone", "backends.gone", own.folder, own.facts)
-    told = selftest.clock_or_why(selftest.Bench(tmp_path, [0], "cpu", 60), selftest.small(), gone)
+    told = clock_or_why(Bench(tmp_path, [0], "cpu", 60), selftest.small(), gone)
     assert told["state"] == "failed" and "No module named 'backends.gone'" in told["reason"]
     assert "FAILED clock of gone" in selftest.as_text(
         {
@@ -194,6 +290,8 @@ def test_a_backend_that_cannot_be_timed_does_not_end_the_selftest(tmp_path: Path
             "clock": [told],
             "equal": {"pairs": 0, "called_different": 0},
             "rounds": 7,
+            "candidate": "gone",
+            "device": "cpu",
             "slower": {"slowdown": 0.05, "tries": 0, "found": 0},
             "smallest_slowdown": None,
         }

@@ -18,7 +18,7 @@ import optax
 from jax import lax
 from jax import numpy as jnp
 
-from backends.contract import Batch, Operator, Unsupported, common_place
+from backends.contract import Batch, Operator, Unsupported, Work, common_place
 from backends.jax.network import EXPORTED, LOSSES, Parameters, forward
 from backends.jax.optimizers import build
 from backends.jax.precision import Precision, scaling, settle
@@ -120,6 +120,7 @@ class Model:
         self.answered: set[jax.Device] = set()  # where results were
         self.mode = mode
         self.dtype = dtype = np.dtype(precision.stored)
+        self.computed = precision.computed or precision.stored
         self.parameters = {name: self.place(weights[name], dtype) for name in task.parameters()}
         self.state = jax.jit(optimizer_of(task, precision).init)(self.parameters)
         self.programs = programs(task, precision)
@@ -203,3 +204,8 @@ class Model:
         from backends.jax.profile import operators
 
         return operators(self, batches)
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        from backends.jax.ceiling import works
+
+        return works(self, side, size)

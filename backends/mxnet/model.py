@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 import onnx
 
-from backends.contract import Batch, Operator, Unsupported, common_place
+from backends.contract import Batch, Operator, Unsupported, Work, common_place
 from backends.mxnet.finish import OPSET, finished, folded
 from backends.mxnet.network import LOSSES, Evaluate, addresses, build
 from backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
@@ -57,6 +57,7 @@ class Model:
         self.answered: set[mx.Context] = set()  # where results were
         self.precision = precision
         self.dtype = dtype = precision.stored
+        self.computed = precision.computed or dtype
         self.network = build(task)
         self.network.cast(dtype)
         self.network.initialize(mx.init.Zero(), device)
@@ -175,3 +176,8 @@ class Model:
         from backends.mxnet.profile import operators
 
         return operators(self, batches)
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        from backends.mxnet.ceiling import works
+
+        return works(self, side, size)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.contract import Batch, Operator, Unsupported
+from backends.contract import Batch, Operator, Unsupported, Work
 from backends.reference.layers import LAYERS
 from backends.reference.losses import LOSSES
 from backends.reference.optimizers import OPTIMIZERS, clip, held, scheduled_rate
@@ -137,3 +137,8 @@ class Model:
         from backends.reference.profile import operators
 
         return operators(self, batches)
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        from backends.reference.ceiling import works
+
+        return works(self, side, size)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends.contract import Batch, Operator, Unsupported, common_place
+from backends.contract import Batch, Operator, Unsupported, Work, common_place
 from backends.tensorflow.network import LOSSES, addresses, build, channels_first, channels_last
 from backends.tensorflow.optimizers import NUMBERS, OPTIMIZERS, rate
 from backends.tensorflow.precision import Precision, scaling, settle
@@ -50,6 +50,7 @@ class Model:
         self.answered: set[str] = set()
         self.mode = mode
         self.dtype = dtype = precision.stored
+        self.computed = keras.DTypePolicy(precision.policy).compute_dtype
         self.scaled = precision.scaled
         with tf.device(device):
             self.network = build(task, precision.policy, cudnn=mode != "xla")  # XLA cannot compile cuDNN's LSTM
@@ -171,3 +172,8 @@ class Model:
         from backends.tensorflow.profile import operators
 
         return operators(self, batches)
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        from backends.tensorflow.ceiling import works
+
+        return works(self, side, size)

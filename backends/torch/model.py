@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.contract import Batch, Operator, Unsupported, common_place
+from backends.contract import Batch, Operator, Unsupported, Work, common_place
 from backends.torch.exporters import ROUTES
 from backends.torch.network import LOSSES, addresses, build
 from backends.torch.optimizers import OPTIMIZERS, schedule
@@ -60,6 +60,7 @@ class Model:
         self.device = device
         self.answered: set[torch.device] = set()  # where results were
         self.dtype = dtype = precision.stored
+        self.computed = precision.computed or dtype
         # Channels last is the layout that convolutions run fastest in; other parameters stay as they are.
         self.network = build(task).to(device, dtype, memory_format=torch.channels_last)
         for name, (key, convert) in addresses(task).items():
@@ -175,3 +176,8 @@ class Model:
         from backends.torch.profile import operators
 
         return operators(self, batches)
+
+    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
+        from backends.torch.ceiling import works
+
+        return works(self, side, size)

@@ -1,84 +1,63 @@
 """What this device can do at most, in a fresh process: operations a second, and bytes a second.
 
-`python -m harness.measurement.ceiling JOB` leaves `measures.json`. On a CPU it is NumPy's matrix product and a copy; on
-a GPU, where NumPy is not, a backend trains two large dense layers: on a large batch, which is matrix products alone,
-and on a batch of one, which is reading and writing weights alone.
+`python -m harness.measurement.ceiling JOB` leaves `measures.json`. It times a large matrix product and a large copy,
+which the backend does (`backends.contract.Model.ceiling`), and nothing else. A copy reads and writes every byte.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from backends.contract import Unsupported, Work
 from harness.worker import main, proven_placement
 from tasks.spec import SGD, Dense, Task, initial_weights
 
 SAMPLED_S = 0.4
-SQUARE, COPIED_BYTES = 1024, 64 << 20  # of a CPU
-PRODUCTS, WEIGHTS = (4096, 8192), (8192, 1)  # of a GPU: (width, batch)
-PIPELINED = 10  # steps without a look at the clock
-# Of two layers: both forward, both gradients of weights, and that of the second one's input.
-PRODUCTS_A_STEP = 5
-PASSES_A_STEP = 3  # over the weights: read forward, read and written by the update
+PIPELINED_S = 0.005  # without a look at the clock, which has a GPU wait for the next call
+SIZES = {"cpu": (1024, 64 << 20), "cuda": (8192, 1 << 30)}  # kind of device -> (side of a matrix, bytes)
 
 
-def best_s(do: Callable[[], Any]) -> float:
-    """The least seconds of several calls, after one that is not counted."""
-    do()
-    taken: list[float] = []
-    end = time.perf_counter() + SAMPLED_S
-    while time.perf_counter() < end or not taken:
-        begin = time.perf_counter()
-        do()
-        taken.append(time.perf_counter() - begin)
-    return min(taken)
-
-
-def of_numpy(precision: str) -> dict[str, float]:
-    """By this process's own processors and threads, as every worker has them. NumPy's product knows no fewer bits."""
-    source = np.ones(COPIED_BYTES, np.uint8)
-    target = np.zeros_like(source)
-    found = {"bytes_per_s": 2 * COPIED_BYTES / best_s(lambda: np.copyto(target, source))}
-    if precision in ("float32", "float64"):
-        square = np.random.default_rng(0).random((SQUARE, SQUARE)).astype(precision)
-        found["flops_per_s"] = 2 * SQUARE**3 / best_s(lambda: square @ square)
-    return found
-
-
-def step_s(job: dict[str, Any], width: int, batch_size: int) -> float:
-    """Seconds of a step of two dense layers of `width`, pipelined."""
-    task = Task("ceiling", "", (width,), (Dense(width), Dense(width)), "mean_squared_error", SGD(1e-3), 1, 0.0)
-    weights = initial_weights(task, seed=0)
+def prepared(job: dict[str, Any]) -> tuple[Any, Task]:
+    """A small model on the job's device, in its precision, with all switches set for both; and its task."""
+    task = Task("ceiling", "", (8,), (Dense(8),), "mean_squared_error", SGD(1e-3), 1, 0.0)
     backend = import_module(job["module"])
-    model = backend.prepare(task, weights, job["device"], job["mode"], job["precision"])
-    x = np.random.default_rng(0).standard_normal((batch_size, width), np.float32)
-    batches = [model.put(x, x)] * PIPELINED
+    return backend.prepare(task, initial_weights(task, 0), job["device"], job["mode"], job["precision"]), task
 
-    def steps() -> None:
-        model.train(batches)
-        model.sync()
 
-    model.sync()
-    taken_s = best_s(steps) / PIPELINED
-    proven_placement(model, task, job["device"])
-    return taken_s
+def best_s(work: Work) -> float:
+    """The least seconds of doing it once, of several tries, after one that is not counted."""
+    work(1)
+    end = time.perf_counter() + SAMPLED_S
+    found = [taken_s(work, 1)]
+    times = max(1, int(PIPELINED_S / found[0]))
+    while time.perf_counter() < end:
+        found.append(taken_s(work, times) / times)
+    return min(found)
+
+
+def taken_s(work: Work, times: int) -> float:
+    begin = time.perf_counter()
+    work(times)
+    return time.perf_counter() - begin
+
+
+def reached(model: Any, device: str) -> dict[str, float]:
+    """{flops_per_s, bytes_per_s} at most, by the backend that `model` is of."""
+    if not hasattr(model, "ceiling"):
+        raise Unsupported("this backend has no method `ceiling`")
+    side, size = SIZES[device.partition(":")[0]]
+    multiply, copy = model.ceiling(side, size)
+    return {"flops_per_s": 2 * side**3 / best_s(multiply), "bytes_per_s": 2 * size / best_s(copy)}
 
 
 def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
-    if job["device"] == "cpu":
-        measures |= of_numpy(job["precision"])
-        return
-    width, batch_size = PRODUCTS
-    measures["flops_per_s"] = PRODUCTS_A_STEP * 2 * width**2 * batch_size / step_s(job, width, batch_size)
-    width, batch_size = WEIGHTS
-    moved = PASSES_A_STEP * 2 * width**2 * job["weight_bytes"]
-    measures["bytes_per_s"] = moved / step_s(job, width, batch_size)
+    model, task = prepared(job)
+    measures |= reached(model, job["device"])
+    proven_placement(model, task, job["device"])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How much a step has to do, and how much of it this device can do at most, measured in the same run.
 
-The ceiling is the best of what all backends of the run reach at work that is nothing but matrix products, or nothing
-but moving weights: see `harness.measurement.ceiling`. It is kept in the run's `ceilings.json`.
+The ceiling is the best of what all backends of the run reach at a large matrix product and at a large copy: see
+`harness.measurement.ceiling`. It is kept in the run's `ceilings.json`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from backends import Backend, discover
 from harness.environments import Environment
 from harness.launch import launch
 from harness.measurement import gpu
-from harness.measurement.ceiling import PASSES_A_STEP
 from harness.measurement.sampler import Sampler
 from harness.messages import say
 from harness.plan import Cell, Plan, task_of
@@ -24,6 +23,8 @@ from tasks.spec import Task
 
 NAMES = ("flops_per_s", "bytes_per_s")
 ORACLE = "reference"  # it brings NumPy, and has an environment on every machine
+NUMPYS = ("float32", "float64")
+PASSES_A_STEP = 3  # over the weights, at least: read forward, read and written by the update
 
 
 def weight_bytes(precision: str) -> int:
@@ -48,9 +49,9 @@ def train_bytes(task: Task, precision: str) -> int:
     return PASSES_A_STEP * weight_bytes(precision) * sum(map(math.prod, task.parameters().values()))
 
 
-def candidates(plan: Plan, ready: dict[str, Environment]) -> dict[str, tuple[Backend, Environment]]:
-    """Who measures the ceiling: on a GPU all that can run there, on a CPU NumPy alone, which takes a second."""
-    if plan.device == "cpu":
+def candidates(plan: Plan, ready: dict[str, Environment], precision: str) -> dict[str, tuple[Backend, Environment]]:
+    """Who measures the ceiling: on a CPU NumPy alone, which takes a second, if it can; else all that run there."""
+    if plan.device == "cpu" and precision in NUMPYS:
         return {ORACLE: (discover()[ORACLE], Environment(Path(sys.executable)))}
     return {name: (backend, ready[name]) for name, backend in plan.backends.items() if name in ready}
 
@@ -60,15 +61,16 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
     path = folder / "ceilings.json"
     known: list[dict[str, Any]] = json.loads(path.read_text())["measured"] if path.exists() else []
     done = {(one["backend"], one["precision"]) for one in known}
-    for name, (backend, environment) in candidates(plan, ready).items():
-        for precision in precisions:
+    if plan.device == "cpu":
+        precisions = sorted({*precisions, NUMPYS[0]})  # for its copy, of which precision says nothing
+    for precision in precisions:
+        for name, (backend, environment) in candidates(plan, ready, precision).items():
             if (name, precision) in done:
                 continue
             say(f"measuring what {plan.device} can do at most in {precision}, by {name}")
             cell = {"mode": backend.modes[0], "device": plan.device, "precision": precision}
             job = {**cell, "module": backend.module, "cpus": plan.options["cpus"]}
             where = (folder / "jobs" / f"ceiling-{name}-{precision}").resolve()
-            job["weight_bytes"] = weight_bytes(precision)
             program, timeout_s = "harness.measurement.ceiling", plan.options["timeout"]
             with Sampler(plan.device) as card:
                 outcome = launch(environment.python, backend, job, where, timeout_s, program)
@@ -82,10 +84,12 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
 
 
 def of_cell(plan: Plan, cell: Cell, measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a step of a cell has to do; the ceilings of its precision, None if not measured; what disturbed those."""
+    """What a step of a cell has to do; the ceilings, of products in its precision and any copy; doubts of these."""
     task = task_of(plan, cell)
-    own = [one for one in measured if one["precision"] == cell.precision]
-    ceilings = {f"ceiling_{name}": max((one[name] for one in own if one[name]), default=None) for name in NAMES}
+    telling = {"flops_per_s": [one for one in measured if one["precision"] == cell.precision], "bytes_per_s": measured}
+    ceilings = {
+        f"ceiling_{name}": max((one[name] for one in telling[name] if one[name]), default=None) for name in NAMES
+    }
     step = {"step_flops": train_flops(task) * task.batch_size, "step_bytes": train_bytes(task, cell.precision)}
-    doubts = sorted({doubt for one in own for doubt in one.get("doubts", [])})
+    doubts = sorted({doubt for one in measured for doubt in one.get("doubts", [])})
     return {**step, **ceilings, "doubts": doubts}

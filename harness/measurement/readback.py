@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 BUSY = 0.05  # share of the busiest thread's time from which on a thread counts as one that worked
+LIBRARIES = ("LD_LIBRARY_PATH", "LD_PRELOAD")  # whose folders come before those of an environment
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 RAPL = Path("/sys/class/powercap")
 
@@ -76,10 +77,11 @@ class Usage:
 
 
 def given() -> dict[str, Any]:
-    """Which process this is, the processors that it may use, and the sizes of thread pools that it was told."""
+    """Which process this is, its processors, the sizes of its thread pools as it was told, libraries from elsewhere."""
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]  # numbers of processes come again
     return {
         "process": f"{os.getpid()}-{started}",
         "cpus": sorted(os.sched_getaffinity(0)),
         "pools": {name: os.environ.get(name) for name in POOLS},
+        "libraries": {name: os.environ[name] for name in LIBRARIES if name in os.environ},
     }

@@ -32,7 +32,7 @@ def limits(families: dict[ranking.Key, Any], names: Names) -> Section:
         "bounds",
         "How close to the limit",
         "Floating-point operations a second, counted from the task's own layers, as a share of what this device "
-        "reached in the same run at nothing but matrix products. Small networks lie far below it: their time goes "
+        "reached in the same run at a large matrix product. Small networks lie far below it: their time goes "
         "into starting operations. With two scales of a task (--scale) the last column tells which: launch-bound, "
         "where a larger network takes no longer, or compute-bound, where it takes as much longer as it has more to do.",
         ["workload", "candidate", "GFLOP/s", "of the limit %", "GB/s", "of the limit %", "bound by"],

@@ -1,0 +1,29 @@
+"""A product and a copy, to see what the processor can do at most in NumPy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.contract import Work
+
+if TYPE_CHECKING:
+    from backends.reference.model import Model
+
+
+def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
+    """`matmul` and `copyto`."""
+    square = np.random.default_rng(0).random((side, side)).astype(model.dtype)
+    source = np.ones(size // 4, np.float32)
+    target = np.zeros_like(source)
+
+    def multiply(times: int) -> None:
+        for _ in range(times):
+            square @ square
+
+    def copy(times: int) -> None:
+        for _ in range(times):
+            np.copyto(target, source)
+
+    return multiply, copy

@@ -1,0 +1,31 @@
+"""A product and a copy, to see what the device can do at most in PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from backends.contract import Work
+
+if TYPE_CHECKING:
+    from backends.torch.model import Model
+
+
+def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
+    """`mm` and `copy_`, into memory that is there."""
+    square = torch.rand(side, side, device=model.device).to(model.computed)
+    source = torch.ones(size // 4, device=model.device)
+    product, target = torch.empty_like(square), torch.empty_like(source)
+
+    def multiply(times: int) -> None:
+        for _ in range(times):
+            torch.mm(square, square, out=product)
+        model.sync()
+
+    def copy(times: int) -> None:
+        for _ in range(times):
+            target.copy_(source)
+        model.sync()
+
+    return multiply, copy

@@ -1,0 +1,56 @@
+"""One process that does nothing but steps, and what it measures: of this all of `selftest` is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backends import Backend
+from harness.environments import Environment
+from harness.inputs import write_inputs
+from harness.launch import launch
+from tasks.spec import Task, to_json
+
+
+class NotMeasured(Exception):
+    """A process did not end well; the message says which, and how."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all measurements of one selftest share."""
+
+    folder: Path
+    cpus: list[int]
+    device: str
+    timeout_s: float
+
+    def inputs(self, task: Task) -> Path:
+        path = self.folder / f"{task.name}.npz"
+        if not path.exists():
+            write_inputs(path, task, None, None)
+        return path
+
+    def measure(self, task: Task, backend: Backend, environment: Environment, ceiling: bool = False) -> dict[str, Any]:
+        """The measures of one process that does nothing but steps; NotMeasured where it fails."""
+        document = {
+            "task": to_json(task),
+            "module": backend.module,
+            "mode": backend.modes[0],
+            "device": self.device,
+            "precision": "float32",
+            "inputs": str(self.inputs(task).resolve()),
+            "cpus": self.cpus,
+            "ceiling": ceiling,
+        }
+        folder = self.folder / "job"
+        outcome = launch(environment.python, backend, document, folder, self.timeout_s, "harness.measurement.stopwatch")
+        if outcome.state != "ok":
+            raise NotMeasured(f"{backend.name}: {outcome.state}: {outcome.reason}")
+        return outcome.measures
+
+
+def home(backend: Backend, device: str) -> str:
+    """Where a backend is measured: what names no build of its own, as NumPy, has no card."""
+    return device if "install" in backend.facts else "cpu"
