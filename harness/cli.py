@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness import commands as do
 from harness.arguments import interpreter, positive, positives, seconds, share, words
-from harness.commands import RESULTS, SELECTION
+from harness.commands import machine, measure, onnx, results
+from harness.commands.selection import RESULTS, SELECTION
 from harness.exits import INTERRUPTED, MISSING, USAGE, Missing, Usage
 from harness.messages import say
 
@@ -97,12 +97,12 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(do=do)
         return made
 
-    made = command("run", do.run, "train, measure and export; ends in a table and a page")
+    made = command("run", measure.run, "train, measure and export; ends in a table and a page")
     add_selection(made)
     add_rounds(made)
     made.add_argument("--out", metavar="DIR", help="a new folder for the run (default: one under results/)")
     made.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
-    made = command("parity", do.parity, "prove that the backends compute what the oracle computes")
+    made = command("parity", measure.parity, "prove that the backends compute what the oracle computes")
     add_selection(made)
     made.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the weights and the drawn batches (default: 0)"
@@ -111,24 +111,28 @@ def parser() -> argparse.ArgumentParser:
         "--effects", action="store_true", help="train the oracle to the end too, to see what each dialect changes"
     )
     made.add_argument("--json", action="store_true")
-    made = command("infer", do.infer, "measure inference alone, beside onnxruntime on the exported file; ranks nobody")
+    made = command(
+        "infer", measure.infer, "measure inference alone, beside onnxruntime on the exported file; ranks nobody"
+    )
     add_selection(made)
     add_repeats(made)
     made.add_argument("--json", action="store_true")
     made = command(
-        "conformance", do.conformance, "ask one backend, of ours or a stranger's, everything that we ask of ours"
+        "conformance", measure.conformance, "ask one backend, of ours or a stranger's, everything that we ask of ours"
     )
     made.add_argument("name", metavar="NAME")
     add_selection(made)
     made.set_defaults(preset="quick", parity=False)
-    made = command("plan", do.plan, "show what `run` would do, and about how long it takes; runs nothing")
+    made = command("plan", measure.plan, "show what `run` would do, and about how long it takes; runs nothing")
     add_selection(made)
     add_rounds(made)
     made.add_argument("--json", action="store_true")
-    made = command("report", do.report_run, "print a run again, from its records")
+    made = command("report", results.report_run, "print a run again, from its records")
     made.add_argument("run", metavar="RUN", help="the folder of a run")
     made.add_argument("--format", choices=("table", "json", "csv", "md", "html", "parquet"), default="table")
-    made = command("decide", do.decide, "which backend to choose, from a run: a decision record, or that there is none")
+    made = command(
+        "decide", results.decide, "which backend to choose, from a run: a decision record, or that there is none"
+    )
     made.add_argument("run", metavar="RUN", help="the folder of a run")
     weighing = made.add_mutually_exclusive_group()
     weighing.add_argument(
@@ -147,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
         help="exports, device=KIND, a fact, or FACT=VALUE|VALUE: who does not meet it is out",
     )
     made.add_argument("--format", choices=("md", "json"), default="md")
-    made = command("compare", do.compare, "what became faster, slower, larger or less accurate between two runs")
+    made = command("compare", results.compare, "what became faster, slower, larger or less accurate between two runs")
     made.add_argument("a", metavar="RUN_A", help="the folder of the run before")
     made.add_argument("b", metavar="RUN_B", help="the folder of the run after")
     made.add_argument(
@@ -156,12 +160,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--across-hosts", action="store_true", help="compare runs of different machines all the same")
     made.add_argument("--format", choices=("table", "json", "md"), default="table")
     made = command(
-        "history", do.history, "how figures went over the runs of a folder, by host, with what changed between"
+        "history", results.history, "how figures went over the runs of a folder, by host, with what changed between"
     )
     made.add_argument("folder", nargs="?", default=str(RESULTS), metavar="FOLDER", help="default: results")
     made.add_argument("--json", action="store_true")
     made = command(
-        "selftest", do.selftest, "measure costs that are known, to see how far this machine is to be trusted"
+        "selftest", machine.selftest, "measure costs that are known, to see how far this machine is to be trusted"
     )
     made.add_argument(
         "--backend", action="extend", type=words, default=[], metavar="NAME", help="whose clock to test (default: all)"
@@ -173,11 +177,11 @@ def parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="where clocks are tested, and the candidate if it has that device"
     )
     made.add_argument("--json", action="store_true")
-    made = command("env", do.env, "make, list or remove the environments of backends and runtimes")
+    made = command("env", machine.env, "make, list or remove the environments of backends and runtimes")
     made.add_argument("action", choices=("sync", "list", "remove"))
     made.add_argument("backend", nargs="*", metavar="BACKEND", help="default: all")
     made.add_argument("--device", default="auto", help="auto, cpu or cuda: which build to make (default: auto)")
-    made = command("portability", do.portability, "where the exported files really run, how right and how fast")
+    made = command("portability", onnx.portability, "where the exported files really run, how right and how fast")
     made.add_argument("run", nargs="?", metavar="RUN", help="the folder of a run (default: a quick one, made now)")
     made.add_argument("--task", action="extend", type=words, default=[], metavar="NAME", help="default: all")
     made.add_argument(
@@ -192,11 +196,11 @@ def parser() -> argparse.ArgumentParser:
         "--ladder", action="store_true", help="the lowest and highest opset; and the frameworks' own speed"
     )
     made.add_argument("--reduced", action="store_true", help="in float16 and in int8 too")
-    made = command("check", do.check, "where one ONNX file of your own runs, and how right")
+    made = command("check", onnx.check, "where one ONNX file of your own runs, and how right")
     made.add_argument("model", metavar="MODEL.onnx")
     made.add_argument("--reference", metavar="IO.npz", help="inputs and outputs by their names (default: drawn inputs)")
     add_runtimes(made)
-    made = command("doctor", do.doctor, "what this machine has and lacks")
+    made = command("doctor", machine.doctor, "what this machine has and lacks")
     made.add_argument("--json", action="store_true")
     return top
 

@@ -1,5 +1,6 @@
 """Runs that never ran: records with chosen figures, for what is computed from records alone."""
 
+import argparse
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import records
+from harness.commands.selection import SELECTION, options_of
+from harness.plan import Plan, make_plan
 from tasks import discover
 from tasks.spec import to_json
 
@@ -96,3 +99,9 @@ def write_run(folder: Path, found: Sequence[Mapping[str, Any]], titles: Mapping[
     (folder / "run.json").write_text(json.dumps(told))
     (folder / "records.jsonl").write_text("".join(json.dumps(one) + "\n" for one in found))
     return folder
+
+
+def plan_for(device: str, **changed: Any) -> Plan:
+    """The plan of a quick run of `circle` on a device; `changed`: other words of the command line."""
+    words = {**SELECTION, "device": device, "preset": "quick", "task": ["circle"], **changed}
+    return make_plan(options_of(argparse.Namespace(**words)))

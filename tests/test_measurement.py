@@ -15,7 +15,8 @@ import pytest
 
 from backends import Backend, discover
 from backends.reference.model import Model as Oracle
-from harness import commands, doctor, launch, records
+from harness import doctor, launch, records
+from harness.commands.machine import selftest as command
 from harness.decision import ranking
 from harness.environments import make
 from harness.measurement import fairness, figures, machine, readback, selftest, stopwatch
@@ -224,7 +225,7 @@ def on_a_card(words: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(selftest, "STEPS_S", (0.01,))
     monkeypatch.setattr(selftest, "BYTES", (64 << 20,))
     usual = {"backend": [], "candidate": "reference", "pairs": 0, "tries": 0, "device": "auto", "json": True}
-    return commands.selftest(argparse.Namespace(**usual | words))
+    return command(argparse.Namespace(**usual | words))
 
 
 def test_selftest_on_a_machine_with_a_card_that_numpy_does_not_know(

@@ -1,0 +1,104 @@
+"""The commands that take exported files to runtimes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.selection import SELECTION, new_folder, options_of
+from harness.exits import CELL_FAILED, INTERRUPTED, Usage
+from harness.messages import say
+
+if TYPE_CHECKING:
+    from harness.portability.matrix import Where
+
+
+def trained(arguments: argparse.Namespace) -> Path:
+    """The run to look at: the one named, or a quick one made now of what was asked for."""
+    from harness.folder import start
+    from harness.plan import make_plan
+    from harness.run import interruptible
+
+    if arguments.run:
+        return Path(arguments.run)
+    backends = [name for name in arguments.backend if name != "spec"]
+    quick = {
+        "task": arguments.task,
+        "backend": backends,
+        "device": arguments.device,
+        "preset": "quick",
+        "parity": False,
+    }
+    made = make_plan(options_of(argparse.Namespace(**SELECTION | quick)))
+    folder = new_folder(None, "quick")
+    start(made, folder)
+    if interruptible(made, folder, set()) == INTERRUPTED:
+        raise SystemExit(INTERRUPTED)
+    return folder
+
+
+def where_of(arguments: argparse.Namespace) -> tuple[list[str], Where]:
+    """(the runtimes asked for, what their cells may use)."""
+    from harness.host import resolve_device
+    from harness.plan import chosen
+    from harness.portability import runtimes
+    from harness.portability.matrix import Where
+
+    device, own = resolve_device(arguments.device), {name: Path(python) for name, python in arguments.python}
+    there = list(runtimes.on(device))
+    for name in chosen("runtime", [*arguments.runtime, *own], list(runtimes.discover())):
+        if name not in there:
+            raise Usage(f"{name} runs on a card alone: take --device cuda")
+    names = chosen("runtime", arguments.runtime or there, there)
+    return names, Where(arguments.timeout, sorted(os.sched_getaffinity(0)), device, own)
+
+
+def portability(arguments: argparse.Namespace) -> int:
+    from backends import discover as discover_backends
+    from harness import records
+    from harness.plan import chosen
+    from harness.portability import command, show, spec_onnx
+    from tasks import discover as discover_tasks
+
+    exporting = [name for name, backend in discover_backends().items() if "install" in backend.facts]
+    known = records.read_run(Path(arguments.run))["specs"] if arguments.run else discover_tasks()
+    asked_or_all = (
+        ("task", arguments.task, list(known)),
+        ("exporter", arguments.backend, [*exporting, spec_onnx.NAME]),
+    )
+    tasks, exporters = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
+    names, where = where_of(arguments)
+    folder = trained(arguments)
+    depth = arguments.opset, arguments.routes, arguments.ladder, arguments.reduced
+    asked = command.Asked(tasks, exporters, names, *depth, where)
+    document = command.examine(folder, asked)
+    print(show.FORMATS[arguments.format](document), end="")
+    say(f"left in {folder / 'portability.json'}, cells in portability.jsonl")
+    return command.exit_code(document["cells"])
+
+
+def check(arguments: argparse.Namespace) -> int:
+    from harness.portability import check as examiner
+    from harness.portability import command, files, show
+
+    path = Path(arguments.model)
+    if not path.is_file():
+        raise Usage(f"{path} is not a file")
+    names, where = where_of(arguments)
+    folder = new_folder(None, f"check-{path.stem}")
+    archive = Path(arguments.reference) if arguments.reference else None
+    blames: list[Any] = []
+    try:
+        document = examiner.examine(path, archive, folder, names, where)
+        blames = [cell["blame"] for cell in document["cells"] if cell["blame"]]
+    except files.Unreadable as error:
+        say(f"crossframe: {path}: {error}")
+        return CELL_FAILED
+    finally:
+        if not blames:  # a reproducer is all that is worth keeping
+            shutil.rmtree(folder)
+    print(show.FORMATS[arguments.format](document), end="")
+    return command.exit_code(document["cells"])
