@@ -30,6 +30,11 @@ class Backend:
         return list(self.facts["modes"])
 
     @property
+    def has_builds(self) -> bool:
+        """Whether it names what to install; what does not runs in our own interpreter, on the CPU."""
+        return "install" in self.facts
+
+    @property
     def top_level(self) -> Path:
         """The folder of the package that a worker must be able to import."""
         return self.folder.parents[self.module.count(".") - 1] if "." in self.module else self.folder

@@ -55,13 +55,16 @@ class Unsupported(Exception):
     """The backend cannot do what was asked; the message says why."""
 
 
-def common_place(places: Iterable[str]) -> str:
+def place_of_all(places: Iterable[str]) -> str:
     """The one place of all; where they differ, every one, `cpu and cuda:0`, which is no device's name."""
     return " and ".join(sorted(set(places)))
 
 
 class Model(Protocol):
-    """One network, being trained, on one device. Arrays cross this border in the layouts of `tasks.spec`."""
+    """One network, being trained, on one device. Arrays cross this border in the layouts of `tasks.spec`.
+
+    A backend may lack `profile`, `ceiling` and `device_reserved_bytes`: then these are not told of it.
+    """
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         """One batch on the device: x (batch, *input_shape) float32; y (batch,) int64 labels or (batch, *output)."""
@@ -92,19 +95,16 @@ class Model(Protocol):
         """
 
     def placement(self) -> str:
-        """Where every parameter really is, and where everything was that `predict` returned, before it was NumPy's.
+        """Where every parameter really is, and what `predict` returned last, before it was NumPy's.
 
-        Read back from each, never from what was asked: `cpu`, `cuda:0`; several by `common_place`.
+        Read back from each, never from what was asked: `cpu`, `cuda:0`; several by `place_of_all`.
         """
 
     def device_peak_bytes(self) -> int | None:
         """The peak of the device's allocator; None where it cannot tell."""
 
     def device_reserved_bytes(self) -> int | None:
-        """The most that its allocator has taken of the device, given out or not, so far; None where it cannot tell.
-
-        May be left out, where the framework never tells.
-        """
+        """The most that its allocator has taken of the device, given out or not, so far; None where it cannot tell."""
 
     def settings(self) -> dict[str, Any]:
         """What bears on a fair comparison, read back: `threads`, those that the framework says it uses, and
@@ -123,5 +123,5 @@ class Model(Protocol):
         """What shows the limits of the device: a product and a copy, by the operations that the framework has for them.
 
         The product is of two dense matrices of `side` rows and columns, in the type that the network computes in; the
-        copy of `size` bytes, a multiple of 4, to another place on the device. Neither is a part of training.
+        copy of `size` bytes, a multiple of 4, to another place on the device.
         """

@@ -44,8 +44,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         "--python",
         action="append",
         type=interpreter,
-        metavar="BACKEND=PATH",
-        help="an interpreter to use as it is",
+        metavar="NAME=PATH",
+        help="an interpreter to use as it is for a backend, or in `infer` for onnxruntime",
     )
     parser.set_defaults(**SELECTION)
 

@@ -10,7 +10,7 @@ from harness import environments, host
 from harness.launch import not_inherited
 from harness.portability import runtimes
 
-# All four environments for a kind of device and uv's own cache of them, with room: 3.4 and 15 GB measured.
+# All four environments for a kind of device and uv's own cache of them, with room: 3.4 and 15 GB by `du` on 2026-11-21.
 NEEDED_BYTES = {"cpu": 8e9, "cuda": 20e9}
 
 
@@ -36,7 +36,7 @@ def cards() -> list[dict[str, Any]]:
 
     A reason says why not, a note what is to be known of a build that runs.
     """
-    candidates = [backend for backend in discover().values() if "install" in backend.facts]
+    candidates = [backend for backend in discover().values() if backend.has_builds]
     for_cards = [runtime for runtime in runtimes.discover().values() if "cuda" in runtime.facts["install"]]
     return [
         {

@@ -31,6 +31,8 @@ PIP_TO_UV = {
     "extra-index-url": "--index",
     "trusted-host": "--allow-insecure-host",
 }
+# What of an `[install.*]` table decides what is installed; the rest says where that can run.
+INSTALLED_BY = ("python", "requirements", "uv")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def location(backend: Backend, device_kind: str) -> Path:
     """The folder of an environment: one for each set of pins, so that a changed pin makes a new one."""
     requirements = backend.requirements(device_kind)
     assert requirements is not None
-    recipe = json.dumps([backend.facts["install"][device_kind], requirements.read_text(), platform.machine()])
+    install = {name: value for name, value in backend.facts["install"][device_kind].items() if name in INSTALLED_BY}
+    recipe = json.dumps([install, requirements.read_text(), platform.machine()])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     return cache() / "environments" / f"{backend.name}-{device_kind}-{digest}"
 
@@ -114,7 +117,7 @@ def uv(*arguments: str) -> None:
 
 def make(backend: Backend, device_kind: str) -> Environment:
     """The backend's environment, made if it is not there. Missing where that does not work."""
-    if "install" not in backend.facts:
+    if not backend.has_builds:
         return Environment(Path(sys.executable))
     requirements = backend.requirements(device_kind)
     if requirements is None:

@@ -12,7 +12,8 @@ from harness import environments, records
 from harness.plan import Plan, task_of
 
 UNKNOWN_JOB_S = 8.0  # for a job that no earlier run has measured: the median of a first `standard` run on two cores
-# Of an environment that is not made yet: the mean of four, as they lay on disk. Those for cards bring CUDA's libraries.
+# Of an environment that is not made yet: the mean of four, by `harness.environments.folder_bytes` on 2026-11-21. Those
+# for cards bring CUDA's libraries.
 ENVIRONMENT_BYTES = {"cpu": 1.2e9, "cuda": 4.6e9}
 
 

@@ -86,7 +86,7 @@ def start(plan: Plan, folder: Path) -> None:
         "options": plan.options,
         "device": plan.device,
         "host": fingerprint(),
-        "selftest": selftest.last(),
+        "selftest": selftest.last(plan.device),
         "tasks": tasks,
         "specs": {name: to_json(task) for name, task in plan.tasks.items()},
         "backends": {

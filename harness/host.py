@@ -98,7 +98,7 @@ def refusal(backend: Backend, device: str) -> str | None:
     """Why the build that a backend names for a device will not run there, known beforehand; None if it should."""
     kind, _, number = device.partition(":")
     install = backend.facts.get("install", {}).get(kind)
-    if "install" not in backend.facts or (kind == "cpu" and install):
+    if not backend.has_builds or (kind == "cpu" and install):
         return None
     if install is None:
         return f"{backend.name} names no requirements for {kind}"
@@ -106,7 +106,7 @@ def refusal(backend: Backend, device: str) -> str | None:
     if int(number or 0) >= len(there):
         return f"{device} is not there"
     why = unfit(install, there[int(number or 0)])
-    return why and f"{why}; a build of your own may run: --python {backend.name}=PATH"
+    return why and f"{why}; `run` and `portability` take a build of your own: --python {backend.name}=PATH"
 
 
 def fingerprint() -> dict[str, Any]:

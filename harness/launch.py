@@ -24,7 +24,10 @@ RUNNING: set[int] = set()  # process ids of the workers under way
 LOG_TAIL = 300  # characters of a log that a reason quotes
 # By these the user's shell would change in silence what NVIDIA's or Intel's libraries compute, or how fast. Each
 # backend names those of its own as `not_inherited`.
-NOT_INHERITED = ("NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "CUBLAS_*", "DNNL_*", "ONEDNN_*")
+NOT_INHERITED = (
+    *("NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "CUDA_CACHE_*", "CUBLAS_*", "CUDNN_*", "TRITON_*"),
+    *("DNNL_*", "ONEDNN_*", "MKL_*", "OPENBLAS_*", "OMP_*", "GOMP_*", "KMP_*", "ATEN_*"),
+)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def make_plan(options: dict[str, Any]) -> Plan:
     presets = discover_tasks()
     known = discover_backends()
     task_names = chosen("task", options["task"] or list(presets), list(presets))
-    candidates = [name for name, backend in known.items() if "install" in backend.facts]
+    candidates = [name for name, backend in known.items() if backend.has_builds]
     names = chosen("backend", options["backend"] or candidates, list(known))
     backends = {name: known[name] for name in names}
     modes = [mode for backend in backends.values() for mode in backend.modes]

@@ -288,7 +288,7 @@ def test_doctor_and_plan_speak_of_the_builds_that_this_machine_would_use(
 def test_a_refusal_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with_driver(monkeypatch, "550.54.15", AMPERE)
     why = host.refusal(discover()["torch"], "cuda:0") or ""
-    assert "for CUDA 12, needs 525.60.13" in why and why.endswith("; a build of your own may run: --python torch=PATH")
+    assert "for CUDA 12, needs 525.60.13" in why and why.endswith("take a build of your own: --python torch=PATH")
 
 
 def test_a_site_s_cpu_build_is_not_taken_for_the_card_s() -> None:

@@ -25,7 +25,7 @@ from tests.conftest import STRANGER
 from tests.test_reference import drawn, small
 
 FOLDER = STRANGER / "faults"
-CANDIDATES = {name: backend for name, backend in discover().items() if "install" in backend.facts}
+CANDIDATES = {name: backend for name, backend in discover().items() if backend.has_builds}
 EPOCH_STEPS = 4
 
 # fault -> (task that shows it, probes that must catch it between them)

@@ -149,6 +149,7 @@ class Timed:
     """A model whose product takes 2 ms and whose copy takes 50, but for the first of each, which is slow."""
 
     def __init__(self) -> None:
+        self.given = 2 * ceiling.SIZES["cuda"][1]
         self.asked: dict[str, list[int]] = {"product": [], "copy": []}
 
     def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
@@ -163,6 +164,9 @@ class Timed:
 
         return work("product", 0.002), work("copy", 0.05)
 
+    def device_peak_bytes(self) -> int:
+        return self.given
+
 
 def test_the_ceiling_is_a_product_and_a_copy_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceiling, "PIPELINED_S", 0.05)
@@ -173,11 +177,14 @@ def test_the_ceiling_is_a_product_and_a_copy_read_and_written(monkeypatch: pytes
     assert found["bytes_per_s"] == pytest.approx(2 * size / 0.05, rel=0.1)
     # What is short is asked for several times at once, so that a GPU need not wait for the next.
     assert max(model.asked["product"]) > 1 and set(model.asked["copy"]) == {1}
+    model.given -= 1
+    with pytest.raises(RuntimeError, match="asked for a copy on cuda:1"):
+        ceiling.reached(model, "cuda:1")
     with pytest.raises(Unsupported, match="no method `ceiling`"):
         ceiling.reached(object(), "cpu")
 
 
-@pytest.mark.parametrize("name", [name for name, backend in discover().items() if "install" in backend.facts])
+@pytest.mark.parametrize("name", [name for name, backend in discover().items() if backend.has_builds])
 def test_every_backend_has_a_ceiling(tmp_path: Path, name: str) -> None:
     backend = discover()[name]
     cell = {"mode": backend.modes[0], "device": "cpu", "precision": "float32"}

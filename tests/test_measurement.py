@@ -97,12 +97,12 @@ def test_a_shell_s_variables_do_not_change_what_is_measured(monkeypatch: pytest.
         monkeypatch.setenv(name, "9")
     known = discover()
     for name, variable in changing.items():
-        given = launch.variables(known[name], 2)
+        given = launch.variables(known[name], 2, "")
         assert variable not in given and given["CUDA_VISIBLE_DEVICES"] == "9"
         # What a backend sets itself stands.
         assert given.get("NVIDIA_TF32_OVERRIDE") == ("0" if name == "mxnet" else None)
-    assert launch.variables(known["tensorflow"], 2)["TF_NUM_INTRAOP_THREADS"] == "2"
-    assert "JAX_DEFAULT_MATMUL_PRECISION" in launch.variables(known["torch"], 2)  # which does not read it
+    assert launch.variables(known["tensorflow"], 2, "")["TF_NUM_INTRAOP_THREADS"] == "2"
+    assert "JAX_DEFAULT_MATMUL_PRECISION" in launch.variables(known["torch"], 2, "")  # which does not read it
     (finding,) = [one for one in doctor.examine()["findings"] if one["id"] == "variables"]
     assert all(name in finding["text"] for name in changing.values()) and "CUDA_VISIBLE" not in finding["text"]
 
@@ -221,7 +221,7 @@ def test_selftest_in_short(crossframe: Command) -> None:
 def on_a_card(words: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
     """`crossframe selftest` on a machine whose driver shows a card."""
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml("580.82.07", HOPPER))  # type: ignore[arg-type]
-    monkeypatch.setattr(selftest, "kept", lambda: tmp_path / "selftest.json")
+    monkeypatch.setattr(selftest, "kept", lambda device: tmp_path / f"{device}.json")
     monkeypatch.setattr(selftest, "STEPS_S", (0.01,))
     monkeypatch.setattr(selftest, "BYTES", (64 << 20,))
     usual = {"backend": [], "candidate": "reference", "pairs": 0, "tries": 0, "device": "auto", "json": True}
@@ -238,6 +238,9 @@ def test_selftest_on_a_machine_with_a_card_that_numpy_does_not_know(
     assert (numpy["state"], numpy["device"]) == ("ok", "cpu")
     assert (refused["state"], refused["device"]) == ("unsupported", "cuda:0") and "up to 8.9" in refused["reason"]
     assert f"clock of mxnet        unsupported {refused['reason']}" in selftest.as_text(told)
+    # A run on the card is not told of what the processor's noise lets be seen.
+    assert "reference on cpu" in str(selftest.last("cpu"))
+    assert selftest.last("cuda:0") is None
     assert on_a_card({"candidate": "mxnet"}, monkeypatch, tmp_path) == 1
     assert "mxnet: unsupported: its build has code for" in capsys.readouterr().err
 

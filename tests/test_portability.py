@@ -30,7 +30,7 @@ from harness.portability import (
     verdict,
 )
 from harness.portability.ladder import ladder
-from harness.portability.matrix import Bench, Where
+from harness.portability.matrix import Bench, Resources
 from harness.portability.reference import HELD_OUT, of_task
 from harness.portability.runtimes import Runtime
 from harness.portability.subject import Subject
@@ -51,7 +51,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    where = Where(120, sorted(os.sched_getaffinity(0)))
+    where = Resources(120, sorted(os.sched_getaffinity(0)))
     with command.open_bench(tmp_path_factory.mktemp("bench"), RUNTIMES, where) as made:
         yield made
 
@@ -136,7 +136,7 @@ def test_a_faulty_runtime_gets_its_state_and_the_file_no_blame(bench: Bench, tmp
     facts = {"packages": ["onnx"], "environment": {"FAULT": fault}, "install": {"cpu": {}}}
     known = {**bench.runtimes, "faulty": Runtime("faulty", "faulty_runtime", FAULTY, facts)}
     ready = {**bench.ready, "faulty": Environment(Path(sys.executable))}
-    with Bench(tmp_path, known, ready, {}, Where(4, sorted(os.sched_getaffinity(0)))) as faulty:
+    with Bench(tmp_path, known, ready, {}, Resources(4, sorted(os.sched_getaffinity(0)))) as faulty:
         if fault == "broken":
             faulty.control()
         (record,) = command.cells(faulty, [Made(subject_of(bench, SMALL["images"]), None)], ["faulty"])
@@ -152,7 +152,7 @@ def test_a_runtime_for_cards_alone_is_told_which_and_not_held_to_the_address_spa
     facts = {"packages": ["onnx"], "environment": {"FAULT": "told"}, "install": {"cuda": {}}}
     known = {**bench.runtimes, "faulty": Runtime("faulty", "faulty_runtime", FAULTY, facts)}
     ready = {**bench.ready, "faulty": Environment(Path(sys.executable))}
-    where = Where(60, sorted(os.sched_getaffinity(0)), "cuda:3")
+    where = Resources(60, sorted(os.sched_getaffinity(0)), "cuda:3")
     with Bench(tmp_path, known, ready, {}, where) as two:
         card, cpu = command.cells(two, [Made(subject_of(bench, SMALL["images"]), None)], ["faulty", "onnxruntime"])
     assert (card["state"], card["facts"]) == ("pass", {"engine": "faulty", "device": "cuda:3", "limited": "False"})
@@ -165,7 +165,7 @@ def test_a_runtime_for_cards_alone_is_told_which_and_not_held_to_the_address_spa
 def test_onnxruntime_going_on_without_its_card_is_caught(bench: Bench, tmp_path: Path) -> None:
     """The real package, which takes the CPU in silence where CUDA does not come up."""
     ready = {"onnxruntime_cuda": bench.ready["onnxruntime"]}
-    where = Where(60, [min(os.sched_getaffinity(0))], "cuda:0")
+    where = Resources(60, [min(os.sched_getaffinity(0))], "cuda:0")
     with Bench(tmp_path, runtimes.on("cuda:0"), ready, {}, where) as fallen:
         fallen.control()
         (record,) = fallen.matrix([subject_of(bench, SMALL["images"])], ["onnxruntime_cuda"])
@@ -197,7 +197,7 @@ def test_operators_that_the_card_lacks_are_a_cost(
 
 def test_a_missing_environment_is_no_skip(bench: Bench, tmp_path: Path) -> None:
     lacking = {"opencv": "its environment could not be made: no such package"}
-    with Bench(tmp_path, bench.runtimes, {}, lacking, Where(60, [min(os.sched_getaffinity(0))])) as empty:
+    with Bench(tmp_path, bench.runtimes, {}, lacking, Resources(60, [min(os.sched_getaffinity(0))])) as empty:
         (record,) = empty.matrix([subject_of(bench, SMALL["images"])], ["opencv"])
     assert (record["state"], record["stage"]) == ("not_installed", "import")
     assert command.exit_code([record]) == 3

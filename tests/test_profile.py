@@ -16,7 +16,7 @@ from harness.measurement import operators
 from tests.conftest import Command
 from tests.synthetic import record, write_run
 
-CANDIDATES = [name for name, backend in discover().items() if "install" in backend.facts]
+CANDIDATES = [name for name, backend in discover().items() if backend.has_builds]
 # What each calls the operators of a matrix product.
 MATRIX_PRODUCT = {"torch": r"aten::(add)?mm$", "tensorflow": "MatMul", "mxnet": "FullyConnected", "jax": r"\bdot"}
 # The operators' time is at least this share of the fastest step, and at most so many times the mean one. A wrong unit

@@ -14,7 +14,7 @@ from harness.measurement import fairness
 from tasks import discover as discover_tasks
 from tests.conftest import Command
 
-CANDIDATES = [name for name, backend in discover().items() if "install" in backend.facts]
+CANDIDATES = [name for name, backend in discover().items() if backend.has_builds]
 CELLS = [(task, backend) for task in discover_tasks() for backend in CANDIDATES]
 ENOUGH = {"circle": 0.85, "cnn": 0.85, "lstm": 0.7, "autoencoder": 0.03}  # of quick presets, whose training is short
 

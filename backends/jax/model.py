@@ -18,7 +18,7 @@ import optax
 from jax import lax
 from jax import numpy as jnp
 
-from backends.contract import Batch, Operator, Unsupported, Work, common_place
+from backends.contract import Batch, Operator, Unsupported, Work, place_of_all
 from backends.jax.network import EXPORTED, LOSSES, Parameters, forward
 from backends.jax.optimizers import build
 from backends.jax.precision import Precision, scaling, settle
@@ -117,7 +117,7 @@ class Model:
     def __init__(self, task: Task, weights: Arrays, device: jax.Device, mode: str, precision: Precision):
         self.task = task
         self.device = device
-        self.answered: set[jax.Device] = set()  # where results were
+        self.answer: jax.Array | None = None  # what `predict` returned last
         self.mode = mode
         self.dtype = dtype = np.dtype(precision.stored)
         self.computed = precision.computed or precision.stored
@@ -145,12 +145,13 @@ class Model:
     def predict(self, x: np.ndarray) -> np.ndarray:
         with jax.disable_jit(self.mode == "eager"):
             outputs = self.programs.infer(self.parameters, self.place(x, self.dtype))
-        self.answered |= outputs.devices()
+        self.answer = outputs
         return np.array(outputs)
 
     def weights(self) -> Arrays:
-        # np.array copies; np.asarray may give a view of memory that the next update is to write into.
-        return {name: np.array(value) for name, value in self.parameters.items()}
+        # np.array copies; np.asarray may give a view of memory that the next update is to write into. Of a copy, since
+        # an array of a GPU keeps what was read of it, and the next reading would cost nothing.
+        return {name: np.array(value.copy()) for name, value in self.parameters.items()}
 
     def sync(self) -> None:
         jax.block_until_ready((self.parameters, self.state))
@@ -183,8 +184,9 @@ class Model:
         )
 
     def placement(self) -> str:
-        devices = self.answered.union(*(value.devices() for value in self.parameters.values()))
-        return common_place("cpu" if device.platform == "cpu" else f"cuda:{device.id}" for device in devices)
+        arrays = [*self.parameters.values(), *([] if self.answer is None else [self.answer])]
+        devices = {device for array in arrays for device in array.devices()}
+        return place_of_all("cpu" if device.platform == "cpu" else f"cuda:{device.id}" for device in devices)
 
     def device_peak_bytes(self) -> int | None:
         return (self.device.memory_stats() or {}).get("peak_bytes_in_use")

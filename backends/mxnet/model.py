@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 import onnx
 
-from backends.contract import Batch, Operator, Unsupported, Work, common_place
+from backends.contract import Batch, Operator, Unsupported, Work, place_of_all
 from backends.mxnet.finish import OPSET, finished, folded
 from backends.mxnet.network import LOSSES, Evaluate, addresses, build
 from backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
@@ -54,7 +54,7 @@ class Model:
     def __init__(self, task: Task, weights: Arrays, device: mx.Context, mode: str, precision: Precision):
         self.task = task
         self.device = device
-        self.answered: set[mx.Context] = set()  # where results were
+        self.answer: mx.nd.NDArray | None = None  # what `predict` returned last
         self.precision = precision
         self.dtype = dtype = precision.stored
         self.computed = precision.computed or dtype
@@ -101,7 +101,7 @@ class Model:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         outputs = self.infer(mx.nd.array(x, self.device, self.dtype))
-        self.answered.add(outputs.context)
+        self.answer = outputs
         return to_host(outputs)
 
     def weights(self) -> Arrays:
@@ -157,8 +157,9 @@ class Model:
 
     def placement(self) -> str:
         parameters = self.network.collect_params().values()
-        devices = {*self.answered, *(parameter.data().context for parameter in parameters)}
-        return common_place(f"cuda:{one.device_id}" if one.device_type == "gpu" else "cpu" for one in devices)
+        arrays = [*(parameter.data() for parameter in parameters), *([] if self.answer is None else [self.answer])]
+        devices = {array.context for array in arrays}
+        return place_of_all(f"cuda:{one.device_id}" if one.device_type == "gpu" else "cpu" for one in devices)
 
     def device_peak_bytes(self) -> int | None:
         return None  # gpu_memory_info knows what is free now, not what was used at most

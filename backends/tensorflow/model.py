@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends.contract import Batch, Operator, Unsupported, Work, common_place
+from backends.contract import Batch, Operator, Unsupported, Work, place_of_all
 from backends.tensorflow.network import LOSSES, addresses, build, channels_first, channels_last
 from backends.tensorflow.optimizers import NUMBERS, OPTIMIZERS, rate
 from backends.tensorflow.precision import Precision, scaling, settle
@@ -47,7 +47,7 @@ class Model:
         self.device = device
         # Where results were. An operator without a kernel for the device goes to the CPU in silence: in a graph, whose
         # operators name no device, always; else by soft placement, which stays on, for what only the host can do.
-        self.answered: set[str] = set()
+        self.answer: tf.Tensor | None = None  # what `predict` returned last
         self.mode = mode
         self.dtype = dtype = precision.stored
         self.computed = keras.DTypePolicy(precision.policy).compute_dtype
@@ -122,7 +122,7 @@ class Model:
     def predict(self, x: np.ndarray) -> np.ndarray:
         with tf.device(self.device):
             outputs = self.infer(tf.constant(channels_last(x), self.dtype))
-        self.answered.add(outputs.backing_device)
+        self.answer = outputs
         return channels_first(outputs.numpy())
 
     def weights(self) -> Arrays:
@@ -153,9 +153,10 @@ class Model:
             )
 
     def placement(self) -> str:
-        names = {*self.answered, *(weight.value.device for weight in self.network.weights)}
+        names = {weight.value.device for weight in self.network.weights}
+        names |= set() if self.answer is None else {self.answer.backing_device}
         devices = map(tf.DeviceSpec.from_string, names)
-        return common_place("cpu" if one.device_type == "CPU" else f"cuda:{one.device_index}" for one in devices)
+        return place_of_all("cpu" if one.device_type == "CPU" else f"cuda:{one.device_index}" for one in devices)
 
     def device_peak_bytes(self) -> int | None:
         return None if self.device == "cpu" else tf.config.experimental.get_memory_info(self.device)["peak"]

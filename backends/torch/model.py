@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.contract import Batch, Operator, Unsupported, Work, common_place
+from backends.contract import Batch, Operator, Unsupported, Work, place_of_all
 from backends.torch.exporters import ROUTES
 from backends.torch.network import LOSSES, addresses, build
 from backends.torch.optimizers import OPTIMIZERS, schedule
@@ -32,6 +32,8 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     """The model on `device`, ready to train."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise Unsupported(f"this build of torch, {torch.__version__}, sees no CUDA device")
+    if mode == "reduce-overhead" and device == "cpu":
+        raise Unsupported("reduce-overhead replays CUDA graphs; on the CPU it is compile")
     settled = settle(task, device, precision)
     # Inductor may run what reads the gradient of a max pooling before the scatter that writes it, and return zeros for
     # all layers below (pytorch#185509, seen in 2.13.0 on the CPU). Deterministic algorithms do without the scatter.
@@ -58,7 +60,7 @@ class Model:
     def __init__(self, task: Task, weights: Arrays, device: torch.device, mode: str, precision: Precision):
         self.task = task
         self.device = device
-        self.answered: set[torch.device] = set()  # where results were
+        self.answer: Tensor | None = None  # what `predict` returned last
         self.dtype = dtype = precision.stored
         self.computed = precision.computed or dtype
         # Channels last is the layout that convolutions run fastest in; other parameters stay as they are.
@@ -118,7 +120,7 @@ class Model:
     @torch.inference_mode()
     def predict(self, x: np.ndarray) -> np.ndarray:
         outputs = self.infer(torch.as_tensor(x, dtype=self.dtype).to(self.device))
-        self.answered.add(outputs.device)
+        self.answer = outputs
         return outputs.cpu().numpy()
 
     def weights(self) -> Arrays:
@@ -155,7 +157,8 @@ class Model:
             ROUTES[route](network, example, path, opset)
 
     def placement(self) -> str:
-        return common_place(str(device) for device in {*self.answered, *(p.device for p in self.network.parameters())})
+        tensors = [*self.network.parameters(), *([] if self.answer is None else [self.answer])]
+        return place_of_all(str(tensor.device) for tensor in tensors)
 
     def device_peak_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None

@@ -42,7 +42,7 @@ def selftest(arguments: argparse.Namespace) -> int:
     from harness.plan import chosen
 
     known = discover()
-    candidates = [name for name, backend in known.items() if "install" in backend.facts]
+    candidates = [name for name, backend in known.items() if backend.has_builds]
     names = chosen("backend", arguments.backend or candidates, list(known))
     (candidate,) = chosen("backend", [arguments.candidate], list(known))
     cpus = sorted(os.sched_getaffinity(0))

@@ -13,7 +13,7 @@ from harness.exits import CELL_FAILED, INTERRUPTED, Usage
 from harness.messages import say
 
 if TYPE_CHECKING:
-    from harness.portability.matrix import Where
+    from harness.portability.matrix import Resources
 
 
 def trained(arguments: argparse.Namespace) -> Path:
@@ -40,12 +40,12 @@ def trained(arguments: argparse.Namespace) -> Path:
     return folder
 
 
-def where_of(arguments: argparse.Namespace) -> tuple[list[str], Where]:
+def resources_of(arguments: argparse.Namespace) -> tuple[list[str], Resources]:
     """(the runtimes asked for, what their cells may use)."""
     from harness.host import resolve_device
     from harness.plan import chosen
     from harness.portability import runtimes
-    from harness.portability.matrix import Where
+    from harness.portability.matrix import Resources
 
     device, own = resolve_device(arguments.device), {name: Path(python) for name, python in arguments.python}
     there = list(runtimes.on(device))
@@ -53,7 +53,7 @@ def where_of(arguments: argparse.Namespace) -> tuple[list[str], Where]:
         if name not in there:
             raise Usage(f"{name} runs on a card alone: take --device cuda")
     names = chosen("runtime", arguments.runtime or there, there)
-    return names, Where(arguments.timeout, sorted(os.sched_getaffinity(0)), device, own)
+    return names, Resources(arguments.timeout, sorted(os.sched_getaffinity(0)), device, own)
 
 
 def portability(arguments: argparse.Namespace) -> int:
@@ -63,17 +63,17 @@ def portability(arguments: argparse.Namespace) -> int:
     from harness.portability import command, show, spec_onnx
     from tasks import discover as discover_tasks
 
-    exporting = [name for name, backend in discover_backends().items() if "install" in backend.facts]
+    exporting = [name for name, backend in discover_backends().items() if backend.has_builds]
     known = records.read_run(Path(arguments.run))["specs"] if arguments.run else discover_tasks()
     asked_or_all = (
         ("task", arguments.task, list(known)),
         ("exporter", arguments.backend, [*exporting, spec_onnx.NAME]),
     )
     tasks, exporters = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
-    names, where = where_of(arguments)
+    names, resources = resources_of(arguments)
     folder = trained(arguments)
     depth = arguments.opset, arguments.routes, arguments.ladder, arguments.reduced
-    asked = command.Asked(tasks, exporters, names, *depth, where)
+    asked = command.Asked(tasks, exporters, names, *depth, resources)
     document = command.examine(folder, asked)
     print(show.FORMATS[arguments.format](document), end="")
     say(f"left in {folder / 'portability.json'}, cells in portability.jsonl")
@@ -87,12 +87,12 @@ def check(arguments: argparse.Namespace) -> int:
     path = Path(arguments.model)
     if not path.is_file():
         raise Usage(f"{path} is not a file")
-    names, where = where_of(arguments)
+    names, resources = resources_of(arguments)
     folder = new_folder(None, f"check-{path.stem}")
     archive = Path(arguments.reference) if arguments.reference else None
     blames: list[Any] = []
     try:
-        document = examiner.examine(path, archive, folder, names, where)
+        document = examiner.examine(path, archive, folder, names, resources)
         blames = [cell["blame"] for cell in document["cells"] if cell["blame"]]
     except files.Unreadable as error:
         say(f"crossframe: {path}: {error}")

@@ -1,4 +1,4 @@
-"""One process that does nothing but steps, and what it measures: of this all of `selftest` is made."""
+"""One process that does nothing but steps, and what it measures: the selftest runs many of them."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ class Bench:
 
 def home(backend: Backend, device: str) -> str:
     """Where a backend is measured: what names no build of its own, as NumPy, has no card."""
-    return device if "install" in backend.facts else "cpu"
+    return device if backend.has_builds else "cpu"

@@ -28,20 +28,20 @@ def prepared(job: dict[str, Any]) -> tuple[Any, Task]:
     return backend.prepare(task, initial_weights(task, 0), job["device"], job["mode"], job["precision"]), task
 
 
-def best_s(work: Work) -> float:
+def best_s(do: Work) -> float:
     """The least seconds of doing it once, of several tries, after one that is not counted."""
-    work(1)
+    do(1)
     end = time.perf_counter() + SAMPLED_S
-    found = [taken_s(work, 1)]
+    found = [taken_s(do, 1)]
     times = max(1, int(PIPELINED_S / found[0]))
     while time.perf_counter() < end:
-        found.append(taken_s(work, times) / times)
+        found.append(taken_s(do, times) / times)
     return min(found)
 
 
-def taken_s(work: Work, times: int) -> float:
+def taken_s(do: Work, times: int) -> float:
     begin = time.perf_counter()
-    work(times)
+    do(times)
     return time.perf_counter() - begin
 
 
@@ -51,7 +51,11 @@ def reached(model: Any, device: str) -> dict[str, float]:
         raise Unsupported("this backend has no method `ceiling`")
     side, size = SIZES[device.partition(":")[0]]
     multiply, copy = model.ceiling(side, size)
-    return {"flops_per_s": 2 * side**3 / best_s(multiply), "bytes_per_s": 2 * size / best_s(copy)}
+    found = {"flops_per_s": 2 * side**3 / best_s(multiply), "bytes_per_s": 2 * size / best_s(copy)}
+    given = None if device == "cpu" else model.device_peak_bytes()
+    if given is not None and given < 2 * size:
+        raise RuntimeError(f"asked for a copy on {device}, whose allocator gave out {given} bytes of {2 * size}")
+    return found
 
 
 def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ ENOUGH = 3  # samples from which on they say something
 # What libraries add to a context once the training uses them. To be held against the first run on a card: no figure
 # of ours stands behind it yet.
 UNEXPLAINED_MB = 500
-IN_USE_MB = 1000  # of an idle card; what the driver keeps for itself counts as used, and stays below it
+IN_USE_MB = 1000  # of an idle card, on which only what the driver keeps for itself should count as used; likewise
 
 # Bit of "throttle" -> what holds the clock down. Bits that are not here are no fault: an idle card, a setting.
 THROTTLES = {

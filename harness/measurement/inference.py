@@ -37,7 +37,8 @@ class Bench:
         self.plan, self.sizes, self.folder = plan, sizes, folder
         self.ready, self.missing = prepared(plan, plan.backends)
         self.runtime: Runtime = discover()[BASELINE if plan.device == "cpu" else f"{BASELINE}_cuda"]
-        ready, failed = made([self.runtime], plan.device, {})
+        own = {name: Path(python) for name, python in plan.options["python"].items()}
+        ready, failed = made([self.runtime], plan.device, own)
         self.environment: Environment | None = ready.get(self.runtime.name)
         self.reason = failed.get(self.runtime.name)
         self.taken: dict[tuple[Cell, str], list[Samples]] = {}

@@ -61,8 +61,8 @@ def measure(plan: Plan, folder: Path, ready: dict[str, Environment], precisions:
     path = folder / "ceilings.json"
     known: list[dict[str, Any]] = json.loads(path.read_text())["measured"] if path.exists() else []
     done = {(one["backend"], one["precision"]) for one in known}
-    if plan.device == "cpu":
-        precisions = sorted({*precisions, NUMPYS[0]})  # for its copy, of which precision says nothing
+    if plan.device == "cpu" and not {*precisions} & {*NUMPYS}:
+        precisions = [*precisions, NUMPYS[0]]  # for its copy, of which precision says nothing
     for precision in precisions:
         for name, (backend, environment) in candidates(plan, ready, precision).items():
             if (name, precision) in done:

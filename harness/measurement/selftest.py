@@ -59,9 +59,8 @@ def exact(bench: Bench, backend: Backend, environment: Environment) -> Iterator[
     for known in STEPS_S:
         measured = step_s(bench.measure(task, burdened(backend, step_s=known), environment))
         yield {"what": "step_s", "known": known, "measured": measured, "off": measured / known - 1}
-    bench = replace(
-        bench, device="cpu"
-    )  # how much of the host's memory a card's driver takes is not the same each time
+    # How much of the host's memory a card's driver takes is not the same each time.
+    bench = replace(bench, device="cpu")
     least = bench.measure(task, burdened(backend), environment)["host_peak_bytes"]
     for size in BYTES if least is not None else ():
         measured = bench.measure(task, burdened(backend, bytes=size), environment)["host_peak_bytes"] - least
@@ -129,21 +128,22 @@ def examine(names: list[str], candidate: str, pairs: int, tries: int, cpus: list
         "candidate": candidate,
         "device": place,
     }
-    kept().parent.mkdir(parents=True, exist_ok=True)
-    kept().write_text(json.dumps(told))
+    kept(place).parent.mkdir(parents=True, exist_ok=True)
+    kept(place).write_text(json.dumps(told))
     return told
 
 
-def kept() -> Path:
-    """Where the last selftest on this machine is kept."""
+def kept(device: str) -> Path:
+    """Where the last selftest on a device of this machine is kept."""
     host = fingerprint()
-    return cache() / "selftest" / f"{host['cpu']}-{len(host['affinity'])}.json".replace("/", " ")
+    where = "" if device == "cpu" else f"-{device}"
+    return cache() / "selftest" / f"{host['cpu']}-{len(host['affinity'])}{where}.json".replace("/", " ")
 
 
-def last() -> str | None:
-    """What the last selftest on this machine came to, and when; None where there was none that this version reads."""
+def last(device: str) -> str | None:
+    """What the last selftest on a device came to, and when; None where there was none that this version reads."""
     try:
-        told = json.loads(kept().read_text())
+        told = json.loads(kept(device).read_text())
         return f"{summary(told)} ({told['created']})"
     except (OSError, ValueError, KeyError):
         return None

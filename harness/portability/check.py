@@ -11,7 +11,7 @@ import numpy as np
 from harness.exits import Usage
 from harness.portability import files, reference
 from harness.portability.command import Document, cells, open_bench
-from harness.portability.matrix import Bench, Where
+from harness.portability.matrix import Bench, Resources
 from harness.portability.reference import Feeds, Reference
 from harness.portability.subject import Subject
 from harness.portability.variants import Made
@@ -84,7 +84,7 @@ def with_oracle(bench: Bench, subject: Subject) -> tuple[Subject, str | None]:
     return subject, None
 
 
-def examine(path: Path, archive: Path | None, folder: Path, names: list[str], where: Where) -> Document:
+def examine(path: Path, archive: Path | None, folder: Path, names: list[str], resources: Resources) -> Document:
     """The document of one file; Unreadable where it is not even a model, Usage where the reference does not fit."""
     told = files.look(path, folder / "structure")
     found = reference_of(told, archive)
@@ -92,7 +92,7 @@ def examine(path: Path, archive: Path | None, folder: Path, names: list[str], wh
     laid = files.lay(path, told, folder / "file")
     subject = Subject(told["provenance"]["producer"] or "unknown", path.stem, laid, feeds, found, told=told)
     oracle = "the reference" if archive else None
-    with open_bench(folder, list(dict.fromkeys([*names, *ORACLES])), where) as bench:
+    with open_bench(folder, list(dict.fromkeys([*names, *ORACLES])), resources) as bench:
         if archive is None and not told["external"]["outside"]:
             subject, oracle = with_oracle(bench, subject)
         found_cells = cells(bench, [Made(subject, None)], names)
@@ -101,8 +101,8 @@ def examine(path: Path, archive: Path | None, folder: Path, names: list[str], wh
     return {
         "schema": 1,
         "name": path.name,
-        "at_a_time": len(where.cpus),
-        "device": where.device,
+        "at_a_time": len(resources.cpus),
+        "device": resources.device,
         "files": [about],
         "cells": found_cells,
         "ladder": [],

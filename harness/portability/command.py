@@ -20,7 +20,7 @@ from harness.messages import say
 from harness.portability import files, runtimes, spec_onnx, variants
 from harness.portability.blame import blame
 from harness.portability.ladder import OPSETS, ladder
-from harness.portability.matrix import Bench, Record, Where, ended
+from harness.portability.matrix import Bench, Record, Resources, ended
 from harness.portability.subject import AS_EXPORTED, REDUCED, Subject
 from harness.portability.variants import Made, Recipe
 
@@ -41,7 +41,7 @@ class Asked:
     routes: bool
     ladder: bool
     reduced: bool
-    where: Where
+    resources: Resources
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Source:
 
 
 @contextmanager
-def open_bench(folder: Path, names: list[str], where: Where) -> Iterator[Bench]:
+def open_bench(folder: Path, names: list[str], resources: Resources) -> Iterator[Bench]:
     """The runtimes' environments, made where they are not there, each having passed its positive control."""
-    known = runtimes.on(where.device)
-    ready, failed = runtimes.made([known[name] for name in names], where.device, where.python)
-    with Bench(folder, known, ready, failed, where) as bench:
+    known = runtimes.on(resources.device)
+    ready, failed = runtimes.made([known[name] for name in names], resources.device, resources.python)
+    with Bench(folder, known, ready, failed, resources) as bench:
         bench.control()
         for name, reason in bench.failed.items():
             say(f"{name}: {reason}")
@@ -135,7 +135,7 @@ def examine(run: Path, asked: Asked) -> Document:
     folder = run / "portability"
     shutil.rmtree(folder, ignore_errors=True)
     rungs: list[dict[str, Any]] = []
-    with open_bench(folder, asked.runtimes, asked.where) as bench:
+    with open_bench(folder, asked.runtimes, asked.resources) as bench:
         found = sources(bench, run, asked)
         exported = bench.map(lambda source: again(bench, run, source, asked), found)
         variant_names = [f"opset {opset}" for opset in asked.opsets]
@@ -152,8 +152,8 @@ def examine(run: Path, asked: Asked) -> Document:
     document = {
         "schema": SCHEMA_VERSION,
         "name": run.name,
-        "at_a_time": len(asked.where.cpus),
-        "device": asked.where.device,
+        "at_a_time": len(asked.resources.cpus),
+        "device": asked.resources.device,
         "files": [file_told(run, source, own) for source, (_, own) in zip(found, exported)],
         "cells": told,
         "ladder": rungs,

@@ -33,7 +33,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Where:
+class Resources:
     """What cells may use: seconds each, processors, the device, and interpreters of the user's own by runtime."""
 
     timeout_s: float
@@ -51,14 +51,14 @@ class Bench:
         runtimes: dict[str, Runtime],
         ready: dict[str, Environment],
         failed: dict[str, str],
-        where: Where,
+        resources: Resources,
     ):
         self.folder, self.runtimes, self.ready, self.failed = folder.resolve(), runtimes, ready, dict(failed)
-        self.where = where
+        self.resources = resources
         self.card = Lock()  # cells that share it would take each other's time
-        self.pool = ThreadPoolExecutor(len(where.cpus))
+        self.pool = ThreadPoolExecutor(len(resources.cpus))
         self.cpus: SimpleQueue[int] = SimpleQueue()
-        for cpu in where.cpus:
+        for cpu in resources.cpus:
             self.cpus.put(cpu)
 
     def __enter__(self) -> Bench:
@@ -107,7 +107,7 @@ class Bench:
         """One process: (how it ended, its folder, the outputs)."""
         chosen = self.runtimes[runtime]
         folder = self.folder / "cells" / f"{subject.key}-{runtime}{'-fixed' * fixed}"
-        place = chosen.place(self.where.device)
+        place = chosen.place(self.resources.device)
         with nullcontext() if place == "cpu" else self.card, self.processor() as cpu:
             job = {
                 "model": str(subject.path.resolve()),
@@ -122,7 +122,7 @@ class Bench:
                 "time_s": TIME_S,
             }
             program = "harness.portability.cell"
-            outcome = launch(self.ready[runtime].python, chosen, job, folder, self.where.timeout_s, program)
+            outcome = launch(self.ready[runtime].python, chosen, job, folder, self.resources.timeout_s, program)
         if outcome.state != "ok":
             return outcome, folder, {}
         with np.load(folder / "outputs.npz", allow_pickle=False) as stored:

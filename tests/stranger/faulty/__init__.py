@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.contract import Operator, Unsupported, common_place
+from backends.contract import Operator, Unsupported, place_of_all
 from backends.reference.model import Model as Oracle
 from tasks.spec import Arrays, Task
 
@@ -73,7 +73,7 @@ class Model(Oracle):
             "answers_elsewhere": ["cuda:0", *["cpu"] * self.answered],
             "reloads_elsewhere": ["cpu" if self.reloaded else "cuda:0"],
         }
-        return common_place(found.get(self.mode, ["cpu"]))
+        return place_of_all(found.get(self.mode, ["cpu"]))
 
     def device_peak_bytes(self) -> int | None:
         return 0 if self.mode == "pretends" else None

@@ -6,7 +6,8 @@ import numpy as np
 import onnxruntime
 
 PROVIDER = "CUDAExecutionProvider"
-# onnxruntime leaves the arithmetic of shapes to the CPU on purpose, where its numbers are needed to start kernels.
+# onnxruntime leaves the arithmetic of shapes to the CPU on purpose, where its numbers are needed to start kernels. It
+# tells names and no types, so that an addition of data that is left there goes unnoticed.
 OF_SHAPES = {
     *("Shape", "Size", "Gather", "Slice", "Concat", "Squeeze", "Unsqueeze", "Reshape", "Expand", "Cast", "Range"),
     *("Constant", "ConstantOfShape", "Add", "Sub", "Mul", "Div", "Equal", "Where", "ReduceProd"),
