@@ -174,7 +174,7 @@ def test_ctrl_c_keeps_what_was_done_and_resume_finishes_it(crossframe: Command, 
         (["--device", "tpu"], "auto, cpu, cuda"),
         (["--repeats", "0"], "1 or more"),
         (["--threads", "4096"], "processors"),
-        (["--python", "reference=/no/such/python"], "BACKEND=PATH"),
+        (["--python", "reference=/no/such/python"], "NAME=PATH"),
         (["--data", "imagenet", "--backend", "reference"], "cifar10"),
     ],
 )
