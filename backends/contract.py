@@ -55,6 +55,17 @@ class Unsupported(Exception):
     """The backend cannot do what was asked; the message says why."""
 
 
+def repeated(do: Callable[[], Any], sync: Callable[[], None]) -> Work:
+    """`do` as often as it is told, and then `sync`."""
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            do()
+        sync()
+
+    return work
+
+
 def place_of_all(places: Iterable[str]) -> str:
     """The one place of all; where they differ, every one, `cpu and cuda:0`, which is no device's name."""
     return " and ".join(sorted(set(places)))

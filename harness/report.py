@@ -13,6 +13,7 @@ from typing import Any
 from backends import discover
 from harness import cards, records
 from harness.decision import ranking
+from harness.markdown import escaped, fitting, of_cards
 from harness.measurement import fairness, figures, machine, operators
 from harness.measurement.names import names_of
 from harness.parity.effects import described
@@ -220,7 +221,7 @@ def as_csv(report: dict[str, Any]) -> str:
 def as_markdown(report: dict[str, Any]) -> str:
     """A table for a pull request, of at most 64 kB: half for the notes, a quarter for the cards, then the table."""
     said = fitting([f"- {escaped(line)}" for line in notes(report)], MARKDOWN_BYTES // 2, "- and {} more notes")
-    said += fitting(cards_markdown(report["cards"]), MARKDOWN_BYTES // 4, "\n{} more lines of the cards")
+    said += fitting(of_cards(report["cards"]), MARKDOWN_BYTES // 4, "\n{} more lines of the cards")
     head = [f"## {report['run']['name']}", "", "| " + " | ".join(headings()) + " |", "|" + " --- |" * len(headings())]
     body = ["| " + " | ".join(escaped(text) for text in row) + " |" for row in rows(report["cells"])]
     left = MARKDOWN_BYTES - len("\n".join([*head, *said]).encode())
@@ -234,40 +235,6 @@ def as_markdown(report: dict[str, Any]) -> str:
     return "\n".join(
         [text, *head, *fitting(found[1:], left, "\n{} more rows: crossframe report RUN --format json"), ""]
     )
-
-
-def cards_markdown(found: list[cards.Card]) -> list[str]:
-    """A column a framework: what was measured, then what was looked up, each with its day and source."""
-    if not found:
-        return []
-    titles = " | ".join(escaped(card["title"]) for card in found)
-    head = ["", "## Frameworks", "", f"| | {titles} |", "|" + " --- |" * (1 + len(found))]
-    body = [
-        [what, *(text for _, text in alike)]
-        for what, alike in zip((what for what, _ in cards.shown(found[0])), zip(*map(cards.shown, found)))
-    ]
-    for row in cards.ROWS:
-        facts = [card["looked_up"][row] for card in found]
-        ends = [f" (looked up {fact['date']}, {fact['source']})" if fact else "" for fact in facts]
-        body.append([row, *(cards.texts(fact) + end for fact, end in zip(facts, ends))])
-    return [*head, *("| " + " | ".join(map(escaped, row)) + " |" for row in body)]
-
-
-def fitting(lines: list[str], size: int, rest: str) -> list[str]:
-    """The first lines that fit into so many bytes, and how many are left out."""
-    used = 100  # room for the line about the rest
-    for kept, line in enumerate(lines):
-        used += len(line.encode()) + 1
-        if used > size:
-            return [*lines[:kept], rest.format(len(lines) - kept)]
-    return lines
-
-
-def escaped(text: str) -> str:
-    """Text that can't become markup or end a table's cell."""
-    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
-        text = text.replace(raw, safe)
-    return text
 
 
 FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {

@@ -22,110 +22,24 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from harness.measurement import operators, quality
+from harness.measurement import operators
 from harness.measurement.readback import Usage, given, memory_peak_bytes
-from tasks.spec import QUALITY, EarlyStopping, Task, from_json
+from harness.measurement.training import Diverged, predict, sample_inference, sample_steps, train
+from tasks.spec import Task, from_json
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|\bOOM\b|RESOURCE_EXHAUSTED|bad_alloc|can't allocate memory|cannot allocate memory|"
     r"_ALLOC(ATION)?_FAILED",
     re.I,
 )
-ENOUGH_EPOCHS = 4  # of which two may be warm-up: a mode that compiles whole epochs compiles two lengths
 # Before a GPU is trained on, so that its memory is sampled as it is then: more than two of `sampler.PERIOD_S`.
 REST_S = 0.25
 NARROWEST_BYTES = 2  # of a parameter, in the narrowest precision
-EVALUATION_CHUNK = 500  # samples; the digits' 360 go through in one
-
-
-class Diverged(Exception):
-    """The loss is no longer a number."""
-
-
-def seconds(do: Callable[[], Any], sync: Callable[[], None]) -> float:
-    """How long `do` takes, to the end of what it asked of the device, to the clock's nanosecond."""
-    begin = time.perf_counter()
-    do()
-    sync()
-    return round(time.perf_counter() - begin, 9)
-
-
-def samples(do: Callable[[], Any], sync: Callable[[], None], at_least: int, for_s: float, at_most: int) -> list[float]:
-    """Seconds of each of several calls, as many as fit in `for_s` between the two bounds."""
-    taken: list[float] = []
-    end = time.perf_counter() + for_s
-    while len(taken) < at_least or (time.perf_counter() < end and len(taken) < at_most):
-        taken.append(seconds(do, sync))
-    return taken
-
-
-def predict(model: Any, x: np.ndarray) -> np.ndarray:
-    """Outputs for all of x, in chunks."""
-    chunks = [model.predict(x[start : start + EVALUATION_CHUNK]) for start in range(0, len(x), EVALUATION_CHUNK)]
-    return np.concatenate(chunks)
-
-
-def evaluate(model: Any, task: Task, data: Any, epoch: int) -> dict[str, Any]:
-    """Held-out and training loss, and the quality that goes with the loss, after an epoch."""
-    outputs = predict(model, data["x_test"])
-    loss = quality.mean_loss(task.loss, outputs, data["y_test"])
-    if not np.isfinite(loss):
-        raise Diverged(f"the held-out loss is {loss} after epoch {epoch}")
-    found = quality.measure(task.loss, outputs, data["y_test"])[task.quality]
-    # A pass over the training data too would take as long as the epoch, so only where evaluations are rare.
-    rare = task.evaluate_every > 1
-    train_loss = quality.mean_loss(task.loss, predict(model, data["x_train"]), data["y_train"]) if rare else None
-    return {"epoch": epoch, "loss": loss, "train_loss": train_loss, task.quality: found}
-
-
-def stops_early(rule: EarlyStopping | None, losses: list[float]) -> bool:
-    """Whether the last `patience` evaluations brought no loss lower by more than `min_delta`."""
-    if rule is None or len(losses) <= rule.patience:
-        return False
-    return min(losses[-rule.patience :]) > min(losses[: -rule.patience]) - rule.min_delta
-
-
-def epoch_of(model: Any, batches: list[Any], epoch: int | None) -> dict[str, Any]:
-    """An epoch's steps, timed together. When it began stands in the clock by which the parent samples a GPU."""
-    began_s = round(time.monotonic(), 6)
-    spent_s = seconds(lambda: model.train(batches), model.sync)
-    return {"epoch": epoch, "train_s": spent_s, "steps": len(batches), "began_s": began_s}
 
 
 def reserved_bytes(model: Any) -> int | None:
     """What its allocator took of the device so far, at most; None where the backend does not tell."""
     return model.device_reserved_bytes() if hasattr(model, "device_reserved_bytes") else None
-
-
-def train(model: Any, task: Task, data: Any) -> dict[str, Any]:
-    """All epochs, by the order of batches in the inputs. Copies to the device stay out of the clock."""
-    figures: dict[str, Any] = {"epochs": [], "curve": [], "time_to_target_s": None}
-    name, more_is_better = QUALITY[task.loss]
-    train_s = 0.0
-    for epoch, order in enumerate(data["order"], start=1):
-        batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in order]
-        model.sync()
-        if epoch == 1:
-            # The first step compiles, the second shows what is left of that.
-            spent = [seconds(lambda b=batch: model.train([b]), model.sync) for batch in batches[:2]]  # type: ignore[misc]
-            figures["first_step_s"], figures["second_step_s"] = (*spent, None)[:2]
-            batches, train_s = batches[2:], sum(spent)
-        if batches:
-            figures["epochs"].append(epoch_of(model, batches, epoch))
-            train_s += figures["epochs"][-1]["train_s"]
-        if epoch == 1:
-            figures["after_first_epoch"] = model.weights()
-        if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
-            begin = time.perf_counter()
-            point = {**evaluate(model, task, data, epoch), "train_s": train_s}
-            point["evaluate_s"] = time.perf_counter() - begin
-            figures["curve"].append(point)
-            reached = point[name] >= task.target if more_is_better else point[name] <= task.target
-            if reached and figures["time_to_target_s"] is None:
-                figures["time_to_target_s"] = train_s
-            if stops_early(task.early_stopping, [point["loss"] for point in figures["curve"]]):
-                break
-    return figures
 
 
 def export(model: Any, folder: Path, opset: int, route: str | None = None) -> dict[str, Any]:
@@ -154,23 +68,6 @@ def profile(model: Any, data: Any) -> dict[str, Any]:
 
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
-
-
-def sample_steps(model: Any, data: Any, measures: dict[str, Any]) -> None:
-    """Single steps, each to its end; and more epochs, where there were so few that nothing tells the steady ones."""
-    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
-    model.sync()
-    measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.3, 2000)
-    measures["epochs"] += [epoch_of(model, batches, None) for _ in range(ENOUGH_EPOCHS - len(measures["epochs"]))]
-
-
-def sample_inference(model: Any, x_test: np.ndarray, measures: dict[str, Any]) -> None:
-    """One sample at a time, and as many as an evaluation takes, each after a warm-up."""
-    one, many = x_test[:1], x_test[:EVALUATION_CHUNK]
-    for x, name, at_least in ((one, "infer_samples_s", 5), (many, "infer_many_samples_s", 3)):
-        samples(lambda x=x: model.predict(x), model.sync, 2, 0.05, 50)  # type: ignore[misc]
-        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.15, 1000)  # type: ignore[misc]
-    measures["infer_many"] = len(many)
 
 
 def proven_placement(model: Any, task: Task, device: str) -> str:

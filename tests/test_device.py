@@ -20,7 +20,7 @@ from harness.inputs import write_inputs
 from harness.parity import prove
 from harness.parity.probes import EPOCH
 from harness.plan import Cell
-from harness.portability import runtimes
+from harness.portability import install, runtimes
 from tasks import discover as discover_tasks
 from tasks.spec import to_json
 from tests.conftest import STRANGER, Command
@@ -305,15 +305,15 @@ def test_a_runtime_for_cards_is_refused_beforehand_too(monkeypatch: pytest.Monke
         ("580.82.07", KEPLER, "7.5 and newer"),
     ):
         with_driver(monkeypatch, driver, card)
-        ready, failed = runtimes.made(wanted, "cuda:0", {})
+        ready, failed = install.made(wanted, "cuda:0", {})
         assert list(ready) == ["onnxruntime"] and reason in failed["onnxruntime_cuda"]
         (row,) = [row for row in doctor.cards() if row["backend"] == "onnxruntime_cuda"]
         assert row["reason"] == failed["onnxruntime_cuda"]
     with_driver(monkeypatch, "580.82.07", HOPPER)
-    ready, failed = runtimes.made(wanted, "cuda:0", {})
+    ready, failed = install.made(wanted, "cuda:0", {})
     assert {name: str(one.python) for name, one in ready.items()} == {"onnxruntime": "cpu", "onnxruntime_cuda": "cuda"}
     with_driver(monkeypatch, "550.54.14", HOPPER)  # an interpreter of the user's own is left to show what it can
-    ready, failed = runtimes.made(wanted, "cuda:0", {"onnxruntime_cuda": Path("own")})
+    ready, failed = install.made(wanted, "cuda:0", {"onnxruntime_cuda": Path("own")})
     assert ready["onnxruntime_cuda"].python == Path("own") and not failed
 
 

@@ -28,6 +28,8 @@ WORKER_SIDE = (
     "measurement/quality.py",
     "measurement/readback.py",
     "measurement/stopwatch.py",
+    "measurement/timing.py",
+    "measurement/training.py",
     "portability/__init__.py",
     "portability/cell.py",
     "portability/exporter.py",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import mxnet as mx
 from mxnet.contrib import amp
 
-from backends.contract import Work
+from backends.contract import Work, repeated
 
 if TYPE_CHECKING:
     from backends.mxnet.model import Model
@@ -20,14 +20,7 @@ def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
     source = mx.nd.ones((size // 4,), model.device)
     target = mx.nd.zeros_like(source)
 
-    def multiply(times: int) -> None:
-        for _ in range(times):
-            mx.nd.FullyConnected(square, square, num_hidden=side, no_bias=True)
-        model.sync()
+    def multiply() -> None:
+        mx.nd.FullyConnected(square, square, num_hidden=side, no_bias=True)
 
-    def copy(times: int) -> None:
-        for _ in range(times):
-            source.copyto(target)
-        model.sync()
-
-    return multiply, copy
+    return repeated(multiply, model.sync), repeated(lambda: source.copyto(target), model.sync)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.contract import Work
+from backends.contract import Work, repeated
 
 if TYPE_CHECKING:
     from backends.reference.model import Model
@@ -17,13 +17,4 @@ def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
     square = np.random.default_rng(0).random((side, side)).astype(model.dtype)
     source = np.ones(size // 4, np.float32)
     target = np.zeros_like(source)
-
-    def multiply(times: int) -> None:
-        for _ in range(times):
-            square @ square
-
-    def copy(times: int) -> None:
-        for _ in range(times):
-            np.copyto(target, source)
-
-    return multiply, copy
+    return repeated(lambda: square @ square, model.sync), repeated(lambda: np.copyto(target, source), model.sync)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from backends.contract import Work
+from backends.contract import Work, repeated
 
 if TYPE_CHECKING:
     from backends.tensorflow.model import Model
@@ -18,16 +18,12 @@ def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
         square = tf.cast(tf.random.uniform((side, side)), model.computed)
         source = tf.ones(size // 4)
 
-    def multiply(times: int) -> None:
+    def multiply() -> None:
         with tf.device(model.device):
-            for _ in range(times):
-                tf.matmul(square, square)
-        model.sync()
+            tf.matmul(square, square)
 
-    def copy(times: int) -> None:
+    def copy() -> None:
         with tf.device(model.device):
-            for _ in range(times):
-                tf.raw_ops.DeepCopy(x=source)
-        model.sync()
+            tf.raw_ops.DeepCopy(x=source)
 
-    return multiply, copy
+    return repeated(multiply, model.sync), repeated(copy, model.sync)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from backends.contract import Work
+from backends.contract import Work, repeated
 
 if TYPE_CHECKING:
     from backends.torch.model import Model
@@ -17,15 +17,5 @@ def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
     square = torch.rand(side, side, device=model.device).to(model.computed)
     source = torch.ones(size // 4, device=model.device)
     product, target = torch.empty_like(square), torch.empty_like(source)
-
-    def multiply(times: int) -> None:
-        for _ in range(times):
-            torch.mm(square, square, out=product)
-        model.sync()
-
-    def copy(times: int) -> None:
-        for _ in range(times):
-            target.copy_(source)
-        model.sync()
-
-    return multiply, copy
+    multiply = repeated(lambda: torch.mm(square, square, out=product), model.sync)
+    return multiply, repeated(lambda: target.copy_(source), model.sync)

@@ -17,9 +17,9 @@ import numpy as np
 from harness import records
 from harness.decision import ranking
 from harness.exits import Usage
+from harness.markdown import escaped
 from harness.measurement import figures
 from harness.measurement.statistics import LEVEL, difference, holm, p_unpaired
-from harness.report import escaped
 
 MACHINE = ("cpu", "processors", "memory_bytes", "gpus")  # what makes a host another one; the rest may be updated
 # Figure -> the words for less and for more of it.

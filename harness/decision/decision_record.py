@@ -12,7 +12,7 @@ from harness import records
 from harness.decision import decide
 from harness.decision.candidates import Candidate, Facts
 from harness.decision.criteria import CRITERIA, MEASURED, Profile
-from harness.report import escaped
+from harness.markdown import escaped
 
 UNKNOWN = {"points": None, "kind": "unknown"}
 LOOK_AGAIN = timedelta(days=180)  # a judgement: the frameworks here release every one to four months

@@ -22,8 +22,9 @@ from harness.measurement.figures import steady
 from harness.measurement.statistics import interval
 from harness.messages import say
 from harness.plan import Cell, Plan, task_of
+from harness.portability.install import made
 from harness.portability.matrix import MEMORY_BYTES
-from harness.portability.runtimes import Runtime, discover, made
+from harness.portability.runtimes import Runtime, discover
 from tasks.spec import to_json
 
 BASELINE = "onnxruntime"

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from harness.measurement.readback import Usage, given, memory_peak_bytes
-from harness.worker import export, main, proven_placement, samples, seconds, versions
+from harness.measurement.timing import samples, seconds
+from harness.worker import export, main, proven_placement, versions
 from tasks.spec import from_json
 
 SAMPLED_S, AT_LEAST, AT_MOST = 0.3, 5, 2000

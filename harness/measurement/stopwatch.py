@@ -16,7 +16,8 @@ import numpy as np
 
 from harness.measurement.ceiling import SIZES, reached
 from harness.measurement.readback import Usage, given, memory_peak_bytes
-from harness.worker import main, proven_placement, samples, seconds
+from harness.measurement.timing import samples, seconds
+from harness.worker import main, proven_placement
 from tasks.spec import from_json
 
 CHUNK_S, CHUNKS = 0.02, 12  # of pipelined steps: about so long, and so many

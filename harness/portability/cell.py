@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.worker import main, memory_peak_bytes, said, samples, versions
+from harness.measurement.readback import memory_peak_bytes
+from harness.measurement.timing import samples
+from harness.worker import main, said, versions
 
 Feeds = dict[str, np.ndarray]
 

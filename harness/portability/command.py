@@ -19,6 +19,7 @@ from harness.exits import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, Usage
 from harness.messages import say
 from harness.portability import files, runtimes, spec_onnx, variants
 from harness.portability.blame import blame
+from harness.portability.install import made
 from harness.portability.ladder import OPSETS, ladder
 from harness.portability.matrix import Bench, Record, Resources, ended
 from harness.portability.subject import AS_EXPORTED, REDUCED, Subject
@@ -56,7 +57,7 @@ class Source:
 def open_bench(folder: Path, names: list[str], resources: Resources) -> Iterator[Bench]:
     """The runtimes' environments, made where they are not there, each having passed its positive control."""
     known = runtimes.on(resources.device)
-    ready, failed = runtimes.made([known[name] for name in names], resources.device, resources.python)
+    ready, failed = made([known[name] for name in names], resources.device, resources.python)
     with Bench(folder, known, ready, failed, resources) as bench:
         bench.control()
         for name, reason in bench.failed.items():

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.measurement.timing import samples
 from harness.portability.cell import read_feeds
-from harness.worker import export, main, samples
+from harness.worker import export, main
 from tasks.spec import from_json
 
 

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from harness.markdown import escaped
 from harness.portability.verdict import STATES
-from harness.report import ABSENT, escaped
+from harness.report import ABSENT
 
 Document = dict[str, Any]
 COLOURS = {"pass": "green", "degraded": "yellow", "wrong": "bold red"}

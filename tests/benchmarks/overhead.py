@@ -1,7 +1,7 @@
 """What the harness adds to a training loop: `python -m tests.benchmarks.overhead`.
 
-Steps of exactly 50 microseconds, in the worker's own loop (`harness.worker.train`) and in a bare one, in turns. Prints
-the worker's time by the bare loop's, the median and its 95 % interval over rounds.
+Steps of exactly 50 microseconds, in the worker's own loop (`harness.measurement.training`) and in a bare one, in turns.
+Prints the worker's time by the bare loop's, the median and its 95 % interval over rounds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.measurement.statistics import interval
-from harness.worker import train
+from harness.measurement.training import train
 from tasks import discover
 
 STEP_S, STEPS, ROUNDS = 50e-6, 2000, 15

@@ -20,8 +20,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from backends import Backend
-from harness.environments import Environment, make_all
-from harness.host import refusal
 
 HERE = Path(__file__).parent
 
@@ -62,15 +60,3 @@ def on(device: str) -> dict[str, Runtime]:
     """Those with a build for the CPU, and, on `cuda:N`, those with one for cards."""
     kinds = {"cpu", device.partition(":")[0]}
     return {name: runtime for name, runtime in discover().items() if kinds & runtime.facts["install"].keys()}
-
-
-def made(wanted: list[Runtime], device: str, own: dict[str, Path]) -> tuple[dict[str, Environment], dict[str, str]]:
-    """(runtime name -> environment, runtime name -> why it has none). `own`: interpreters that take their place."""
-    refused = {runtime.name: refusal(runtime, runtime.place(device)) for runtime in wanted if runtime.name not in own}
-    failed = {name: reason for name, reason in refused.items() if reason}
-    ready: dict[str, Environment] = {}
-    for place in ("cpu", device):
-        there = [runtime for runtime in wanted if runtime.place(device) == place and runtime.name not in failed]
-        made_here, failed_here = make_all(there, place.partition(":")[0], own)
-        ready, failed = ready | made_here, failed | failed_here
-    return ready, failed
