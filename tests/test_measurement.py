@@ -221,7 +221,7 @@ def test_selftest_in_short(crossframe: Command) -> None:
 def on_a_card(words: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
     """`crossframe selftest` on a machine whose driver shows a card."""
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml("580.82.07", HOPPER))  # type: ignore[arg-type]
-    monkeypatch.setattr(selftest, "kept", lambda device: tmp_path / f"{device}.json")
+    monkeypatch.setattr(selftest, "cache", lambda: tmp_path)
     monkeypatch.setattr(selftest, "STEPS_S", (0.01,))
     monkeypatch.setattr(selftest, "BYTES", (64 << 20,))
     usual = {"backend": [], "candidate": "reference", "pairs": 0, "tries": 0, "device": "auto", "json": True}
