@@ -52,7 +52,7 @@ def read(name: str, module: str, folder: Path) -> Backend:
 def discover() -> dict[str, Backend]:
     """Backend name -> backend; ours first, in the order of their names. ValueError where a stranger takes our name."""
     folders = sorted(path.parent for path in HERE.glob("*/backend.toml"))
-    found = {folder.name: read(folder.name, f"backends.{folder.name}", folder) for folder in folders}
+    found = {folder.name: read(folder.name, f"crossframe.backends.{folder.name}", folder) for folder in folders}
     for point in sorted(entry_points(group="crossframe.backends"), key=lambda point: point.name):
         if point.name in found:
             raise ValueError(f"a backend called {point.name} is there already; rename the one of {point.dist}")

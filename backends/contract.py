@@ -3,7 +3,7 @@
 A backend is a module with
 
 * `MODES`: its ways of executing, the default first;
-* `DIALECT`: where its own idiom computes something else than `tasks.spec` says (see `DIALECTS`), else `{}`;
+* `DIALECT`: where its own idiom computes something else than `crossframe.tasks.spec` says (see `DIALECTS`), else `{}`;
 * `prepare(task, weights, device, mode, precision) -> Model`.
 
 The precisions: `float32`, its products in full; `tf32`, with products of TF32 operands, on an NVIDIA GPU alone;
@@ -17,6 +17,8 @@ What a backend cannot do, it says by `raise Unsupported("why")`. The backend doe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,6 +53,25 @@ DIALECTS: dict[str, tuple[str | float, ...]] = {
 LOSS_SCALE, SCALE_GROWS_AFTER = 2.0**10, 2000
 
 
+class Precision(StrEnum):
+    """The arithmetic of a network; see the docstring of this module."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    TF32 = "tf32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+@dataclass(frozen=True)
+class FrameworkSettings:
+    """What a framework reports about its own settings, read back; None where it does not tell."""
+
+    threads: int | None
+    float32_products: str | None  # the format in which float32 matrices are multiplied
+    details: dict[str, str | int | float | bool | None] = field(default_factory=dict)  # further settings, by name
+
+
 class Unsupported(Exception):
     """The backend cannot do what was asked; the message says why."""
 
@@ -72,7 +93,7 @@ def place_of_all(places: Iterable[str]) -> str:
 
 
 class Model(Protocol):
-    """One network, being trained, on one device. Arrays cross this border in the layouts of `tasks.spec`.
+    """One network, being trained, on one device. Arrays cross this border in the layouts of `crossframe.tasks.spec`.
 
     A backend may lack `profile`, `ceiling` and `device_reserved_bytes`: then these are not told of it.
     """

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tasks.spec import Adam, Dense, ReLU, Task
+from crossframe.tasks.spec import Adam, Dense, ReLU, Task
 
 STANDARD = Task(
     name="autoencoder",

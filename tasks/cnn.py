@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tasks.spec import SGD, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Task
+from crossframe.tasks.spec import SGD, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Task
 
 STANDARD = Task(
     name="cnn",

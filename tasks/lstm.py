@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tasks.spec import LSTM, Adam, Dense, LastStep, Task
+from crossframe.tasks.spec import LSTM, Adam, Dense, LastStep, Task
 
 STANDARD = Task(
     name="lstm",

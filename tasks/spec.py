@@ -252,7 +252,7 @@ class Task:
     """
 
     name: str
-    data: str  # a name in tasks.data, or what --data puts in its place
+    data: str  # a name in crossframe.tasks.data, or what --data puts in its place
     input_shape: Shape
     layers: tuple[Layer, ...]
     loss: Loss

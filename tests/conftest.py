@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-STRANGER = Path(__file__).parent / "stranger"  # a distribution with a backend of its own, as an installer leaves it
+ROOT = Path(__file__).parent.parent
+THIRD_PARTY = Path(__file__).parent / "third_party"  # holds a distribution with a backend, as an installer leaves it
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment() -> dict[str, str]:
-    """With the stranger installed, and the checkout that these tests lie in before any other that is."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(STRANGER.parent.parent), str(STRANGER)))}
+    """Return the environment variables of a process in which the third-party backend is installed."""
+    return {**os.environ, "PYTHONPATH": str(THIRD_PARTY)}
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def crossframe(tmp_path_factory: pytest.TempPathFactory) -> Command:
     folder = tmp_path_factory.mktemp("elsewhere")
 
     def call(*words: object, timeout: float = 900, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "harness.cli", *map(str, words)]
+        command = [sys.executable, "-m", "crossframe", *map(str, words)]
         return subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, cwd=cwd, env=environment(), check=False
         )

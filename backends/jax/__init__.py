@@ -1,4 +1,4 @@
-from backends.jax.model import MODES, prepare
-from backends.jax.optimizers import DIALECT
+from crossframe.backends.jax.model import MODES, prepare
+from crossframe.backends.jax.optimizers import DIALECT
 
 __all__ = ["DIALECT", "MODES", "prepare"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import jax
 from jax import numpy as jnp
 
-from backends.contract import Work
+from crossframe.backends.contract import Work
 
 if TYPE_CHECKING:
-    from backends.jax.model import Model
+    from crossframe.backends.jax.model import Model
 
 
 def works(model: Model, side: int, size: int) -> tuple[Work, Work]:

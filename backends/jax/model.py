@@ -18,11 +18,11 @@ import optax
 from jax import lax
 from jax import numpy as jnp
 
-from backends.contract import Batch, Operator, Unsupported, Work, place_of_all
-from backends.jax.network import EXPORTED, LOSSES, Parameters, forward
-from backends.jax.optimizers import build
-from backends.jax.precision import Precision, scaling, settle
-from tasks.spec import Arrays, Conv2D, Task
+from crossframe.backends.contract import Batch, Operator, Unsupported, Work, place_of_all
+from crossframe.backends.jax.network import EXPORTED, LOSSES, Parameters, forward
+from crossframe.backends.jax.optimizers import build
+from crossframe.backends.jax.precision import Precision, scaling, settle
+from crossframe.tasks.spec import Arrays, Conv2D, Task
 
 MODES = ("jit", "scan", "eager")
 
@@ -203,11 +203,11 @@ class Model:
         }
 
     def profile(self, batches: Sequence[Batch]) -> list[Operator]:
-        from backends.jax.profile import operators
+        from crossframe.backends.jax.profiler import operators
 
         return operators(self, batches)
 
     def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
-        from backends.jax.ceiling import works
+        from crossframe.backends.jax.ceiling import works
 
         return works(self, side, size)

@@ -15,7 +15,7 @@ import optax
 from jax import Array, lax
 from jax import numpy as jnp
 
-from tasks import spec
+from crossframe.tasks import spec
 
 Parameters = dict[str, Array]
 Apply = Callable[[Any, Parameters, Array], Array]  # (layer, its parameters by short name, x) -> y

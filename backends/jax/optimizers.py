@@ -7,7 +7,7 @@ from typing import Any
 
 import optax
 
-from tasks import spec
+from crossframe.tasks import spec
 
 # Where optax's own idiom computes something else than the spec says.
 DIALECT: dict[str, Any] = {

@@ -10,7 +10,7 @@ import optax
 from jax import Array
 from jax import numpy as jnp
 
-from backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
+from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
 
 
 @dataclass(frozen=True)

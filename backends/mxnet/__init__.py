@@ -1,4 +1,4 @@
-from backends.mxnet.model import MODES, prepare
-from backends.mxnet.optimizers import DIALECT
+from crossframe.backends.mxnet.model import MODES, prepare
+from crossframe.backends.mxnet.optimizers import DIALECT
 
 __all__ = ["DIALECT", "MODES", "prepare"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import mxnet as mx
 from mxnet.contrib import amp
 
-from backends.contract import Work, repeated
+from crossframe.backends.contract import Work, repeated
 
 if TYPE_CHECKING:
-    from backends.mxnet.model import Model
+    from crossframe.backends.mxnet.model import Model
 
 
 def works(model: Model, side: int, size: int) -> tuple[Work, Work]:

@@ -12,13 +12,13 @@ import mxnet as mx
 import numpy as np
 import onnx
 
-from backends.contract import Batch, Operator, Unsupported, Work, place_of_all
-from backends.mxnet.finish import OPSET, finished, folded
-from backends.mxnet.network import LOSSES, Evaluate, addresses, build
-from backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
-from backends.mxnet.precision import Precision, mixed, scaler, settle, unscale
-from tasks import spec
-from tasks.spec import Arrays, Task
+from crossframe.backends.contract import Batch, Operator, Unsupported, Work, place_of_all
+from crossframe.backends.mxnet.network import LOSSES, Evaluate, addresses, build
+from crossframe.backends.mxnet.onnx_repair import OPSET, finished, folded
+from crossframe.backends.mxnet.optimizers import arrays, clip, create_optimizer, create_state
+from crossframe.backends.mxnet.precision import Precision, mixed, scaler, settle, unscale
+from crossframe.tasks import spec
+from crossframe.tasks.spec import Arrays, Task
 
 MODES = ("hybrid", "imperative")
 
@@ -174,11 +174,11 @@ class Model:
         }
 
     def profile(self, batches: Sequence[Batch]) -> list[Operator]:
-        from backends.mxnet.profile import operators
+        from crossframe.backends.mxnet.profiler import operators
 
         return operators(self, batches)
 
     def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
-        from backends.mxnet.ceiling import works
+        from crossframe.backends.mxnet.ceiling import works
 
         return works(self, side, size)

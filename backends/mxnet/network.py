@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from mxnet.gluon import HybridBlock, loss, nn, rnn
 
-from tasks import spec
-from tasks.spec import Shape
+from crossframe.tasks import spec
+from crossframe.tasks.spec import Shape
 
 
 class Recurrent(HybridBlock):

@@ -9,7 +9,7 @@ from mxnet import nd, optimizer
 from mxnet.lr_scheduler import FactorScheduler
 from mxnet.ndarray import NDArray
 
-from tasks import spec
+from crossframe.tasks import spec
 
 # Where MXNet's own idiom computes something else than the spec says.
 DIALECT: dict[str, Any] = {

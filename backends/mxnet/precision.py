@@ -10,7 +10,7 @@ from mxnet.contrib import amp
 from mxnet.contrib.amp.loss_scaler import LossScaler
 from mxnet.gluon import HybridBlock
 
-from backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
+from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,3 @@
-from backends.reference.model import DIALECT, MODES, prepare
+from crossframe.backends.reference.model import DIALECT, MODES, prepare
 
 __all__ = ["DIALECT", "MODES", "prepare"]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.contract import Work, repeated
+from crossframe.backends.contract import Work, repeated
 
 if TYPE_CHECKING:
-    from backends.reference.model import Model
+    from crossframe.backends.reference.model import Model
 
 
 def works(model: Model, side: int, size: int) -> tuple[Work, Work]:

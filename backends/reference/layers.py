@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks import spec
-from tasks.spec import Arrays
+from crossframe.tasks import spec
+from crossframe.tasks.spec import Arrays
 
 Kept = Any
 Forward = Callable[[Any, Arrays, np.ndarray], tuple[np.ndarray, Kept]]

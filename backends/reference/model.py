@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from backends.contract import Batch, Operator, Unsupported, Work
-from backends.reference.layers import LAYERS
-from backends.reference.losses import LOSSES
-from backends.reference.optimizers import OPTIMIZERS, clip, held, scheduled_rate
-from tasks.spec import Arrays, Task
+from crossframe.backends.contract import Batch, Operator, Unsupported, Work
+from crossframe.backends.reference.layers import LAYERS
+from crossframe.backends.reference.losses import LOSSES
+from crossframe.backends.reference.optimizers import OPTIMIZERS, clip, held, scheduled_rate
+from crossframe.tasks.spec import Arrays, Task
 
 MODES = ("numpy",)
 DIALECT: dict[str, Any] = {}
@@ -35,7 +35,7 @@ def prepare(
 
 
 class Model:
-    """`backends.contract.Model` in NumPy; also `outputs`, `loss` and `gradients` for who wants to look inside."""
+    """`crossframe.backends.contract.Model` in NumPy; also `outputs`, `loss` and `gradients` for who wants to look inside."""
 
     layers = LAYERS
 
@@ -55,7 +55,7 @@ class Model:
             self.update(self.gradients(x, y))
 
     def update(self, gradients: Arrays) -> None:
-        """Clip, decay, step: the order that `tasks.spec.Task` gives."""
+        """Clip, decay, step: the order that `crossframe.tasks.spec.Task` gives."""
         if self.task.clip_norm is not None:
             gradients = clip(gradients, self.task.clip_norm, self.dialect.get("clip_epsilon", 0.0))
         rule, settings = OPTIMIZERS[type(self.task.optimizer)], self.task.optimizer
@@ -134,11 +134,11 @@ class Model:
         return {"threads": None, "float32_products": "float32"}
 
     def profile(self, batches: Sequence[Batch]) -> list[Operator]:
-        from backends.reference.profile import operators
+        from crossframe.backends.reference.profiler import operators
 
         return operators(self, batches)
 
     def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
-        from backends.reference.ceiling import works
+        from crossframe.backends.reference.ceiling import works
 
         return works(self, side, size)

@@ -1,7 +1,7 @@
 """Optimizers in NumPy: (settings, rate, gradient, state of this parameter, update number from 1, dialect) -> the step.
 
 The weight becomes `w - step`. `state` is a dictionary that the rule fills at its first update. `dialect` holds the
-words of `backends.contract.DIALECTS` in which a framework departs from the formula of the spec.
+words of `crossframe.backends.contract.DIALECTS` in which a framework departs from the formula of the spec.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks import spec
-from tasks.spec import Arrays
+from crossframe.tasks import spec
+from crossframe.tasks.spec import Arrays
 
 Rule = Callable[[Any, float, np.ndarray, Arrays, int, Mapping[str, Any]], np.ndarray]
 

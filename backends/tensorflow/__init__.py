@@ -1,4 +1,4 @@
-from backends.tensorflow.model import MODES, prepare
-from backends.tensorflow.optimizers import DIALECT
+from crossframe.backends.tensorflow.model import MODES, prepare
+from crossframe.backends.tensorflow.optimizers import DIALECT
 
 __all__ = ["DIALECT", "MODES", "prepare"]

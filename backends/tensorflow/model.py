@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends.contract import Batch, Operator, Unsupported, Work, place_of_all
-from backends.tensorflow.network import LOSSES, addresses, build, channels_first, channels_last
-from backends.tensorflow.optimizers import NUMBERS, OPTIMIZERS, rate
-from backends.tensorflow.precision import Precision, scaling, settle
-from tasks import spec
-from tasks.spec import Arrays, Task
+from crossframe.backends.contract import Batch, Operator, Unsupported, Work, place_of_all
+from crossframe.backends.tensorflow.network import LOSSES, addresses, build, channels_first, channels_last
+from crossframe.backends.tensorflow.optimizers import NUMBERS, OPTIMIZERS, rate
+from crossframe.backends.tensorflow.precision import Precision, scaling, settle
+from crossframe.tasks import spec
+from crossframe.tasks.spec import Arrays, Task
 
 MODES = ("graph", "xla", "eager")
 
@@ -170,11 +170,11 @@ class Model:
         }
 
     def profile(self, batches: Sequence[Batch]) -> list[Operator]:
-        from backends.tensorflow.profile import operators
+        from crossframe.backends.tensorflow.profiler import operators
 
         return operators(self, batches)
 
     def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
-        from backends.tensorflow.ceiling import works
+        from crossframe.backends.tensorflow.ceiling import works
 
         return works(self, side, size)

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends.contract import Unsupported
-from tasks import spec
+from crossframe.backends.contract import Unsupported
+from crossframe.tasks import spec
 
 Convert = Callable[[np.ndarray], np.ndarray]
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tasks import spec
+from crossframe.tasks import spec
 
 # Where Keras' own idiom computes something else than the spec says.
 DIALECT: dict[str, Any] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
+from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-from backends.torch.model import MODES, prepare
-from backends.torch.optimizers import DIALECT
+from crossframe.backends.torch.model import MODES, prepare
+from crossframe.backends.torch.optimizers import DIALECT
 
 __all__ = ["DIALECT", "MODES", "prepare"]

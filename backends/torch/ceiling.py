@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from backends.contract import Work, repeated
+from crossframe.backends.contract import Work, repeated
 
 if TYPE_CHECKING:
-    from backends.torch.model import Model
+    from crossframe.backends.torch.model import Model
 
 
 def works(model: Model, side: int, size: int) -> tuple[Work, Work]:

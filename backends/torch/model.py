@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.contract import Batch, Operator, Unsupported, Work, place_of_all
-from backends.torch.exporters import ROUTES
-from backends.torch.network import LOSSES, addresses, build
-from backends.torch.optimizers import OPTIMIZERS, schedule
-from backends.torch.precision import Precision, mixed, scaler, settle
-from tasks.spec import Arrays, Task
+from crossframe.backends.contract import Batch, Operator, Unsupported, Work, place_of_all
+from crossframe.backends.torch.network import LOSSES, addresses, build
+from crossframe.backends.torch.onnx_export import ROUTES
+from crossframe.backends.torch.optimizers import OPTIMIZERS, schedule
+from crossframe.backends.torch.precision import Precision, mixed, scaler, settle
+from crossframe.tasks.spec import Arrays, Task
 
 MODES = ("eager", "compile", "reduce-overhead", "max-autotune")
 
@@ -176,11 +176,11 @@ class Model:
         }
 
     def profile(self, batches: Sequence[Batch]) -> list[Operator]:
-        from backends.torch.profile import operators
+        from crossframe.backends.torch.profiler import operators
 
         return operators(self, batches)
 
     def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
-        from backends.torch.ceiling import works
+        from crossframe.backends.torch.ceiling import works
 
         return works(self, side, size)

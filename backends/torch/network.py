@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks import spec
-from tasks.spec import Shape
+from crossframe.tasks import spec
+from crossframe.tasks.spec import Shape
 
 
 class Recurrent(nn.LSTM):

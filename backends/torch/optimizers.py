@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, optim
 
-from tasks import spec
+from crossframe.tasks import spec
 
 # Where PyTorch's own idiom computes something else than the spec says.
 DIALECT: dict[str, Any] = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
-from tasks.spec import LSTM, Task
+from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
+from crossframe.tasks.spec import LSTM, Task
 
 
 @dataclass(frozen=True)

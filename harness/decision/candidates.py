@@ -1,7 +1,7 @@
 """The candidates of a decision: backends with their values, from records and looked-up facts, and the limits they meet.
 
 A candidate stands with its fastest proven mode in each workload (task, device, precision, batch size); its value for a
-criterion is the mean over the workloads, in points (see `harness.decision.criteria`).
+criterion is the mean over the workloads, in points (see `crossframe.harness.decision.criteria`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.decision import criteria, ranking
-from harness.decision.criteria import LOOKED_UP, MEASURED
-from harness.exits import Usage
-from harness.measurement import figures
+from crossframe.harness.analysis import metrics, ranking
+from crossframe.harness.decision import criteria
+from crossframe.harness.decision.criteria import LOOKED_UP, MEASURED
+from crossframe.harness.errors import Usage
 
 DRAWS = 4000
 FACTS_OF_CELLS = ("exports", "device")
@@ -66,7 +66,7 @@ def measure(candidate: Candidate, records: dict[ranking.Key, list[Record]], weig
         found = []
         for cell in [cell for cell in candidate.cells if ranking.counts(cell, name)]:
             own = records[ranking.key_of(cell)]
-            read = {record["repeat"]: figures.FIGURES[name].read(record) for record in own}
+            read = {record["repeat"]: metrics.FIGURES[name].read(record) for record in own}
             found.append({place: criteria.value(name, figure) for place, figure in read.items() if figure})
             if len(found[-1]) < len(own):
                 found = []
@@ -102,7 +102,7 @@ def candidates(
     """Every backend of the run, with its values, or out since it can't do a workload; `cells` where they are known."""
     if not records:
         return []
-    cells, groups = cells or figures.cells(records, {}), ranking.by_cell(records)
+    cells, groups = cells or metrics.cells(records, {}), ranking.by_cell(records)
     workloads = ranking.families(cells)
     weights = round_weights(max(record["repeat"] for record in records))
     found = [Candidate(name, well_formed(facts.get(name, {}))) for name in sorted({cell["backend"] for cell in cells})]

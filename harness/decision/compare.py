@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from harness import records
-from harness.decision import ranking
-from harness.exits import Usage
-from harness.markdown import escaped
-from harness.measurement import figures
-from harness.measurement.statistics import LEVEL, difference, holm, p_unpaired
+from crossframe.harness.analysis import metrics, ranking
+from crossframe.harness.analysis.statistics import LEVEL, difference, holm, p_unpaired
+from crossframe.harness.console import escaped
+from crossframe.harness.errors import Usage
+from crossframe.harness.records import store
 
 MACHINE = ("cpu", "processors", "memory_bytes", "gpus")  # what makes a host another one; the rest may be updated
 # Figure -> the words for less and for more of it.
@@ -57,7 +56,7 @@ def setting(told: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, str]
             versions.setdefault(f"{record['cell']['backend']} {name}", set()).add(version)
     said = {name: ", ".join(sorted(kinds)) for name, kinds in versions.items()}
     own = {"crossframe": told.get("crossframe"), "commit": told.get("commit")}
-    options = {**records.LATER_OPTIONS, **told["options"]}
+    options = {**store.LATER_OPTIONS, **told["options"]}
     return facts({**own, "host": told["host"], "options": options, "versions": said})
 
 
@@ -99,7 +98,7 @@ def incomparable(before: dict[str, Any], after: dict[str, Any]) -> str | None:
 
 def values(found: list[dict[str, Any]], metric: str) -> np.ndarray:
     """The logarithms of a figure of a cell's processes."""
-    read = [figures.FIGURES[metric].read(record) for record in found]
+    read = [metrics.FIGURES[metric].read(record) for record in found]
     return np.log([value for value in read if value is not None and value > 0])
 
 
@@ -122,22 +121,22 @@ def of_figure(metric: str, pairs: list[tuple[dict[str, Any], Any, Any]]) -> list
         ends = (math.exp(low), math.exp(high)) if several else (None, None)
         figure = {"metric": metric, "a": float(np.exp(np.median(a))), "b": float(np.exp(np.median(b)))}
         ratio = {"ratio": math.exp(gap), "low": ends[0], "high": ends[1], "p": p, "n_a": len(a), "n_b": len(b)}
-        worse = word not in ("same", "not enough evidence") and (gap > 0) == (figures.FIGURES[metric].better == "less")
+        worse = word not in ("same", "not enough evidence") and (gap > 0) == (metrics.FIGURES[metric].better == "less")
         made.append({**cell, **figure, **ratio, "word": word, "worse": worse})
     return made
 
 
 def document(run_a: Path, run_b: Path, across_hosts: bool) -> dict[str, Any]:
     """The comparison as one object. Usage where the hosts differ and nobody said that they may."""
-    told = [records.read_run(run) for run in (run_a, run_b)]
+    told = [store.read_run(run) for run in (run_a, run_b)]
     if not across_hosts:
         check_hosts(*told)
-    (found_a, warned_a), (found_b, warned_b) = records.read(run_a), records.read(run_b)
+    (found_a, warned_a), (found_b, warned_b) = store.read(run_a), store.read(run_b)
     groups = [ranking.by_cell(found) for found in (found_a, found_b)]
-    cells = [{ranking.key_of(cell): cell for cell in figures.cells(found, {})} for found in (found_a, found_b)]
+    cells = [{ranking.key_of(cell): cell for cell in metrics.cells(found, {})} for found in (found_a, found_b)]
     pairs, left_out, states = [], [], []
     for key in sorted(cells[0].keys() | cells[1].keys()):
-        name = dict(zip(records.CELL_KEYS, key))
+        name = dict(zip(store.CELL_KEYS, key))
         sides = [side.get(key) for side in cells]
         if sides[0] is None or sides[1] is None:
             left_out.append({**name, "reason": f"only in {told[sides[0] is None]['name']}"})
@@ -151,7 +150,7 @@ def document(run_a: Path, run_b: Path, across_hosts: bool) -> dict[str, Any]:
         else:
             pairs.append((name, groups[0][key], groups[1][key]))
     return {
-        "schema": records.SCHEMA_VERSION,
+        "schema": store.SCHEMA_VERSION,
         "a": {"name": told[0]["name"], "created": told[0]["created"]},
         "b": {"name": told[1]["name"], "created": told[1]["created"]},
         "changed": changes(setting(told[0], found_a), setting(told[1], found_b)),
@@ -163,7 +162,7 @@ def document(run_a: Path, run_b: Path, across_hosts: bool) -> dict[str, Any]:
 
 
 def place(one: Mapping[str, Any]) -> str:
-    return " ".join(str(one[name]) for name in records.CELL_KEYS)
+    return " ".join(str(one[name]) for name in store.CELL_KEYS)
 
 
 def regressions(told: dict[str, Any], limit: float) -> list[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.exits import Usage
-from harness.measurement.figures import FIGURES
+from crossframe.harness.analysis.metrics import FIGURES
+from crossframe.harness.errors import Usage
 
 # Figure -> what it is called. Its value is -log2 of a cost, or log2 of a rate: a factor of two is worth one point
 # wherever it occurs. That is the weighted product of ratios (Bridgman 1922): no value depends on another candidate, so

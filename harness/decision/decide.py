@@ -11,9 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from harness.decision.candidates import DRAWS, Candidate, Facts, Record, candidates, check_requirements, limit
-from harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, Profile
-from harness.measurement.statistics import Comparison, compare, fewest_rounds
+from crossframe.harness.analysis.statistics import Comparison, compare, fewest_rounds
+from crossframe.harness.decision.candidates import (
+    DRAWS,
+    Candidate,
+    Facts,
+    Record,
+    candidates,
+    check_requirements,
+    limit,
+)
+from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, Profile
 
 CONCENTRATION = 20  # of the Dirichlet distribution around the weights: one of 0.3 is doubted by +- 0.1
 SURE = 0.9  # the share of doubted weights for which a verdict must hold

@@ -8,11 +8,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness import records
-from harness.decision import decide
-from harness.decision.candidates import Candidate, Facts
-from harness.decision.criteria import CRITERIA, MEASURED, Profile
-from harness.markdown import escaped
+from crossframe.harness.console import escaped
+from crossframe.harness.decision import decide
+from crossframe.harness.decision.candidates import Candidate, Facts
+from crossframe.harness.decision.criteria import CRITERIA, MEASURED, Profile
+from crossframe.harness.records import store
 
 UNKNOWN = {"points": None, "kind": "unknown"}
 LOOK_AGAIN = timedelta(days=180)  # a judgement: the frameworks here release every one to four months
@@ -36,11 +36,11 @@ def document(
     run: Path, facts: Mapping[str, Facts], profile: Profile, require: list[str], today: date
 ) -> dict[str, Any]:
     """The decision from the records of a run."""
-    told = records.read_run(run)
-    found, warnings = records.read(run)
+    told = store.read_run(run)
+    found, warnings = store.read(run)
     reached, candidates = decide.decide(found, facts, profile, require)
     return {
-        "schema": records.SCHEMA_VERSION,
+        "schema": store.SCHEMA_VERSION,
         "run": {"name": told["name"], "created": told["created"], "preset": told["options"]["preset"]},
         "date": today.isoformat(),
         "look_again": (today + LOOK_AGAIN).isoformat(),

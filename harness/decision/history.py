@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness import records
-from harness.decision import ranking
-from harness.decision.compare import MACHINE, changes, setting
-from harness.measurement import figures
-from harness.report import COLUMNS, shown
+from crossframe.harness.analysis import metrics, ranking
+from crossframe.harness.analysis.labels import COLUMNS, shown
+from crossframe.harness.decision.compare import MACHINE, changes, setting
+from crossframe.harness.records import store
 
 FOLLOWED = ("train_samples_per_s", "infer_latency_s", "host_peak_bytes")
 
@@ -20,15 +19,15 @@ def document(folder: Path) -> dict[str, Any]:
     found, warnings = [], []
     for path in sorted(folder.glob("*/run.json")):
         try:
-            told = records.read_run(path.parent)
-            own, damaged = records.read(path.parent)
-        except records.NoRun as error:
+            told = store.read_run(path.parent)
+            own, damaged = store.read(path.parent)
+        except store.NoRun as error:
             warnings.append(str(error))
             continue
         warnings += damaged
         found.append((told, own))
     if not found:
-        raise records.NoRun(f"{folder} holds no run; `crossframe run` makes one under results/")
+        raise store.NoRun(f"{folder} holds no run; `crossframe run` makes one under results/")
     hosts: dict[str, list[dict[str, Any]]] = {}
     before: dict[str, dict[str, str]] = {}
     for told, own in sorted(found, key=lambda one: one[0]["created"]):
@@ -38,17 +37,17 @@ def document(folder: Path) -> dict[str, Any]:
         before[host] = now
         cells = [
             {
-                **{key: cell[key] for key in records.CELL_KEYS},
+                **{key: cell[key] for key in store.CELL_KEYS},
                 "state": cell["state"],
                 "parity": (cell["parity"] or {}).get("state"),
                 "metrics": {name: cell["metrics"][name] for name in FOLLOWED},
             }
-            for cell in figures.cells(own, {})
+            for cell in metrics.cells(own, {})
         ]
         run = {"name": told["name"], "created": told["created"], "preset": told["options"]["preset"]}
         hosts.setdefault(host, []).append({**run, "changed": changed, "cells": cells})
     listed = [{"host": json.loads(host), "runs": runs} for host, runs in hosts.items()]
-    return {"schema": records.SCHEMA_VERSION, "hosts": listed, "warnings": warnings}
+    return {"schema": store.SCHEMA_VERSION, "hosts": listed, "warnings": warnings}
 
 
 def as_text(told: dict[str, Any]) -> str:

@@ -15,20 +15,17 @@ which can). For those, an epsilon or a rate that is slightly off, the proof in f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-import backends.reference.model as reference
-from harness.measurement import quality
-from harness.parity.contrary import Contrary
-from harness.parity.probes import EPOCH, Probe, trace
-from harness.parity.rounded import ROUNDING, Rounded
-from harness.parity.tolerances import ROUNDING_FACTOR, SMALLEST, limits, repeats_limit
-from harness.plan import Cell
-from tasks.spec import Arrays, Task
+from crossframe.harness.parity.tolerances import ROUNDING_FACTOR, SMALLEST, limits, repeats_limit
+from crossframe.harness.plan.plan import Cell
+from crossframe.harness.worker import quality
+from crossframe.harness.worker.probes import EPOCH, Probe
+from crossframe.tasks.spec import Arrays, Task
 
 
 @dataclass(frozen=True)
@@ -47,40 +44,6 @@ class Check:
     @property
     def name(self) -> str:
         return self.probe if self.probe.startswith(self.what) else f"{self.probe}: {self.what}"
-
-
-def oracle_trace(
-    probe: Probe,
-    weights: Arrays,
-    batches: Arrays,
-    dialect: Mapping[str, Any],
-    precision: str = "float64",
-    contrary: bool = True,
-) -> Arrays:
-    """What the oracle leaves of a probe, in its dialect; below float64, as far astray as rounding may lead it.
-
-    `contrary`: near ties decided the other way, below float32.
-    """
-    if precision in ROUNDING:
-        return trace(probe, Rounded(probe.task, weights, precision, dialect, contrary), batches)
-    kind = Contrary if precision == "float32" else reference.Model
-    return trace(probe, kind(probe.task, weights, np.dtype(precision), dialect), batches)
-
-
-def spoken(dialect: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """The words of a dialect that hold in a precision: what is done in float32 beside float32 is not beside float64."""
-    return {word: value for word, value in dialect.items() if (word, precision) != ("adam_correction", "float64")}
-
-
-def relevant(task: Task, dialect: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of a dialect that can change a training: so that backends share the oracle's work where they agree."""
-    kind = type(task.optimizer).__name__.lower()
-    words = {word for word in dialect if word.startswith(f"{kind}_")}
-    if kind == "sgd" and task.schedule is not None:
-        words.add("momentum_rate")
-    if task.clip_norm is not None:
-        words.add("clip_epsilon")
-    return {word: dialect[word] for word in sorted(words & dialect.keys())}
 
 
 def output_error(got: np.ndarray, want: np.ndarray) -> float:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-import backends.reference.model as reference
-from harness.judge import oracle_path
-from harness.measurement import quality
-from harness.parity.checks import relevant
-from tasks.spec import Task
+import crossframe.backends.reference.model as reference
+from crossframe.harness.parity.dialects import relevant
+from crossframe.harness.parity.reference_cache import oracle_path
+from crossframe.harness.worker import quality
+from crossframe.tasks.spec import Task
 
 
 def path_of(task: Task, inputs: Path, words: Mapping[str, Any]) -> Path:

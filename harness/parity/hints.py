@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import backends.reference.model as reference
-from backends.contract import DIALECTS
-from harness.parity import checks as parity
-from harness.parity.probes import EPOCH, Probe, trace
-from tasks.spec import Arrays
+import crossframe.backends.reference.model as reference
+from crossframe.backends.contract import DIALECTS
+from crossframe.harness.parity import checks as parity
+from crossframe.harness.parity import reference_traces
+from crossframe.harness.worker.probes import EPOCH, Probe, trace
+from crossframe.tasks.spec import Arrays
 
 if TYPE_CHECKING:
-    from harness.parity.prove import Oracle
+    from crossframe.harness.parity.reference_traces import Oracle
 
 AGREES = 1e-3  # relative error below which a hypothesis is taken for the cause
 PATIENCE_S = 20.0  # a hint is a courtesy
@@ -61,7 +62,7 @@ def hint(oracle: Oracle, check: parity.Check, traces: Arrays, dialect: dict[str,
     for meaning, other, weights, words in alternatives(probe, oracle.weights, dialect):
         if time.monotonic() > give_up:
             return None
-        guess = parity.oracle_trace(other, weights, oracle.batches, words)
+        guess = reference_traces.oracle_trace(other, weights, oracle.batches, words)
         if agrees(seen, guess, want, check):
             return meaning
     return state(probe, oracle, seen, want, check, dialect) if check.what == "weights" else None

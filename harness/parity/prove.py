@@ -4,61 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from backends import Backend
-from harness.environments import Environment, cache
-from harness.folder import inputs_of
-from harness.host import fingerprint
-from harness.judge import keep_first_epoch
-from harness.launch import ROOT, end_all, launch
-from harness.parity import checks as parity
-from harness.parity.hints import hint
-from harness.parity.probes import EPOCH, Probe, again_of, draw_batches, pooled, probes
-from harness.plan import Cell, Plan, task_of
-from tasks import discover as discover_tasks
-from tasks.spec import Arrays, Task, to_json
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked about one task: its probes, and the arrays that they need, as a file that every backend reads."""
-
-    task: Task
-    probes: list[Probe]
-    inputs: Path  # of the run: data, weights, order of batches
-    path: Path  # of the probes
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """How many trainings (each may have to be compiled) of how many parameters: which question takes longer."""
-        trainings = sum(1 for probe in self.probes if max(probe.weights_after, default=0))
-        return trainings, sum(math.prod(shape) for shape in self.task.parameters().values())
-
-    def arrays(self) -> Arrays:
-        with np.load(self.path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-
-
-def ask(task: Task, inputs: Path, folder: Path, every_optimizer: bool, seed: int = 0) -> Question:
-    """The question about `task`, from a run's inputs (data, weights, order of batches)."""
-    with np.load(inputs, allow_pickle=False) as data:
-        order = data["order"][0]
-        batches = draw_batches(task, data["x_train"], data["y_train"], order, seed)
-        weights = {name: data[name] for name in data.files if name.startswith("weights/")}
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{task.name}-{task.batch_size}.npz"
-    np.savez(path, **batches, **weights)  # type: ignore[arg-type]
-    return Question(task, probes(task, len(order), every_optimizer), inputs, path.resolve())
+from crossframe.backends import Backend
+from crossframe.harness.launch.launch import ROOT, end_all, launch
+from crossframe.harness.machine.cache import cache
+from crossframe.harness.machine.environments import Environment
+from crossframe.harness.machine.host import fingerprint
+from crossframe.harness.parity import checks as parity
+from crossframe.harness.parity import dialects
+from crossframe.harness.parity.hints import hint
+from crossframe.harness.parity.reference_traces import Oracle
+from crossframe.harness.plan.plan import Cell
+from crossframe.harness.worker.probes import again_of
+from crossframe.tasks.spec import Arrays, to_json
 
 
 def code_digest(*places: Path) -> str:
@@ -68,66 +34,10 @@ def code_digest(*places: Path) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
-class Oracle:
-    """The oracle's traces, worked out once for each probe, dialect and precision."""
-
-    def __init__(self, question: Question):
-        self.question = question
-        self.batches = question.arrays()
-        self.weights = {
-            name.removeprefix("weights/"): value for name, value in self.batches.items() if name.startswith("weights/")
-        }
-        self.lock = Lock()
-        self.working: dict[tuple[str, str, str, bool], Lock] = {}
-        self.known: dict[tuple[str, str, str, bool], Arrays] = {}
-        self.scales: dict[str, Mapping[str, Any]] = {}
-
-    def trace(
-        self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float64", contrary: bool = True
-    ) -> Arrays:
-        dialect = parity.relevant(probe.task, dialect) if probe.weights_after else {}
-        key = (probe.name, json.dumps(dialect), precision, contrary)
-        with self.lock:
-            working = self.working.setdefault(key, Lock())
-        with working:
-            if key not in self.known:
-                self.known[key] = parity.oracle_trace(probe, self.weights, self.batches, dialect, precision, contrary)
-                if (probe.name, precision) == (EPOCH, "float64") and not pooled(probe.task):
-                    # Unless the probe's data has a grain, this is what the judge will ask for: not twice.
-                    last = f"weights/{probe.weights_after[-1]}/"
-                    weights = {name: self.known[key][last + name] for name in self.weights}
-                    keep_first_epoch(probe.task, self.question.inputs, dialect, weights)
-            return self.known[key]
-
-    def scale(self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float32") -> tuple[Arrays, ...]:
-        """(`precision`, float64): what rounding does to a probe. For a scale, the first dialect that comes will do.
-
-        Below float32 in two ways: near ties decided the other way, and as they fall.
-        """
-        with self.lock:
-            dialect = self.scales.setdefault(probe.name, dialect)
-        ways = (True,) if precision == "float32" else (True, False)
-        return *(self.trace(probe, dialect, precision, contrary) for contrary in ways), self.trace(probe, dialect)
-
-
-def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:
-    """(task, batch size) -> its oracle. The smallest task of all is asked about every optimizer."""
-    known = [presets["standard"] for presets in discover_tasks().values()]
-    smallest = min(known, key=lambda task: sum(map(math.prod, task.parameters().values())))
-    found: dict[tuple[str, int], Oracle] = {}
-    for cell in cells:
-        key = cell.task, cell.batch_size
-        if key not in found:
-            inputs, whole = inputs_of(folder, cell, seed), cell.task == smallest.name
-            question = ask(task_of(plan, cell), inputs, folder / "jobs", whole, seed)
-            found[key] = Oracle(question)
-    return found
-
-
 def checks_of(oracle: Oracle, told: dict[str, Any], traces: Arrays, cell: Cell) -> Iterator[parity.Check]:
     """Every check of every probe that the backend ran."""
     precision = cell.precision
-    dialect = parity.spoken(told["dialect"], precision)
+    dialect = dialects.spoken(told["dialect"], precision)
 
     def left(name: str) -> Arrays:
         prefix = f"{name}/"
@@ -163,7 +73,7 @@ def verdict(oracle: Oracle, cell: Cell, outcome: Any, folder: Path) -> dict[str,
     found: dict[str, Any] = {"dialect": told["dialect"], "modes": told["modes"], "checks": parity.summary(checks)}
     if first is None:
         return {"state": "ok", "reason": None, "hint": None, **found}
-    why = hint(oracle, first, traces, parity.spoken(told["dialect"], cell.precision))
+    why = hint(oracle, first, traces, dialects.spoken(told["dialect"], cell.precision))
     return {"state": "failed", "reason": parity.describe(first), "hint": why, **found}
 
 
@@ -188,7 +98,7 @@ def prove(
     kept = kept_verdict(backend, environment, document, oracle.question.path)
     if kept.exists():
         return json.loads(kept.read_text())
-    outcome = launch(environment.python, backend, document, folder, timeout_s, "harness.parity.tracer")
+    outcome = launch(environment.python, backend, document, folder, timeout_s, "crossframe.harness.worker.probe")
     found = verdict(oracle, cell, outcome, folder)
     if found["state"] == "ok":
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.parity.probes import EPOCH, Probe, pooled
-from tasks.spec import LSTM
+from crossframe.harness.parity.probe_design import pooled
+from crossframe.harness.worker.probes import EPOCH, Probe
+from crossframe.tasks.spec import LSTM
 
 # Where an honest backend is above a limit at all, it is so by at most 2.0 times this (the cnn's loss after 21 updates,
 # in one of 20 seeds; 1.1 next).

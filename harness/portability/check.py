@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.exits import Usage
-from harness.portability import files, reference
-from harness.portability.command import Document, cells, open_bench
-from harness.portability.matrix import Bench, Resources
-from harness.portability.reference import Feeds, Reference
-from harness.portability.subject import Subject
-from harness.portability.variants import Made
+from crossframe.harness.errors import Usage
+from crossframe.harness.portability import run_models, test_vectors
+from crossframe.harness.portability.matrix import Bench, Resources
+from crossframe.harness.portability.model_file import Subject
+from crossframe.harness.portability.session import Document, cells, open_bench
+from crossframe.harness.portability.test_vectors import Feeds, Reference
+from crossframe.harness.portability.variants import Made
 
 ORACLES = ("reference_evaluator", "onnxruntime")  # whose word is taken where there is no reference
 SAMPLES = 80  # one more than no set: enough for all batch sizes
@@ -24,7 +24,9 @@ OTHER_AXES = 8  # the length of an axis that is free and is not the first
 def drawn(entry: dict[str, Any], count: int | None) -> np.ndarray:
     """An array for an input as the file declares it; `count` samples where it is not None. Unreadable for no rank."""
     if entry["shape"] is None:
-        raise files.Unreadable(f"load: input {entry['name']} says nothing of its rank: give inputs with --reference")
+        raise run_models.Unreadable(
+            f"load: input {entry['name']} says nothing of its rank: give inputs with --reference"
+        )
     shape = [axis if isinstance(axis, int) else OTHER_AXES for axis in entry["shape"]]
     if count is not None:
         shape[0] = count
@@ -32,7 +34,7 @@ def drawn(entry: dict[str, Any], count: int | None) -> np.ndarray:
     try:
         dtype = np.dtype(entry["dtype"])
     except TypeError:
-        raise files.Unreadable(
+        raise run_models.Unreadable(
             f"load: input {entry['name']} is {entry['dtype']}: give inputs with --reference"
         ) from None
     if dtype.kind == "f":
@@ -50,7 +52,7 @@ def free(told: dict[str, Any]) -> bool:
 def given(path: Path, told: dict[str, Any]) -> tuple[Feeds, list[np.ndarray]]:
     """(inputs, outputs) from an archive whose keys are the names of the file's signature. Usage where one lacks."""
     try:
-        stored = files.arrays(path)
+        stored = run_models.arrays(path)
     except (OSError, ValueError) as error:
         raise Usage(f"{path} is no archive of arrays (numpy.savez): {error}") from None
     bare = {name.removeprefix("input/").removeprefix("output/"): array for name, array in stored.items()}
@@ -64,10 +66,10 @@ def given(path: Path, told: dict[str, Any]) -> tuple[Feeds, list[np.ndarray]]:
 def reference_of(told: dict[str, Any], archive: Path | None) -> Reference:
     if archive is None:
         feeds = {e["name"]: drawn(e, SAMPLES if free(told) else None) for e in told["inputs"]}
-        return reference.of_samples(feeds, None) if free(told) else reference.of_one(feeds, None)
+        return test_vectors.of_samples(feeds, None) if free(told) else test_vectors.of_one(feeds, None)
     feeds, outputs = given(archive, told)
     counts = {len(array) for array in (*feeds.values(), *outputs) if array.ndim}
-    return (reference.of_samples if free(told) and len(counts) == 1 else reference.of_one)(feeds, outputs)
+    return (test_vectors.of_samples if free(told) and len(counts) == 1 else test_vectors.of_one)(feeds, outputs)
 
 
 def with_oracle(bench: Bench, subject: Subject) -> tuple[Subject, str | None]:
@@ -86,10 +88,10 @@ def with_oracle(bench: Bench, subject: Subject) -> tuple[Subject, str | None]:
 
 def examine(path: Path, archive: Path | None, folder: Path, names: list[str], resources: Resources) -> Document:
     """The document of one file; Unreadable where it is not even a model, Usage where the reference does not fit."""
-    told = files.look(path, folder / "structure")
+    told = run_models.look(path, folder / "structure")
     found = reference_of(told, archive)
     feeds = found.save(folder / "feeds.npz")
-    laid = files.lay(path, told, folder / "file")
+    laid = run_models.lay(path, told, folder / "file")
     subject = Subject(told["provenance"]["producer"] or "unknown", path.stem, laid, feeds, found, told=told)
     oracle = "the reference" if archive else None
     with open_bench(folder, list(dict.fromkeys([*names, *ORACLES])), resources) as bench:

@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from harness.environments import Environment
-from harness.launch import Outcome, end_all, launch
-from harness.portability import spec_onnx, verdict
-from harness.portability.reference import of_task
-from harness.portability.runtimes import Runtime
-from harness.portability.subject import Subject
-from tasks.spec import SGD, Dense, Task, initial_weights
+from crossframe.harness.launch.launch import Outcome, end_all, launch
+from crossframe.harness.machine.environments import Environment
+from crossframe.harness.portability import spec_onnx, verdict
+from crossframe.harness.portability.model_file import Subject
+from crossframe.harness.portability.test_vectors import of_task
+from crossframe.harness.runtimes import MEMORY_BYTES, Runtime
+from crossframe.tasks.spec import SGD, Dense, Task, initial_weights
 
-MEMORY_BYTES = 8 * 2**30  # of address space, of which an allocator reserves far more than it uses
 TIMED = ("batch_1", "batch_64")
 TIME_S = 0.15  # for the samples of each of them
 
@@ -121,7 +120,7 @@ class Bench:
                 "timed": TIMED,
                 "time_s": TIME_S,
             }
-            program = "harness.portability.cell"
+            program = "crossframe.harness.worker.run_onnx"
             outcome = launch(self.ready[runtime].python, chosen, job, folder, self.resources.timeout_s, program)
         if outcome.state != "ok":
             return outcome, folder, {}

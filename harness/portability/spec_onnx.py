@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from tasks import spec
-from tasks.spec import Arrays, Task
+from crossframe.tasks import spec
+from crossframe.tasks.spec import Arrays, Task
 
 NAME = "spec"
 OPSET = 17

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from tasks.spec import Arrays
+from crossframe.tasks.spec import Arrays
 
 
 def kinds(model: ModelProto) -> dict[str, int]:

@@ -10,15 +10,15 @@ from typing import Any
 
 import onnx
 
-from backends import discover
-from harness.environments import make
-from harness.exits import Missing
-from harness.launch import launch
-from harness.portability import files, spec_onnx
-from harness.portability.exporter import place
-from harness.portability.matrix import TIME_S, TIMED, Bench
-from harness.portability.subject import Subject
-from tasks.spec import to_json
+from crossframe.backends import discover
+from crossframe.harness.errors import Missing
+from crossframe.harness.launch.launch import launch
+from crossframe.harness.machine.environments import make
+from crossframe.harness.portability import run_models, spec_onnx
+from crossframe.harness.portability.matrix import TIME_S, TIMED, Bench
+from crossframe.harness.portability.model_file import Subject
+from crossframe.harness.worker.export_onnx import place
+from crossframe.tasks.spec import to_json
 
 TIMEOUT_S = 900
 
@@ -55,7 +55,7 @@ def exports(
     try:
         interpreter = python or make(backend, "cpu").python
         with bench.processor() as cpu:
-            program = "harness.portability.exporter"
+            program = "crossframe.harness.worker.export_onnx"
             outcome = launch(interpreter, backend, {**asked, "cpus": [cpu]}, folder, TIMEOUT_S, program)
         told = outcome.measures["exports"] if outcome.state == "ok" else dict.fromkeys(wanted, failed(outcome.reason))
     except Missing as error:
@@ -73,7 +73,7 @@ def by_spec(bench: Bench, subject: Subject, job: Path, opset: int, variant: str)
     assert subject.task is not None
     path = bench.folder / "spec" / f"{subject.name}-{opset}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(spec_onnx.write(subject.task, files.weights_of(job), opset), path)
+    onnx.save(spec_onnx.write(subject.task, run_models.weights_of(job), opset), path)
     return made(bench, replace(subject, exporter=spec_onnx.NAME), path, variant, {"state": "ok"})
 
 
@@ -81,7 +81,7 @@ def reduced(bench: Bench, subject: Subject, kind: str) -> Made:
     """The file in float16 or int8."""
     folder = bench.folder / "reduced" / f"{subject.key}-{kind}"
     asked = {"model": str(subject.path.resolve()), "kind": kind, "cpus": sorted(os.sched_getaffinity(0))}
-    program = "harness.portability.reduce"
+    program = "crossframe.harness.portability.quantize"
     outcome = launch(Path(sys.executable), discover()["reference"], asked, folder, TIMEOUT_S, program)
     return made(bench, subject, folder / "model.onnx", kind, {"state": outcome.state, "reason": outcome.reason})
 
@@ -92,8 +92,8 @@ def made(bench: Bench, subject: Subject, path: Path, variant: str, told: dict[st
     if told["state"] != "ok":
         return Made(anew, told["reason"])
     try:
-        anew = files.examined(anew, bench.folder)
-    except files.Unreadable as error:
+        anew = run_models.examined(anew, bench.folder)
+    except run_models.Unreadable as error:
         return Made(anew, str(error))
     written = anew.told["provenance"]["opset"].get("ai.onnx")
     if variant.startswith("opset") and variant != f"opset {written}":

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.launch import Outcome
-from harness.measurement import quality
-from harness.portability import numbers
-from harness.portability.reference import HELD_OUT, NAN_ROW, PARTS
-from harness.portability.subject import REDUCED, Subject, costs
+from crossframe.harness.launch.launch import Outcome
+from crossframe.harness.portability import distances
+from crossframe.harness.portability.model_file import REDUCED, Subject, costs
+from crossframe.harness.portability.test_vectors import HELD_OUT, NAN_ROW, PARTS
+from crossframe.harness.worker import quality
 
 STATES = ("pass", "degraded", "wrong", "refused", "crash", "timeout", "not_installed")
 RUNS = ("pass", "degraded", "wrong")
@@ -63,7 +63,7 @@ def numbers_of(subject: Subject, outputs: Outputs) -> dict[str, Any]:
         for number, want in enumerate(subject.reference.wanted.get(name, [])):
             if f"{name}/{number}" in outputs:
                 try:
-                    found.append(numbers.distances(outputs[f"{name}/{number}"], want))
+                    found.append(distances.distances(outputs[f"{name}/{number}"], want))
                 except ValueError as error:
                     raise Wrong(f"{name.replace('_', ' of ')}: {error}") from None
     if not found:
@@ -92,7 +92,7 @@ def decisions_of(subject: Subject, outputs: Outputs) -> dict[str, Any]:
     name = subject.task.quality
     figures = [quality.measure(loss, each, subject.targets)[name] for each in (got, want)]
     told: dict[str, Any] = {"metric": name, "value": figures[0], "change": figures[0] - figures[1]}
-    told["decisions"] = numbers.decisions(loss, got, want, subject.own_error or 0.0)
+    told["decisions"] = distances.decisions(loss, got, want, subject.own_error or 0.0)
     if subject.own is not None:
         told["from_framework"] = float(np.abs(got - subject.own[: len(got)]).max())
     return told
@@ -117,11 +117,11 @@ def of_inputs(subject: Subject, outputs: Outputs) -> dict[str, Any]:
         want = subject.reference.wanted.get(name)
         if want and f"{name}/0" in outputs:
             try:
-                told[name] = numbers.distances(outputs[f"{name}/0"], want[0])["scaled"]
+                told[name] = distances.distances(outputs[f"{name}/0"], want[0])["scaled"]
             except ValueError as error:
                 told[name] = str(error)
     if "nan/0" in outputs and "whole/0" in outputs:
-        told["nan"] = numbers.nan_behaviour(outputs["nan/0"], outputs["whole/0"][:3], NAN_ROW)
+        told["nan"] = distances.nan_behaviour(outputs["nan/0"], outputs["whole/0"][:3], NAN_ROW)
     return told
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data import cifar10, digits, images, mnist, points
-from tasks.data.download import DataError
-from tasks.data.split import Split
-from tasks.spec import Task
+from crossframe.tasks.data import cifar10, digits, images, mnist, points
+from crossframe.tasks.data.download import DataError
+from crossframe.tasks.data.split import Split
+from crossframe.tasks.spec import Task
 
 __all__ = ["SOURCES", "DataError", "Source", "Split", "load"]
 

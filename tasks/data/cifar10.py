@@ -15,8 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from tasks.data.download import DataError, obtain
-from tasks.data.split import Split
+from crossframe.tasks.data.download import DataError, obtain
+from crossframe.tasks.data.split import Split
 
 WHITE = 255
 FILE = "cifar-10-python.tar.gz"

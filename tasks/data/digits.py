@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data.split import Split
+from crossframe.tasks.data.split import Split
 
 WHITE = 16
 HELD_OUT = 360

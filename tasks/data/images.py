@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tasks.spec import Shape
+from crossframe.tasks.spec import Shape
 
 # The luminance of red, green and blue: ITU-R recommendation BT.601-7, section 2.5.1.
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)

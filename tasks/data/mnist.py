@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data.download import DataError, obtain
-from tasks.data.split import Split
+from crossframe.tasks.data.download import DataError, obtain
+from crossframe.tasks.data.split import Split
 
 WHITE = 255
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"

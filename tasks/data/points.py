@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data.split import Split
+from crossframe.tasks.data.split import Split
 
 TRAIN, HELD_OUT = 2048, 2000
 

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks import discover
-from tasks.scale import scaled
-from tasks.spec import Task, initial_weights
+from crossframe.tasks import discover
+from crossframe.tasks.spec import Task, initial_weights
+from crossframe.tasks.widen import scaled
 
 SIDES = ("ours", "by hand")
 
@@ -50,7 +50,7 @@ def speed(chosen: argparse.Namespace, task: Task, round_s: float = 1.0) -> float
     """Steps a second of one side, after as many again to warm up."""
     task = replace(scaled(task, chosen.scale), batch_size=64 * chosen.scale)
     if chosen.side == "ours":
-        backend, weights = import_module(f"backends.{chosen.backend}"), initial_weights(task, 0)
+        backend, weights = import_module(f"crossframe.backends.{chosen.backend}"), initial_weights(task, 0)
         candidate = backend.prepare(task, weights, chosen.device, chosen.mode[0], "float32")
     else:
         loop = import_module(f"tests.benchmarks.loops.{chosen.backend}_loop").Loop
@@ -100,7 +100,7 @@ def main() -> None:
     where = f"{len(os.sched_getaffinity(0))} processors" if chosen.device == "cpu" else chosen.device
     print(f"{where}, batch {64 * chosen.scale}, scale {chosen.scale}, float32{', tuned' * chosen.tuned}")
     for task in chosen.task or sorted(discover()):
-        for mode in chosen.mode or import_module(f"backends.{chosen.backend}").MODES:
+        for mode in chosen.mode or import_module(f"crossframe.backends.{chosen.backend}").MODES:
             compare(chosen, task, mode)
 
 

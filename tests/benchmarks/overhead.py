@@ -1,6 +1,6 @@
 """What the harness adds to a training loop: `python -m tests.benchmarks.overhead`.
 
-Steps of exactly 50 microseconds, in the worker's own loop (`harness.measurement.training`) and in a bare one, in turns.
+Steps of exactly 50 microseconds, in the worker's own loop (`crossframe.harness.worker.epochs`) and in a bare one, in turns.
 Prints the worker's time by the bare loop's, the median and its 95 % interval over rounds.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.measurement.statistics import interval
-from harness.measurement.training import train
-from tasks import discover
+from crossframe.harness.analysis.statistics import interval
+from crossframe.harness.worker.epochs import train
+from crossframe.tasks import discover
 
 STEP_S, STEPS, ROUNDS = 50e-6, 2000, 15
 

@@ -1,0 +1,96 @@
+"""The types of a report's numbers: built once from the records, never changed afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crossframe.backends.contract import FrameworkSettings
+from crossframe.harness.records.model import Cell, ParitySummary
+from crossframe.harness.worker.measurements import OperatorProfile
+from crossframe.harness.worker.states import State
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The median over processes with its 95 % interval, or the reason why there is no value."""
+
+    value: float | None
+    low: float | None = None  # None for one process
+    high: float | None = None
+    n: int = 0  # processes
+    reason: str | None = None  # why there is no value
+    tier: int | None = None  # of a ranked metric: cells of one tier are not separated from its best
+    tier_reason: str | None = None  # why a ranked metric has no tier
+
+
+@dataclass(frozen=True)
+class OnnxState:
+    """How the export of a cell ended."""
+
+    state: State
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class CellReport:
+    """One cell with its metrics, from the records of all its repeats."""
+
+    task: str
+    backend: str
+    mode: str
+    device: str
+    precision: str
+    batch_size: int
+    state: State  # `ok` only if every repeat is
+    reason: str | None
+    parity: ParitySummary | None
+    withheld: str | None  # why no cell of the run is ranked
+    onnx: OnnxState | None
+    versions: dict[str, str]
+    dialect: dict[str, str | float]
+    operators: OperatorProfile | None
+    gpu_memory: str | None
+    metrics: dict[str, Metric]
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that this is the report of."""
+        return Cell(self.task, self.backend, self.mode, self.device, self.precision, self.batch_size)
+
+
+@dataclass(frozen=True)
+class RankedComparison:
+    """Two cells of a family by one metric; `a` has the better median."""
+
+    task: str
+    device: str
+    precision: str
+    batch_size: int
+    metric: str
+    a: str  # variant: backend and mode
+    b: str
+    ratio: float  # median over shared rounds of a's value over b's
+    low: float | None  # of the 95 % interval; None for one round
+    high: float | None
+    p: float  # of a permutation test, adjusted for the pairs of the family by Holm
+    separated: bool  # p < 0.05, and the interval leaves out 1
+    more_runs: int | None  # about so many more rounds would settle it; None: settled
+    rounds: int
+
+
+@dataclass(frozen=True)
+class FairnessRow:
+    """What the processes of one backend, mode and precision were given and used."""
+
+    backend: str
+    mode: str
+    precision: str
+    cpus: list[int]
+    thread_pools: dict[str, str | None]
+    settings: FrameworkSettings
+    busy_threads: int
+    cpu_per_wall: float
+    same_in_all_jobs: bool
+    jobs: int
+    processes: int
+    libraries: dict[str, str] = field(default_factory=dict)

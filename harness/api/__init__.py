@@ -1,0 +1,1 @@
+"""Crossframe compares deep-learning frameworks on the same networks, verified equal before they are measured."""

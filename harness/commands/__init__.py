@@ -1,1 +1,0 @@
-"""What each command does: from parsed words to an exit code. What a command needs is imported by it alone."""

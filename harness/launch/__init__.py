@@ -1,0 +1,1 @@
+"""One job in one process: started, watched, and given exactly one state."""

@@ -1,0 +1,264 @@
+"""The types of everything that a run stores. The published schemas are generated from them.
+
+Raw samples are stored and statistics are computed when read. Units stand in names: `_s` seconds, `_bytes` bytes, `_j`
+joules. What was not measured is None, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from crossframe.harness.worker.measurements import TrainMeasurements
+from crossframe.harness.worker.states import State
+
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """What is compared: a task in one backend, mode, device, precision and batch size."""
+
+    task: str
+    backend: str
+    mode: str
+    device: str
+    precision: str
+    batch_size: int
+
+    @property
+    def name(self) -> str:
+        """The cell as part of a file name."""
+        return "-".join(str(part).replace(":", "") for part in asdict(self).values())
+
+    @property
+    def variant(self) -> str:
+        """Backend and mode: what competes within a family."""
+        return f"{self.backend} {self.mode}"
+
+    @property
+    def family(self) -> Family:
+        """What the cell shares with the cells that it is compared with."""
+        return Family(self.task, self.device, self.precision, self.batch_size)
+
+
+@dataclass(frozen=True, order=True)
+class Family:
+    """Cells that were asked to do the same."""
+
+    task: str
+    device: str
+    precision: str
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What to run and how often: the options of `crossframe run`, with their defaults."""
+
+    task: list[str] = field(default_factory=list)  # empty: all
+    scale: list[int] = field(default_factory=list)  # empty: 1
+    backend: list[str] = field(default_factory=list)  # empty: all with builds
+    mode: list[str] = field(default_factory=list)  # empty: the first of each backend
+    device: str = "auto"
+    precision: list[str] = field(default_factory=list)  # empty: float32
+    batch_size: list[int] = field(default_factory=list)  # empty: that of the task
+    preset: str = "standard"
+    cpus: list[int] = field(default_factory=list)
+    timeout_s: float = 900
+    data: str | None = None
+    data_dir: str | None = None
+    python: dict[str, str] = field(default_factory=dict)  # backend -> interpreter
+    repeats: int = 1
+    time_budget_s: float | None = None
+    seeds: int = 1
+    parity: bool = True
+    profile_operators: bool = False
+
+
+@dataclass(frozen=True)
+class GpuInfo:
+    """An NVIDIA GPU, as its driver describes it."""
+
+    name: str
+    driver: str
+    memory_bytes: int
+    compute_capability: str
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine of a run; None for what it does not tell."""
+
+    cpu: str | None
+    processors: int | None
+    affinity: list[int]
+    governor: str | None
+    memory_bytes: int | None
+    kernel: str
+    system: str | None
+    python: str
+    gpus: list[GpuInfo] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a run keeps of a task beside its specification."""
+
+    parameters: int
+    baseline: dict[str, float] | None  # metric without training, such as the linear optimum
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What a run keeps of a backend."""
+
+    title: str
+    uncompiled_mode: str | None
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One process of a run: a cell, for the n-th time (from 1)."""
+
+    cell: Cell
+    repeat: int
+
+    @property
+    def name(self) -> str:
+        """The name of the folder of the job."""
+        return f"{self.cell.name}-{self.repeat}"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """`run.json`: what was asked, where, and with which code."""
+
+    schema: int
+    name: str
+    created: str  # UTC, ISO 8601
+    crossframe: str
+    commit: str | None
+    options: RunOptions
+    device: str
+    host: Host
+    selftest: str | None
+    tasks: dict[str, TaskInfo]
+    backends: dict[str, BackendInfo]
+    jobs: list[PlannedJob]
+    specs: dict[str, Any] = field(default_factory=dict)  # task -> its specification by `tasks.spec.to_json`
+
+
+@dataclass(frozen=True)
+class OnnxAgreement:
+    """The exported file, and whether onnxruntime computes what the framework computed."""
+
+    state: State
+    reason: str | None
+    export_s: float | None
+    onnx_bytes: int | None
+    max_error: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the harness computed from the arrays that a worker left."""
+
+    quality: dict[str, float]
+    first_epoch_gap: float  # largest difference of a weight from the reference model's after one epoch
+    onnx: OnnxAgreement
+
+
+@dataclass(frozen=True)
+class DialectEffect:
+    """What the dialect of a backend changes in a task: the final quality of the reference model with and without it."""
+
+    words: dict[str, str | float]
+    quality: str  # the metric
+    spec: float | None  # None where it was not computed
+    dialect: float | None
+
+
+@dataclass(frozen=True)
+class ParitySummary:
+    """Whether a cell was verified to compute what the reference model computes."""
+
+    state: State
+    reason: str | None
+    hint: str | None
+    effect: DialectEffect | None = None
+
+
+@dataclass(frozen=True)
+class Interference:
+    """What the machine did beside the job: shares of the time of all processors, and counters."""
+
+    others_share: float | None
+    steal_share: float | None
+    swapped_pages: int | None
+    throttlings: int | None
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """What a training step has to do at least, and what the device can do at most."""
+
+    step_flops: int
+    step_bytes: int
+    ceiling_flops_per_s: float | None
+    ceiling_bytes_per_s: float | None
+    caveats: list[str] = field(default_factory=list)  # what disturbed the measurement of the ceilings
+
+
+@dataclass(frozen=True)
+class GpuSamples:
+    """What NVML reported while the job ran, ten times a second."""
+
+    device: str
+    others: int  # most processes of other programs on the GPU at a time
+    samples: dict[str, list[float | None]]  # column -> values; `at_s` is the monotonic clock
+
+
+@dataclass(frozen=True)
+class EnvironmentCost:
+    """What the environment of the backend takes; None where Crossframe did not make it."""
+
+    bytes: int | None
+    install_s: float | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one job cost and how well it did: one line of `records.jsonl`."""
+
+    schema: int
+    job: str
+    repeat: int
+    cell: Cell
+    state: State
+    reason: str | None
+    started: str | None  # UTC, ISO 8601; None in records of version 1, which kept the end alone
+    ended: str
+    wall_s: float  # of the whole process
+    measurements: TrainMeasurements
+    evaluation: Evaluation | None
+    parity: ParitySummary | None  # None where it was not asked
+    environment: EnvironmentCost
+    machine: Interference | None = None
+    roofline: Roofline | None = None
+    gpu: GpuSamples | None = None
+
+
+@dataclass(frozen=True)
+class CeilingResult:
+    """The most that one backend reached on the device of a run: an entry of `ceilings.json`."""
+
+    backend: str
+    mode: str
+    device: str
+    precision: str
+    state: State
+    reason: str | None
+    flops_per_s: float | None
+    bytes_per_s: float | None
+    caveats: list[str] = field(default_factory=list)

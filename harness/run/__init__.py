@@ -1,0 +1,1 @@
+"""The main job, end to end: inputs, verification, measured jobs, evaluation, records."""

@@ -1,0 +1,1 @@
+"""Everything that runs inside the environment of a framework: standard library, NumPy, tasks, the contract."""

@@ -1,0 +1,169 @@
+"""What a worker is asked to do: one class for each kind of job, stored as `job.json` in the folder of the job.
+
+A job holds everything that its worker needs, so that it can be replayed by hand with one command.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from crossframe.backends.contract import Precision
+from crossframe.harness.worker.measurements import (
+    CeilingMeasurements,
+    ExportMeasurements,
+    InferMeasurements,
+    OnnxMeasurements,
+    ProbeMeasurements,
+    StepMeasurements,
+    TrainMeasurements,
+)
+from crossframe.harness.worker.probes import Probe
+from crossframe.tasks.spec import Task, from_json, to_json
+
+M = TypeVar("M")  # what the job leaves
+
+WORKER = "crossframe.harness.worker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerJob(Generic[M]):
+    """A job of any kind; `M` is the class of its measurements."""
+
+    PROGRAM: ClassVar[tuple[str, ...]]  # after `python -m`, before the folder of the job
+    MEASUREMENTS: ClassVar[type]
+
+    cpus: list[int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as plain JSON."""
+        return {part.name: _plain(getattr(self, part.name)) for part in fields(self)}
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return the job that lies in `folder`."""
+        stored = json.loads((folder / "job.json").read_text())
+        return cls(**{name: _restored(name, value) for name, value in stored.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Task):
+        return to_json(value)
+    if isinstance(value, Probe):
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _restored(name: str, value: Any) -> Any:
+    if name == "task":
+        return from_json(value)
+    if name == "precision":
+        return Precision(value)
+    if name == "probes":
+        return [Probe(**{key: _restored(key, part) for key, part in each.items()}) for each in value]
+    if name in ("batches", "weights_after"):
+        return tuple(value)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendJob(WorkerJob[M]):
+    """A job that runs a backend."""
+
+    module: str  # of the backend
+    packages: list[str]  # whose versions are recorded
+    mode: str
+    device: str
+    precision: Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob(BackendJob[TrainMeasurements]):
+    """Train a task, measure it, save it, export it."""
+
+    PROGRAM = (WORKER, "train")
+    MEASUREMENTS = TrainMeasurements
+
+    task: Task
+    inputs: str  # path of the archive with data, initial weights and order of batches
+    onnx_opset: int
+    profile_operators: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeJob(BackendJob[ProbeMeasurements]):
+    """Run the parity probes of a task."""
+
+    PROGRAM = (WORKER, "probe")
+    MEASUREMENTS = ProbeMeasurements
+
+    inputs: str  # path of the archive with the probes' batches and weights
+    probes: list[Probe]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferJob(BackendJob[InferMeasurements]):
+    """Measure inference alone."""
+
+    PROGRAM = (WORKER, "infer")
+    MEASUREMENTS = InferMeasurements
+
+    task: Task
+    inputs: str
+    onnx_opset: int
+    batch_sizes: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeStepsJob(BackendJob[StepMeasurements]):
+    """Measure training steps alone."""
+
+    PROGRAM = (WORKER, "time_steps")
+    MEASUREMENTS = StepMeasurements
+
+    task: Task
+    inputs: str
+    ceiling: bool  # whether to measure the ceiling of the device too
+
+
+@dataclass(frozen=True, kw_only=True)
+class CeilingJob(BackendJob[CeilingMeasurements]):
+    """Measure the most that the device can do."""
+
+    PROGRAM = (WORKER, "ceiling")
+    MEASUREMENTS = CeilingMeasurements
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOnnxJob(BackendJob[ExportMeasurements]):
+    """Export a trained network again, at each opset and by each route."""
+
+    PROGRAM = (WORKER, "export_onnx")
+    MEASUREMENTS = ExportMeasurements
+
+    task: Task
+    outputs: str  # path of the archive with the trained weights
+    feeds: str
+    timed: list[str]  # sets of inputs on which the inference of the framework is timed
+    time_s: float
+    exports: dict[str, tuple[int, str | None]]  # variant -> (opset, route of the exporter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOnnxJob(WorkerJob[OnnxMeasurements]):
+    """Run one ONNX file in one runtime."""
+
+    PROGRAM = (WORKER, "run_onnx")
+    MEASUREMENTS = OnnxMeasurements
+
+    module: str  # of the runtime
+    packages: list[str]
+    model: str
+    feeds: str
+    device: str
+    memory_bytes: int  # of address space
+    fixed: bool  # make the session anew for each shape
+    timed: list[str]
+    time_s: float

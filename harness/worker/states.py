@@ -1,0 +1,18 @@
+"""How a job can end."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """The one state in which a job or a step of it ended. All but `ok` carry a reason."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    DIVERGED = "diverged"
+    UNSUPPORTED = "unsupported"
+    NOT_INSTALLED = "not_installed"
+    SKIPPED = "skipped"

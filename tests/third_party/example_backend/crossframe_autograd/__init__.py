@@ -1,0 +1,190 @@
+"""HIPS autograd by the contract of `crossframe.backends.contract`: a complete backend in one file, to start from.
+
+A backend is `MODES`, `DIALECT` and `prepare(task, weights, device, mode, precision) -> Model`. Weights and images come
+and go in the layouts of `crossframe.tasks.spec`; since those are NumPy's own here, nothing has to be converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import grad
+
+from crossframe.backends.contract import Batch, Unsupported
+from crossframe.tasks import spec
+from crossframe.tasks.spec import Arrays, Task
+
+MODES = ("numpy",)
+DIALECT: dict[str, Any] = {}  # every formula is that of the spec
+
+
+def dense(layer: spec.Dense, p: Arrays, x: Any) -> Any:
+    return x @ p["w"] + p["b"]
+
+
+def conv(layer: spec.Conv2D, p: Arrays, x: Any) -> Any:
+    around, size = layer.padding, layer.size
+    x = anp.pad(x, ((0, 0), (0, 0), (around, around), (around, around)), "constant")
+    height, width = x.shape[2] - size + 1, x.shape[3] - size + 1
+    # A sum over the kernel's places of (batch, in, h', w') by (out, in): few steps for autograd to record.
+    y = sum(
+        anp.einsum("bihw,oi->bohw", x[:, :, row : row + height, column : column + width], p["w"][:, :, row, column])
+        for row in range(size)
+        for column in range(size)
+    )
+    return y + p["b"][:, None, None]
+
+
+def pool(layer: spec.MaxPool2D, p: Arrays, x: Any) -> Any:
+    size = layer.size
+    tiles = [x[:, :, row::size, column::size] for row in range(size) for column in range(size)]
+    best = tiles[0]
+    for tile in tiles[1:]:
+        # Of equals the first, as in every framework; autograd's own maximum would share the gradient out.
+        best = anp.where(tile > best, tile, best)
+    return best
+
+
+def sigmoid(x: Any) -> Any:
+    return (1 + anp.tanh(x / 2)) / 2
+
+
+def lstm(layer: spec.LSTM, p: Arrays, x: Any) -> Any:
+    h = c = anp.zeros((x.shape[0], layer.units), x.dtype)
+    hidden = []
+    for t in range(x.shape[1]):
+        i, f, g, o = anp.split(x[:, t] @ p["w_x"] + h @ p["w_h"] + p["b"], 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * anp.tanh(g)
+        h = sigmoid(o) * anp.tanh(c)
+        hidden.append(h)
+    return anp.stack(hidden, axis=1)
+
+
+LAYERS: dict[type, Any] = {
+    spec.Dense: dense,
+    spec.Conv2D: conv,
+    spec.MaxPool2D: pool,
+    spec.ReLU: lambda layer, p, x: anp.where(x > 0, x, 0),
+    spec.Flatten: lambda layer, p, x: anp.reshape(x, (x.shape[0], -1)),
+    spec.LSTM: lstm,
+    spec.LastStep: lambda layer, p, x: x[:, -1],
+}
+
+
+def softmax_cross_entropy(z: Any, y: np.ndarray) -> Any:
+    z = z - anp.max(z, axis=1, keepdims=True)
+    picked = z[np.arange(len(y)), y]
+    return anp.mean(anp.log(anp.sum(anp.exp(z), axis=1)) - picked)
+
+
+LOSSES: dict[str, Any] = {
+    "binary_cross_entropy": lambda z, y: anp.mean(anp.logaddexp(0, z[:, 0]) - y * z[:, 0]),
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "mean_squared_error": lambda z, y: anp.mean((z - y) ** 2),
+}
+
+
+def sgd(s: spec.SGD, rate: float, g: np.ndarray, state: Arrays, k: int) -> np.ndarray:
+    state["velocity"] = s.momentum * state.get("velocity", 0) + g
+    return rate * state["velocity"]
+
+
+def adam(s: spec.Adam, rate: float, g: np.ndarray, state: Arrays, k: int) -> np.ndarray:
+    state["m"] = s.beta1 * state.get("m", 0) + (1 - s.beta1) * g
+    state["v"] = s.beta2 * state.get("v", 0) + (1 - s.beta2) * g**2
+    m, v = state["m"] / (1 - s.beta1**k), state["v"] / (1 - s.beta2**k)
+    return rate * m / (np.sqrt(v) + s.epsilon)
+
+
+def adagrad(s: spec.AdaGrad, rate: float, g: np.ndarray, state: Arrays, k: int) -> np.ndarray:
+    state["sum"] = state.get("sum", 0) + g**2
+    return rate * g / (np.sqrt(state["sum"]) + s.epsilon)
+
+
+def rmsprop(s: spec.RMSProp, rate: float, g: np.ndarray, state: Arrays, k: int) -> np.ndarray:
+    state["mean"] = s.decay * state.get("mean", 0) + (1 - s.decay) * g**2
+    return rate * g / (np.sqrt(state["mean"]) + s.epsilon)
+
+
+OPTIMIZERS: dict[type, Any] = {spec.SGD: sgd, spec.Adam: adam, spec.AdaGrad: adagrad, spec.RMSProp: rmsprop}
+
+
+def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
+    """The model, ready to train. What cannot be done is said by `Unsupported`, never done otherwise."""
+    if device != "cpu":
+        raise Unsupported(f"autograd runs on NumPy, which has no device but cpu, so not {device}")
+    if precision not in ("float32", "float64"):
+        raise Unsupported(f"NumPy has no matrix product in {precision}")
+    return Model(task, weights, np.dtype(precision))
+
+
+class Model:
+    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype):
+        self.task, self.dtype = task, dtype
+        self.parameters = {name: np.array(weights[name], dtype) for name in task.parameters()}
+        self.state: dict[str, Arrays] = {name: {} for name in self.parameters}
+        self.updates = 0
+        self.gradients = grad(lambda p, x, y: LOSSES[task.loss](self.forward(p, x), y))
+
+    def forward(self, parameters: Arrays, x: Any) -> Any:
+        for name, layer, shape in self.task.walk():
+            own = {short: parameters[f"{name}.{short}"] for short in layer.parameters(shape)}
+            x = LAYERS[type(layer)](layer, own, x)
+        return x
+
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
+        return x.astype(self.dtype), y if y.ndim == 1 else y.astype(self.dtype)
+
+    def train(self, batches: Sequence[Batch]) -> None:
+        settings, schedule = self.task.optimizer, self.task.schedule
+        for x, y in batches:
+            gradients = self.gradients(self.parameters, x, y)
+            if self.task.clip_norm is not None:
+                norm = np.sqrt(sum(float((g**2).sum()) for g in gradients.values()))
+                scale = min(1.0, self.task.clip_norm / norm)
+                gradients = {name: (g * scale).astype(self.dtype) for name, g in gradients.items()}
+            rate = settings.rate * (schedule.gamma ** (self.updates // schedule.every) if schedule else 1)
+            self.updates += 1
+            for name, value in self.parameters.items():
+                g = gradients[name] + settings.weight_decay * value
+                step = OPTIMIZERS[type(settings)](settings, rate, g, self.state[name], self.updates)
+                self.parameters[name] = (value - step).astype(self.dtype)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.forward(self.parameters, x.astype(self.dtype)))
+
+    def weights(self) -> Arrays:
+        return {name: value.copy() for name, value in self.parameters.items()}
+
+    def sync(self) -> None:
+        """NumPy has finished when it returns."""
+
+    def save(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        state = {f"{name}/{slot}": value for name, slots in self.state.items() for slot, value in slots.items()}
+        np.savez(path / "model.npz", updates=np.array(self.updates), **self.parameters, **state)  # type: ignore[arg-type]
+
+    def load(self, path: Path) -> None:
+        with np.load(path / "model.npz", allow_pickle=False) as saved:
+            self.updates = int(saved["updates"])
+            self.parameters = {name: saved[name] for name in self.parameters}
+            for key in saved.files:
+                name, _, slot = key.partition("/")
+                if slot:
+                    self.state[name][slot] = saved[key]
+
+    def export_onnx(self, path: Path, opset: int) -> None:
+        raise Unsupported("autograd has no ONNX exporter")
+
+    def placement(self) -> str:
+        return "cpu"
+
+    def device_peak_bytes(self) -> int | None:
+        return None
+
+    def settings(self) -> dict[str, Any]:
+        return {"threads": None, "float32_products": "float32"}
