@@ -1,65 +1,71 @@
-"""The runtimes of ONNX files: the folders here. Found and read (`runtime.toml`), imported only within a cell's process.
+"""The ONNX runtimes: one folder each, with a `runtime.toml`, pinned requirements and a module.
 
-A runtime is a module with `Session(path, threads, device)`, which reads the file, and which has
-
-* `compile(example)`: ready to run any shape that the file leaves free, or the shapes of `example` alone;
-* `run(feeds)`: input name -> array in, outputs in the order of the graph out;
-* `facts`: what is to be known of how it runs (the engine, the precision), filled by then; `cost` among them says what
-  it pays, right as it may be.
-
-`device` is `cpu`, or `cuda:N` for a runtime that has a build for cards alone.
+Discovery reads the manifests and never imports a runtime. Only a worker imports one, in the runtime's own environment.
+The module of a runtime has a class `Session`, as described by the protocol below.
 """
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from crossframe.backends import Backend
+from crossframe.backends import Plugin
+from crossframe.backends.manifest import EnvironmentManifest, ManifestError, read_manifest
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
+MEMORY_BYTES = 8 * 2**30  # of address space for one process; allocators reserve far more than they use
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeManifest(EnvironmentManifest):
+    """The content of a `runtime.toml`."""
 
 
 @dataclass(frozen=True)
-class Runtime(Backend):
-    """A runtime as its folder tells it; it has an environment of its own just as a backend has."""
+class Runtime(Plugin):
+    """An ONNX runtime with an environment of its own."""
 
-    def place(self, device: str) -> str:
-        """Where it runs when a matrix is asked for on `device`: on the CPU, if it has a build for it."""
-        return "cpu" if "cpu" in self.facts["install"] else device
+    manifest: RuntimeManifest
+
+    def device_for(self, device: str) -> str:
+        """Return where this runtime runs when the requested device is `device`: `cpu` if it has a build for the CPU."""
+        return "cpu" if "cpu" in self.manifest.install else device
 
 
 class Session(Protocol):
-    """One file in one runtime."""
+    """One ONNX file, loaded in one runtime."""
 
-    facts: dict[str, str]
+    facts: dict[str, str]  # how it runs (engine, precision), complete after `compile`; `cost` names a drawback
 
-    def __init__(self, path: str, threads: int, device: str): ...
+    def __init__(self, path: str, threads: int, device: str) -> None:
+        """Load the file. `device` is `cpu`, or `cuda:N` for a runtime that has a build for GPUs only."""
 
-    def compile(self, example: dict[str, np.ndarray] | None) -> None: ...
+    def compile(self, example: dict[str, np.ndarray] | None) -> None:
+        """Get ready for the shapes of `example` only, or, if it is None, for all shapes that the file permits."""
 
-    def run(self, feeds: dict[str, np.ndarray]) -> list[Any]: ...
+    def run(self, feeds: dict[str, np.ndarray]) -> list[Any]:
+        """Map arrays by input name to the outputs, in the order of the graph."""
+
+
+def read_runtime(name: str, module: str, folder: Path) -> Runtime:
+    """Return the runtime in `folder`; ManifestError if its `runtime.toml` is not valid."""
+    path = folder / "runtime.toml"
+    manifest = read_manifest(path, RuntimeManifest)
+    if not manifest.install:
+        raise ManifestError(f"{path}: the table `install.cpu` or `install.cuda` is missing")
+    return Runtime(name, module, folder, manifest)
 
 
 def discover() -> dict[str, Runtime]:
-    """Runtime name -> runtime, in the order of their names."""
-    folders = sorted(path.parent for path in HERE.glob("*/runtime.toml"))
-    return {
-        folder.name: Runtime(
-            folder.name, f"{__name__}.{folder.name}", folder, tomllib.loads((folder / "runtime.toml").read_text())
-        )
-        for folder in folders
-    }
+    """Return the runtimes by name, in alphabetical order."""
+    folders = sorted(path.parent for path in FOLDER.glob("*/runtime.toml"))
+    return {folder.name: read_runtime(folder.name, f"{__name__}.{folder.name}", folder) for folder in folders}
 
 
-def on(device: str) -> dict[str, Runtime]:
-    """Those with a build for the CPU, and, on `cuda:N`, those with one for cards."""
+def find_runtimes(device: str) -> dict[str, Runtime]:
+    """Return the runtimes that have a build for the CPU or, if `device` is `cuda:N`, one for GPUs."""
     kinds = {"cpu", device.partition(":")[0]}
-    return {name: runtime for name, runtime in discover().items() if kinds & runtime.facts["install"].keys()}
-
-
-MEMORY_BYTES = 8 * 2**30  # of address space, of which an allocator reserves far more than it uses
+    return {name: runtime for name, runtime in discover().items() if kinds & runtime.manifest.install.keys()}

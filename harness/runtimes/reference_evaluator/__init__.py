@@ -1,4 +1,4 @@
-"""onnx's own evaluator: NumPy, an operator after another; slow, and the nearest to the standard's words."""
+"""The reference evaluator of onnx: operators in NumPy, one after another. Slow, and the closest to the standard."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from onnx.reference import ReferenceEvaluator
 
 
 class Session:
-    def __init__(self, path: str, threads: int, device: str):
+    """An `onnx.reference.ReferenceEvaluator`."""
+
+    def __init__(self, path: str, threads: int, device: str) -> None:
         self.evaluator = ReferenceEvaluator(onnx.load(path))
         self.facts = {"engine": "NumPy"}
 
     def compile(self, example: dict[str, np.ndarray] | None) -> None:
-        """Nothing is compiled."""
+        """Do nothing: the evaluator does not compile."""
 
     def run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs in the order of the graph."""
         return self.evaluator.run(None, feeds)
