@@ -23,6 +23,7 @@ $(BIN)/crossframe: pyproject.toml | $(BIN)/python
 .venv/packages: | $(BIN)/python
 	mkdir -p $@/crossframe
 	ln -sfn $(CURDIR)/tasks $(CURDIR)/backends $(CURDIR)/harness $(CURDIR)/harness/api/*.py $@/crossframe
+	ln -sfn $(CURDIR)/tests $@/tests
 
 .venv/tested: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'

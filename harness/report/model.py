@@ -1,0 +1,93 @@
+"""The report as one typed object: what every format and the page are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crossframe.harness.analysis.model import CellReport, FairnessRow, RankedComparison
+from crossframe.harness.records.model import Host
+from crossframe.harness.records.portability import RuntimeResult
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Which run the report is of."""
+
+    name: str
+    created: str  # UTC, ISO 8601
+    preset: str
+    data: str | None  # None: the default of each task
+    repeats: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What stands beside the cells of a task."""
+
+    parameters: int
+    baseline: dict[str, float] | None
+    about: str | None  # the task in a sentence
+
+
+@dataclass(frozen=True)
+class LookedUpFact:
+    """A fact about a framework that was looked up, not measured."""
+
+    value: str
+    note: str
+    date: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of how many."""
+
+    count: int
+    total: int
+
+
+@dataclass(frozen=True)
+class MeasuredProfile:
+    """What this run and the folder of the backend show of a framework; None where nothing was measured."""
+
+    environment_bytes: float | None
+    environment_install_s: float | None
+    packages: int | None  # pinned in the environment
+    import_s: tuple[float, float, float] | None  # median, smallest, largest over cells
+    backend_lines: int | None  # of code
+    modes: list[str]
+    exports: Share | None  # exports that succeed
+    runtimes: Share | None  # exported files that pass in a runtime
+    dialect: dict[str, str | float]
+    verified: Share | None  # cells that passed parity
+    defects: list[str] = field(default_factory=list)  # found by parity
+
+
+@dataclass(frozen=True)
+class FrameworkProfile:
+    """One framework of the run: what was measured of it, and what was looked up."""
+
+    backend: str
+    title: str
+    installed: bool  # whether the backend is still known here
+    measured: MeasuredProfile
+    looked_up: dict[str, LookedUpFact | None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `crossframe report RUN --format json` prints."""
+
+    schema: int
+    run: RunSummary
+    host: Host
+    selftest: str | None  # the result of the last self-test on this machine
+    tasks: dict[str, TaskReport]
+    cells: list[CellReport]
+    comparisons: list[RankedComparison]
+    receipts: list[FairnessRow]
+    profiles: list[FrameworkProfile]
+    warnings: list[str]
+    portability: list[RuntimeResult] | None = None  # None where `crossframe portability` did not run
