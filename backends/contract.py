@@ -1,34 +1,60 @@
 """The contract of a backend.
 
-A backend is a module with
+A backend is a module with the attributes of `BackendModule`: `MODES`, `DIALECT` and `prepare`; and, if its framework
+has a profiler and operations to measure a device with, the functions `profile` and `ceiling`.
 
-* `MODES`: its ways of executing, the default first;
-* `DIALECT`: where its own idiom computes something else than `crossframe.tasks.spec` says (see `DIALECTS`), else `{}`;
-* `prepare(task, weights, device, mode, precision) -> Model`.
+Precisions: `float32` multiplies in full float32; `tf32` multiplies TF32 operands, on NVIDIA GPUs only; `float64`;
+`bfloat16` and `float16` compute the network in that type, by the framework's own mixed precision, while weights,
+optimizer state, loss, the results of `predict` and the exported network stay float32. In float16 the loss is scaled,
+starting at `LOSS_SCALE`; an update whose gradients overflow is skipped and halves the scale.
 
-The precisions: `float32`, its products in full; `tf32`, with products of TF32 operands, on an NVIDIA GPU alone;
-`float64`; `bfloat16` and `float16`, in which the network computes, by the framework's own mixed precision, while
-weights, optimizer state, loss and what `predict` returns stay float32, and so does the network that is exported. In
-float16 the loss is scaled, from `LOSS_SCALE` on; an update whose gradients overflow is left out and halves the scale.
+A backend raises `Unsupported("reason")` for anything it cannot do. It judges nothing: quality, parity, statistics and
+the agreement of ONNX files are computed by the harness.
 
-What a backend cannot do, it says by `raise Unsupported("why")`. The backend does; the harness judges.
+The manifest of a backend, `backend.toml`, states the version of this contract: `contract_version`, see
+`crossframe.backends.manifest`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-Batch = Any  # one batch on the device, in the framework's own types: (x, y)
-Operator = tuple[str, int, float]  # the framework's own name of it, calls, seconds
-Work = Callable[[int], None]  # something done as often as it is told, and to the end: then the device is done
+from crossframe.backends.manifest import CONTRACT_VERSION
+from crossframe.tasks.spec import Arrays, Task
 
-# Word -> (what the spec says, what else a framework may declare).
+__all__ = [
+    "CONTRACT_VERSION",
+    "DIALECTS",
+    "LOSS_SCALE",
+    "SCALE_GROWS_AFTER",
+    "BackendModule",
+    "Batch",
+    "Dialect",
+    "FrameworkSettings",
+    "Model",
+    "OperatorCost",
+    "Precision",
+    "RepeatedOperation",
+    "Unsupported",
+    "check_device",
+    "check_precision",
+    "get_ceiling_function",
+    "get_profile_function",
+    "joint_device",
+    "repeat_then_sync",
+]
+
+Batch = Any  # one batch on the device, in the framework's own types: (x, y)
+Dialect = Mapping[str, str | float]  # a key of DIALECTS -> one of its values
+RepeatedOperation = Callable[[int], None]  # runs an operation so many times, then waits for the device
+
+# Where frameworks differ: key -> (value of crossframe.tasks.spec, other values that a backend may declare).
 DIALECTS: dict[str, tuple[str | float, ...]] = {
     # Adam adds epsilon to the root of the second moment after or before its bias is corrected. "before" is the
     # "epsilon hat" of Kingma and Ba 2015, section 2.
@@ -37,7 +63,7 @@ DIALECTS: dict[str, tuple[str | float, ...]] = {
     "rmsprop_epsilon": ("outside_root", "inside_root"),
     # w - rate v with v = momentum v + g, or w - v with v = momentum v + rate g: equal while the rate is constant.
     "momentum_rate": ("outside_velocity", "inside_velocity"),
-    # Rates, decays, betas and epsilon as they were given, or each rounded to float32 beside weights of any precision.
+    # Rates, decays, betas and epsilon as given, or each rounded to float32 beside weights of any precision.
     "sgd_settings": ("exact", "float32"),
     "adam_settings": ("exact", "float32"),
     "rmsprop_settings": ("exact", "float32"),
@@ -47,9 +73,10 @@ DIALECTS: dict[str, tuple[str | float, ...]] = {
     "clip_epsilon": (0.0, 1e-6, 1e-8),
 }
 
-# Loss scaling for float16: doubled after so many updates without an overflow, halved by one. The frameworks would start
-# at 2 ** 15 or more, where a gradient of 2 overflows and the first updates are lost, in each framework others. Here
-# one may be 64 large, and what is smaller than 6e-8 / 1024 is lost: on the tasks no update is.
+# Loss scaling for float16: doubled after SCALE_GROWS_AFTER updates without an overflow, halved by each overflow. The
+# frameworks' own defaults start at 2 ** 15 or more, where a gradient of 2 overflows and the first updates are skipped,
+# different ones in each framework. At 2 ** 10 gradients up to 64 fit, and values below 6e-8 / 1024 are lost; no update
+# of the tasks overflows.
 LOSS_SCALE, SCALE_GROWS_AFTER = 2.0**10, 2000
 
 
@@ -65,95 +92,167 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class FrameworkSettings:
-    """What a framework reports about its own settings, read back; None where it does not tell."""
+    """The settings that a framework reports about itself; None where it does not report one."""
 
     threads: int | None
     float32_products: str | None  # the format in which float32 matrices are multiplied
     details: dict[str, str | int | float | bool | None] = field(default_factory=dict)  # further settings, by name
 
 
-class Unsupported(Exception):
-    """The backend cannot do what was asked; the message says why."""
+class OperatorCost(NamedTuple):
+    """An operator in a profile, without the operators within it."""
+
+    name: str  # the framework's own
+    calls: int
+    self_s: float
 
 
-def repeated(do: Callable[[], Any], sync: Callable[[], None]) -> Work:
-    """`do` as often as it is told, and then `sync`."""
-
-    def work(times: int) -> None:
-        for _ in range(times):
-            do()
-        sync()
-
-    return work
-
-
-def place_of_all(places: Iterable[str]) -> str:
-    """The one place of all; where they differ, every one, `cpu and cuda:0`, which is no device's name."""
-    return " and ".join(sorted(set(places)))
+class Unsupported(Exception):  # noqa: N818  # part of the contract that third-party backends implement
+    """The backend cannot do what was requested; the message gives the reason."""
 
 
 class Model(Protocol):
-    """One network, being trained, on one device. Arrays cross this border in the layouts of `crossframe.tasks.spec`.
-
-    A backend may lack `profile`, `ceiling` and `device_reserved_bytes`: then these are not told of it.
-    """
+    """One network in training on one device. Arrays have the layouts of `crossframe.tasks.spec`."""
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
-        """One batch on the device: x (batch, *input_shape) float32; y (batch,) int64 labels or (batch, *output)."""
+        """Return one batch on the device.
+
+        x is (batch, *input_shape) float32; y is (batch,) int64 labels or (batch, *output_shape) float32.
+        """
 
     def train(self, batches: Sequence[Batch]) -> None:
-        """One update for each batch, in order; may return before the device is done."""
+        """Do one update for each batch, in order; may return before the device has finished."""
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """x (batch, *input_shape) -> (batch, *output_shape), logits where the loss takes them."""
+        """Return outputs: (batch, *input_shape) -> (batch, *output_shape), logits where the loss uses them."""
 
-    def weights(self) -> dict[str, np.ndarray]:
-        """Every parameter of `task.parameters()`, copied to the host."""
+    def weights(self) -> Arrays:
+        """Return a copy of every trained parameter on the host, with the names of `task.parameters()`."""
+
+    def buffers(self) -> Arrays:
+        """Return a copy of everything else that a checkpoint holds of the network, such as running statistics.
+
+        Optimizer state is not included. `{}` for a network without buffers.
+        """
 
     def sync(self) -> None:
-        """Return once the device has finished all that was asked."""
+        """Return when the device has finished all work requested so far."""
 
     def save(self, path: Path) -> None:
-        """Weights and optimizer state into the folder `path`, in the framework's own checkpoint format."""
+        """Write weights, buffers and optimizer state to the folder `path`, in the framework's own checkpoint format."""
 
     def load(self, path: Path) -> None:
-        """What `save` wrote, exactly."""
+        """Restore exactly what `save` wrote."""
 
     def export_onnx(self, path: Path, opset: int) -> None:
-        """The network as one ONNX file, batch axis free, by the framework's own exporter; in the precision of the
-        weights, so that mixed precision leaves a float32 file.
+        """Write the network as one ONNX file with a free batch axis, by the framework's own exporter.
 
-        A backend that names several `onnx_routes` in its backend.toml takes one of them as a third argument.
+        Mixed precision exports the float32 network. A backend that lists several `onnx_routes` in its manifest takes
+        one of them as a third argument.
         """
 
     def placement(self) -> str:
-        """Where every parameter really is, and what `predict` returned last, before it was NumPy's.
+        """Return the device of every parameter and of the last result of `predict`, before its copy to the host.
 
-        Read back from each, never from what was asked: `cpu`, `cuda:0`; several by `place_of_all`.
+        Read back from each array: `cpu`, `cuda:0`; use `joint_device` to combine them.
         """
 
     def device_peak_bytes(self) -> int | None:
-        """The peak of the device's allocator; None where it cannot tell."""
+        """Return the peak of memory in use by the device's allocator; None if it does not report one."""
 
     def device_reserved_bytes(self) -> int | None:
-        """The most that its allocator has taken of the device, given out or not, so far; None where it cannot tell."""
+        """Return the peak of memory that the allocator reserved on the device, in use or not; None if not reported."""
 
-    def settings(self) -> dict[str, Any]:
-        """What bears on a fair comparison, read back: `threads`, those that the framework says it uses, and
-        `float32_products`, the format of what it multiplies in float32; None where it does not tell. More, if it has.
+    def settings(self) -> FrameworkSettings:
+        """Return the framework's current settings, read back from the framework."""
+
+
+class BackendModule(Protocol):
+    """A backend, as a worker imports it. The functions `profile` and `ceiling` are optional."""
+
+    MODES: tuple[str, ...]  # its ways of executing, the default first; equal to `modes` in the manifest
+    DIALECT: Dialect  # where the framework's own idiom differs from the spec; `{}` if nowhere
+
+    def prepare(self, task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
+        """Return a model with `weights` on `device` (`cpu` or `cuda:N`), ready to train."""
+
+    def profile(self, model: Any, batches: Sequence[Batch]) -> Sequence[OperatorCost]:
+        """Return the time of each operator in one `model.train(batches)`, by the framework's own profiler.
+
+        On a GPU, times are those of the GPU. Times of parallel threads add up, so the sum may exceed the elapsed time;
+        Python and the framework's scheduling are not operators, so it may also fall short. This is the last call on a
+        model, which may be slower afterwards.
         """
 
-    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
-        """Where the time of one `train(batches)`, to its end, goes, by the framework's own profiler.
+    def ceiling(self, model: Any, side: int, size: int) -> tuple[RepeatedOperation, RepeatedOperation]:
+        """Return a matrix product and a copy on the model's device, for measuring the limits of the device.
 
-        Seconds are an operator's own, without those of operators within it; on a GPU, the GPU's. What threads did at
-        the same time adds up, so their sum may exceed what the clock shows; Python and the framework's own scheduling
-        are no operators, so it may fall short. Asked last, since it may leave the model slower than it was.
+        The product is of two dense matrices of `side` rows and columns, in the type that the network computes in. The
+        copy moves `size` bytes, a multiple of 4, to another place in the device's memory.
         """
 
-    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
-        """What shows the limits of the device: a product and a copy, by the operations that the framework has for them.
 
-        The product is of two dense matrices of `side` rows and columns, in the type that the network computes in; the
-        copy of `size` bytes, a multiple of 4, to another place on the device.
-        """
+ProfileFunction = Callable[[Any, Sequence[Batch]], Sequence[OperatorCost]]
+CeilingFunction = Callable[[Any, int, int], tuple[RepeatedOperation, RepeatedOperation]]
+
+
+def get_profile_function(backend: BackendModule) -> ProfileFunction:
+    """Return the `profile` of a backend; Unsupported if it has none."""
+    return _get_function(backend, "profile")
+
+
+def get_ceiling_function(backend: BackendModule) -> CeilingFunction:
+    """Return the `ceiling` of a backend; Unsupported if it has none."""
+    return _get_function(backend, "ceiling")
+
+
+def _get_function(backend: BackendModule, name: str) -> Callable[..., Any]:
+    function: Callable[..., Any] | None = getattr(backend, name, None)
+    if function is None:
+        raise Unsupported(f"this backend has no function `{name}`")
+    return function
+
+
+def check_device(device: str, framework: str, gpus: int, reason: str | None = None) -> None:
+    """Raise Unsupported unless the framework can use `device`.
+
+    `framework` is its name and version, `gpus` the number of GPUs that it can use, `reason` its own explanation.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) < gpus:
+        return
+    if device != "cpu":
+        usable = ", ".join(f"cuda:{index}" for index in range(gpus)) or "no CUDA device"
+        raise Unsupported(f"{framework} finds {usable}, so not {device}" + (f": {reason}" if reason else ""))
+
+
+def check_precision(
+    precision: str, supported: Collection[str], device: str, reasons: Mapping[tuple[str, str], str] | None = None
+) -> None:
+    """Raise Unsupported unless the backend trains in `precision` on `device`.
+
+    `reasons` maps (precision, kind of device) to a reason of the backend's own, for pairs that it does not support.
+    """
+    kind = device.partition(":")[0]
+    if (precision, kind) == ("tf32", "cpu"):
+        raise Unsupported("a product in TF32 needs an NVIDIA GPU; on the CPU there is none")
+    if reasons and (precision, kind) in reasons:
+        raise Unsupported(reasons[precision, kind])
+    if precision not in supported:
+        raise Unsupported(f"this backend trains in {', '.join(supported)}, not in {precision}")
+
+
+def joint_device(devices: Iterable[str]) -> str:
+    """Return the device that all arrays are on; if they differ, all of them: `cpu and cuda:0`, no device's name."""
+    return " and ".join(sorted(set(devices)))
+
+
+def repeat_then_sync(operation: Callable[[], Any], sync: Callable[[], None]) -> RepeatedOperation:
+    """Return a function that runs `operation` a given number of times, then `sync`."""
+
+    def repeat(times: int) -> None:
+        for _ in range(times):
+            operation()
+        sync()
+
+    return repeat
