@@ -1,16 +1,32 @@
-"""The exit codes of every command, and the errors that end one with a word instead of a traceback."""
+"""Exit codes of the commands, and the errors that end a command with a message instead of a traceback."""
 
-DONE = 0
-CELL_FAILED = 1
-USAGE = 2
-MISSING = 3
-GATE_TRIPPED = 4  # such as parity
-INTERRUPTED = 130
+from __future__ import annotations
+
+from enum import IntEnum
 
 
-class Usage(Exception):
-    """The words of the command are off; the message names what is allowed."""
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    CELL_FAILED = 1
+    USAGE = 2
+    MISSING = 3  # a device, an environment, a package or data
+    GATE_TRIPPED = 4  # such as parity
+    INTERRUPTED = 130
 
 
-class Missing(Exception):
-    """A device, an environment or a package that is needed is not there; the message says what mends it."""
+DONE = ExitCode.DONE
+CELL_FAILED = ExitCode.CELL_FAILED
+USAGE = ExitCode.USAGE
+MISSING = ExitCode.MISSING
+GATE_TRIPPED = ExitCode.GATE_TRIPPED
+INTERRUPTED = ExitCode.INTERRUPTED
+
+
+class UsageError(Exception):
+    """The arguments of a command are invalid; the message names what is allowed."""
+
+
+class MissingError(Exception):
+    """A device, an environment or a package is missing; the message names the remedy."""

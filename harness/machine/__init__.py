@@ -1,1 +1,1 @@
-"""This computer and what is installed on it: processors, GPUs, environments, the cache."""
+"""The local machine and the software installed on it: host, GPUs, environments, cache."""

@@ -1,4 +1,4 @@
-"""TODO: say what this module is."""
+"""The cache folder of Crossframe."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def cache() -> Path:
-    """Where environments lie: $CROSSFRAME_CACHE, or the user's cache folder."""
-    own = os.environ.get("CROSSFRAME_CACHE")
+def cache_folder() -> Path:
+    """Return $CROSSFRAME_CACHE, or `crossframe` in the user's cache folder. The folder may not exist yet."""
+    configured = os.environ.get("CROSSFRAME_CACHE")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(own) if own else base / "crossframe"
+    return Path(configured) if configured else base / "crossframe"

@@ -1,4 +1,4 @@
-"""The backends' environments: one each, pinned, made by uv on first use and kept in the user's cache."""
+"""The environments of backends and ONNX runtimes: pinned, made by uv on first use, stored in the cache folder."""
 
 from __future__ import annotations
 
@@ -11,170 +11,207 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from crossframe.backends import Backend
+from crossframe.backends import Plugin
 from crossframe.harness.console import say
-from crossframe.harness.errors import Missing
-from crossframe.harness.machine.cache import cache
+from crossframe.harness.errors import MissingError
+from crossframe.harness.machine.cache import cache_folder
 
-# What pip calls it -> what uv calls it. A setting may hold several values.
+# Setting of pip -> option of uv. A setting may hold several values.
 PIP_TO_UV = {
     "find-links": "--find-links",
     "index-url": "--default-index",
     "extra-index-url": "--index",
     "trusted-host": "--allow-insecure-host",
 }
-# What of an `[install.*]` table decides what is installed; the rest says where that can run.
-INSTALLED_BY = ("python", "requirements", "uv")
+RECEIPT = "crossframe.json"  # written last: it marks a complete environment
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An interpreter that can run a backend, and what it cost to make; None where we did not make it."""
+    """An interpreter that can run a backend, and what its installation took; None if Crossframe did not make it."""
 
     python: Path
     install_s: float | None = None
     bytes: int | None = None
 
 
-def pip_settings() -> dict[str, list[str]]:
-    """Pip's own settings, from its files and its environment variables, as pip itself reads them."""
+class EnvironmentState(StrEnum):
+    """Whether an environment is made."""
+
+    READY = "ready"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class EnvironmentRow:
+    """One line of `crossframe env list`; `install_s` and `bytes` are None unless the environment is made."""
+
+    backend: str
+    device: str  # cpu or cuda
+    state: EnvironmentState
+    install_s: float | None
+    bytes: int | None
+    folder: str
+
+
+def read_pip_settings() -> dict[str, list[str]]:
+    """Return the settings of pip, from its files and its environment variables, as pip itself reads them."""
     command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     settings: dict[str, dict[str, list[str]]] = {}
-    for line in listed.splitlines():
+    for line in output.splitlines():
         key, _, value = line.partition("=")
         section, _, name = key.rpartition(".")
         if value:
             settings.setdefault(section, {})[name] = str(ast.literal_eval(value)).split()
-    # pip's own order: the command's section over the global one, the environment over both.
+    # The precedence of pip: the section of the command over the global one, environment variables over both.
     return settings.get("global", {}) | settings.get("install", {}) | settings.get(":env:", {})
 
 
-def uv_options(backend: Backend, device_kind: str) -> list[str]:
-    """What uv must be told to find the packages that pip would find.
+def build_uv_options(plugin: Plugin, device_kind: str) -> list[str]:
+    """Return the options with which uv finds the packages that pip would find.
 
-    Where pip was told of packages of its own, that site decides where a build comes from; else the backend's own
-    advice holds.
+    If pip is configured with package sources, they decide where a build comes from; otherwise the options in the
+    manifest of the plugin apply.
     """
-    settings = pip_settings()
+    settings = read_pip_settings()
     options = [
         part for name, option in PIP_TO_UV.items() for value in settings.get(name, []) for part in (option, value)
     ]
     if settings.get("no-index") == ["true"]:
         options.append("--no-index")
-    # pip takes the best version of all indexes, uv by default the first index that knows the name.
+    # pip takes the best version of all indexes; the default of uv is the first index that has the package.
     options += ["--index-strategy", "unsafe-best-match"]
     if not settings.keys() & PIP_TO_UV.keys():
-        options += backend.facts["install"][device_kind].get("uv", [])
+        options += plugin.manifest.install[device_kind].uv
     return options
 
 
-def location(backend: Backend, device_kind: str) -> Path:
-    """The folder of an environment: one for each set of pins, so that a changed pin makes a new one."""
-    requirements = backend.requirements(device_kind)
+def environment_folder(plugin: Plugin, device_kind: str) -> Path:
+    """Return the folder of an environment; its name includes a digest of everything that decides what is installed.
+
+    A changed pin therefore makes a new environment.
+    """
+    recipe, requirements = plugin.manifest.install[device_kind], plugin.requirements(device_kind)
     assert requirements is not None
-    install = {name: value for name, value in backend.facts["install"][device_kind].items() if name in INSTALLED_BY}
-    recipe = json.dumps([install, requirements.read_text(), platform.machine()])
-    digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
-    return cache() / "environments" / f"{backend.name}-{device_kind}-{digest}"
+    install: dict[str, str | list[str]] = {"python": recipe.python, "requirements": recipe.requirements}
+    if recipe.uv:
+        install["uv"] = list(recipe.uv)
+    content = json.dumps([install, requirements.read_text(), platform.machine()])
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return cache_folder() / "environments" / f"{plugin.name}-{device_kind}-{digest}"
 
 
-def folder_bytes(folder: Path) -> int:
-    """What the files of a folder take on disk, links not followed."""
+def folder_size(folder: Path) -> int:
+    """Return the size of the files in a folder in bytes, without following links."""
     return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir() or file.is_symlink())
 
 
-def made(folder: Path) -> Environment | None:
-    """The environment in `folder`, if it is there and whole."""
-    receipt = folder / "crossframe.json"
+def read_environment(folder: Path) -> Environment | None:
+    """Return the environment in `folder`; None if it does not exist or is incomplete."""
+    receipt = folder / RECEIPT
     if not receipt.exists():
         return None
-    told = json.loads(receipt.read_text())
-    return Environment(folder / "bin" / "python", told["install_s"], told["bytes"])
+    cost = json.loads(receipt.read_text())
+    return Environment(folder / "bin" / "python", cost["install_s"], cost["bytes"])
 
 
-def uv(*arguments: str) -> None:
+def run_uv(*arguments: str) -> None:
+    """Run uv; raise MissingError with the end of its output if it fails."""
     command = [sys.executable, "-m", "uv", "--no-progress", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise Missing(" ".join(done.stderr.split())[-600:])
+    process = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if process.returncode:
+        raise MissingError(" ".join(process.stderr.split())[-600:])
 
 
-def make(backend: Backend, device_kind: str) -> Environment:
-    """The backend's environment, made if it is not there. Missing where that does not work."""
-    if not backend.has_builds:
+def install_environment(plugin: Plugin, device_kind: str, requirements: Path, folder: Path) -> Environment:
+    """Make an environment in `folder`, replacing what is there; MissingError if uv fails."""
+    shutil.rmtree(folder, ignore_errors=True)
+    say(f"making the environment of {plugin.name} ({device_kind})")
+    begin = time.perf_counter()
+    python = folder / "bin" / "python"
+    run_uv("venv", "--python", plugin.manifest.install[device_kind].python, str(folder))
+    options = build_uv_options(plugin, device_kind)
+    run_uv("pip", "install", "--python", str(python), "--requirements", str(requirements), "--no-deps", *options)
+    environment = Environment(python, time.perf_counter() - begin, folder_size(folder))
+    (folder / RECEIPT).write_text(json.dumps({"install_s": environment.install_s, "bytes": environment.bytes}))
+    return environment
+
+
+def make_environment(plugin: Plugin, device_kind: str) -> Environment:
+    """Return the environment of a backend or runtime; make it if it does not exist.
+
+    Raises MissingError if the plugin has no build for the device or the installation fails.
+    """
+    if not plugin.has_builds:
         return Environment(Path(sys.executable))
-    requirements = backend.requirements(device_kind)
+    requirements = plugin.requirements(device_kind)
     if requirements is None:
-        raise Missing(f"{backend.name} names no requirements for {device_kind}")
-    folder = location(backend, device_kind)
+        raise MissingError(f"{plugin.name} has no requirements for {device_kind}")
+    folder = environment_folder(plugin, device_kind)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs may want the same one
-        there = made(folder)
-        if there:
-            return there
-        shutil.rmtree(folder, ignore_errors=True)
-        say(f"making the environment of {backend.name} ({device_kind})")
-        begin = time.perf_counter()
-        uv("venv", "--python", backend.facts["install"][device_kind]["python"], str(folder))
-        python = folder / "bin" / "python"
-        options = uv_options(backend, device_kind)
-        uv("pip", "install", "--python", str(python), "--requirements", str(requirements), "--no-deps", *options)
-        receipt = {"install_s": time.perf_counter() - begin, "bytes": folder_bytes(folder)}
-        (folder / "crossframe.json").write_text(json.dumps(receipt))
-    say(f"  {backend.name}: {receipt['bytes'] / 1e6:,.0f} MB in {receipt['install_s']:.0f} s")
-    return Environment(python, receipt["install_s"], int(receipt["bytes"]))
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making the same environment
+        existing = read_environment(folder)
+        if existing:
+            return existing
+        environment = install_environment(plugin, device_kind, requirements, folder)
+    say(f"  {plugin.name}: {(environment.bytes or 0) / 1e6:,.0f} MB in {environment.install_s or 0:.0f} s")
+    return environment
 
 
-def make_all(
-    wanted: Sequence[Backend], device_kind: str, own: dict[str, Path]
+def make_environments(
+    plugins: Sequence[Plugin], device_kind: str, interpreters: Mapping[str, Path]
 ) -> tuple[dict[str, Environment], dict[str, str]]:
-    """(backend name -> environment, backend name -> why it has none); downloads overlap."""
-    ready = {name: Environment(python) for name, python in own.items()}
-    failed: dict[str, str] = {}
+    """Make the environments of several backends or runtimes at the same time.
 
-    def attempt(backend: Backend) -> None:
+    `interpreters` (name -> interpreter) are used as they are. Returns name -> environment, and name -> reason for the
+    environments that could not be made.
+    """
+    environments = {name: Environment(python) for name, python in interpreters.items()}
+    failures: dict[str, str] = {}
+
+    def attempt(plugin: Plugin) -> None:
         try:
-            ready[backend.name] = make(backend, device_kind)
-        except (Missing, OSError) as error:
-            failed[backend.name] = f"its environment could not be made: {error}"
-            say(f"  {backend.name}: {failed[backend.name]}")
+            environments[plugin.name] = make_environment(plugin, device_kind)
+        except (MissingError, OSError) as error:
+            failures[plugin.name] = f"its environment could not be made: {error}"
+            say(f"  {plugin.name}: {failures[plugin.name]}")
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(attempt, [backend for backend in wanted if backend.name not in own]))
-    return ready, failed
+        list(pool.map(attempt, [plugin for plugin in plugins if plugin.name not in interpreters]))
+    return environments, failures
 
 
-def listing(found: dict[str, Backend]) -> list[dict[str, Any]]:
-    """Every environment that a backend can have: where it lies, whether it is made, its size."""
+def list_environments(plugins: Mapping[str, Plugin]) -> list[EnvironmentRow]:
+    """Return every environment that the backends or runtimes can have, made or not."""
     rows = []
-    for backend in found.values():
-        for device_kind in backend.facts.get("install", {}):
-            folder = location(backend, device_kind)
-            there = made(folder)
+    for plugin in plugins.values():
+        for device_kind in plugin.manifest.install:
+            folder = environment_folder(plugin, device_kind)
+            environment = read_environment(folder)
             rows.append(
-                {
-                    "backend": backend.name,
-                    "device": device_kind,
-                    "state": "ready" if there else "absent",
-                    "install_s": there.install_s if there else None,
-                    "bytes": there.bytes if there else None,
-                    "folder": str(folder),
-                }
+                EnvironmentRow(
+                    backend=plugin.name,
+                    device=device_kind,
+                    state=EnvironmentState.READY if environment else EnvironmentState.ABSENT,
+                    install_s=environment.install_s if environment else None,
+                    bytes=environment.bytes if environment else None,
+                    folder=str(folder),
+                )
             )
     return rows
 
 
-def remove(backend: Backend) -> int:
-    """Delete every environment of a backend, of older pins too; returns how many."""
-    folders = [path for path in (cache() / "environments").glob(f"{backend.name}-*") if path.is_dir()]
+def remove_environments(plugin: Plugin) -> int:
+    """Delete every environment of a backend or runtime, including those of older pins; return how many."""
+    folders = [path for path in (cache_folder() / "environments").glob(f"{plugin.name}-*") if path.is_dir()]
     for folder in folders:
         shutil.rmtree(folder)
     return len(folders)

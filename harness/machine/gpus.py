@@ -1,4 +1,4 @@
-"""TODO: say what this module is."""
+"""The NVIDIA GPUs of this machine, and which builds can run on them."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ import re
 from contextlib import suppress
 from typing import Any
 
-from crossframe.backends import Backend
-from crossframe.harness.errors import Missing, Usage
+from crossframe.backends import Plugin
+from crossframe.backends.manifest import InstallRecipe
+from crossframe.harness.errors import MissingError, UsageError
+from crossframe.harness.records.model import GpuInfo
 
 
-def visible(uuids: list[str]) -> list[int]:
-    """The places of the GPUs that CUDA shows to a process, of all, in the order of their places on the bus.
+def select_visible(uuids: list[str]) -> list[int]:
+    """Return the indices of the GPUs that CUDA shows to a process, given the UUIDs of all GPUs in PCI bus order.
 
-    $CUDA_VISIBLE_DEVICES names places, or the beginnings of uuids; CUDA stops at the first that does not exist.
+    $CUDA_VISIBLE_DEVICES lists indices or prefixes of UUIDs. CUDA ignores everything after the first invalid entry.
     """
-    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if asked is None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
         return list(range(len(uuids)))
-    found: list[int] = []
-    for word in asked.replace(" ", "").split(","):
-        named = [place for place, uuid in enumerate(uuids) if word in (str(place), uuid[: len(word)])]
-        if not word or not named:
+    indices: list[int] = []
+    for entry in visible.replace(" ", "").split(","):
+        matches = [index for index, uuid in enumerate(uuids) if entry in (str(index), uuid[: len(entry)])]
+        if not entry or not matches:
             break
-        found.append(named[0])
-    return found
+        indices.append(matches[0])
+    return indices
 
 
-def handles() -> list[Any]:
-    """NVML's handle of each card, so that the N-th is `cuda:N` (workers get CUDA_DEVICE_ORDER=PCI_BUS_ID); NVML is on.
+def open_handles() -> list[Any]:
+    """Return the NVML handles of the visible GPUs, so that index N is `cuda:N`; call after `nvmlInit`.
 
-    MIG slices are no cards of their own here.
+    Workers get CUDA_DEVICE_ORDER=PCI_BUS_ID, hence the same order. MIG slices are not counted as GPUs.
     """
     import pynvml
 
-    known: dict[str, Any] = {}
-    for place in range(pynvml.nvmlDeviceGetCount()):
-        with suppress(pynvml.NVMLError):  # one that is lost, or that we may not open: CUDA leaves it out as well
-            handle = pynvml.nvmlDeviceGetHandleByIndex(place)
-            known[pynvml.nvmlDeviceGetUUID(handle)] = handle
-    return [list(known.values())[place] for place in visible(list(known))]
+    handles: dict[str, Any] = {}
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        with suppress(pynvml.NVMLError):  # a GPU that is lost or not permitted; CUDA omits it as well
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            handles[pynvml.nvmlDeviceGetUUID(handle)] = handle
+    return [list(handles.values())[index] for index in select_visible(list(handles))]
 
 
-def gpus() -> list[dict[str, Any]]:
-    """The NVIDIA GPUs that a worker would see, in the order of `cuda:N`; empty where there is no driver."""
+def list_gpus() -> list[GpuInfo]:
+    """Return the NVIDIA GPUs that a worker can use, in the order of `cuda:N`; an empty list without a driver."""
     import pynvml
 
     try:
@@ -54,65 +56,75 @@ def gpus() -> list[dict[str, Any]]:
     try:
         driver = pynvml.nvmlSystemGetDriverVersion()
         return [
-            {
-                "name": pynvml.nvmlDeviceGetName(handle),
-                "driver": driver,
-                "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total,
-                "compute_capability": ".".join(map(str, pynvml.nvmlDeviceGetCudaComputeCapability(handle))),
-            }
-            for handle in handles()
+            GpuInfo(
+                name=pynvml.nvmlDeviceGetName(handle),
+                driver=driver,
+                memory_bytes=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
+                compute_capability=".".join(map(str, pynvml.nvmlDeviceGetCudaComputeCapability(handle))),
+            )
+            for handle in open_handles()
         ]
     finally:
         pynvml.nvmlShutdown()
 
 
-def numbers(version: Any) -> tuple[int, ...]:
-    """`580.65.06` -> (580, 65, 6)."""
-    return tuple(int(part) for part in re.findall(r"\d+", str(version)))
+def parse_version(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version: `580.65.06` -> (580, 65, 6)."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
-def unfit(install: dict[str, Any], gpu: dict[str, Any]) -> str | None:
-    """Why a build cannot run on a card, by the limits in its `[install.cuda]`; None if it can, or names no limit."""
-    driver, capability = gpu["driver"], gpu["compute_capability"]
-    least, greatest = install.get("least_capability"), install.get("greatest_capability")
-    if numbers(driver) < numbers(install.get("least_driver", "0")):
-        older = f" ({install['older_drivers']})" if "older_drivers" in install else ""
-        return f"its build needs driver {install['least_driver']} or newer, here is {driver}{older}"
-    if least and numbers(capability) < numbers(least):
-        return f"its build has code for compute capability {least} and newer, the {gpu['name']} has {capability}"
-    if greatest and numbers(capability) > numbers(greatest):
-        return f"its build has code for compute capability up to {greatest}, the {gpu['name']} has {capability}"
+def check_build(recipe: InstallRecipe, gpu: GpuInfo) -> str | None:
+    """Return why a build cannot run on a GPU, by the requirements of its recipe; None if it can."""
+    capability = parse_version(gpu.compute_capability)
+    if recipe.least_driver and parse_version(gpu.driver) < parse_version(recipe.least_driver):
+        advice = f" ({recipe.older_drivers})" if recipe.older_drivers else ""
+        return f"its build needs driver {recipe.least_driver} or newer; the installed driver is {gpu.driver}{advice}"
+    if recipe.least_capability and capability < parse_version(recipe.least_capability):
+        return (
+            f"its build supports compute capability {recipe.least_capability} and newer; "
+            f"the {gpu.name} has {gpu.compute_capability}"
+        )
+    if recipe.greatest_capability and capability > parse_version(recipe.greatest_capability):
+        return (
+            f"its build supports compute capability up to {recipe.greatest_capability}; "
+            f"the {gpu.name} has {gpu.compute_capability}"
+        )
     return None
 
 
-def refusal(backend: Backend, device: str) -> str | None:
-    """Why the build that a backend names for a device will not run there, known beforehand; None if it should."""
+def refusal(plugin: Plugin, device: str) -> str | None:
+    """Return why the build of a backend or runtime for a device cannot run there; None if it should."""
     kind, _, number = device.partition(":")
-    install = backend.facts.get("install", {}).get(kind)
-    if not backend.has_builds or (kind == "cpu" and install):
+    recipe = plugin.manifest.install.get(kind)
+    if not plugin.has_builds or (kind == "cpu" and recipe):
         return None
-    if install is None:
-        return f"{backend.name} names no requirements for {kind}"
-    there = gpus()
-    if int(number or 0) >= len(there):
-        return f"{device} is not there"
-    why = unfit(install, there[int(number or 0)])
-    return why and f"{why}; `run` and `portability` take a build of your own: --python {backend.name}=PATH"
+    if recipe is None:
+        return f"{plugin.name} has no requirements for {kind}"
+    gpus = list_gpus()
+    if int(number or 0) >= len(gpus):
+        return f"{device} does not exist"
+    reason = check_build(recipe, gpus[int(number or 0)])
+    if reason is None:
+        return None
+    return f"{reason}; `run` and `portability` can use an interpreter with another build: --python {plugin.name}=PATH"
 
 
-def resolve_device(asked: str) -> str:
-    """`auto`, `cpu`, `cuda` or `cuda:N` -> `cpu` or `cuda:N`. Usage for another word, Missing if absent."""
-    if asked == "cpu":
+def resolve_device(name: str) -> str:
+    """Return `cpu` or `cuda:N` for `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises UsageError for another name, MissingError for a GPU that does not exist.
+    """
+    if name == "cpu":
         return "cpu"
-    if asked not in ("auto", "cuda") and not re.fullmatch(r"cuda:\d+", asked):
-        raise Usage(f"no device is called {asked!r}; there are auto, cpu, cuda and cuda:N")
-    there = gpus()
-    if asked == "auto":
-        return "cuda:0" if there else "cpu"
-    number = int(asked.partition(":")[2] or 0)
-    if number >= len(there):
-        raise Missing(
-            f"{asked} is not there: the driver shows {len(there) or 'no'} NVIDIA GPU{'s' * (len(there) != 1)}; "
-            "run `crossframe doctor` to see what this machine has, or take --device cpu"
+    if name not in ("auto", "cuda") and not re.fullmatch(r"cuda:\d+", name):
+        raise UsageError(f"unknown device {name!r}; available: auto, cpu, cuda, cuda:N")
+    gpus = list_gpus()
+    if name == "auto":
+        return "cuda:0" if gpus else "cpu"
+    number = int(name.partition(":")[2] or 0)
+    if number >= len(gpus):
+        raise MissingError(
+            f"{name} does not exist: the driver shows {len(gpus) or 'no'} NVIDIA GPU{'s' * (len(gpus) != 1)}; "
+            "run `crossframe doctor` to inspect this machine, or use --device cpu"
         )
     return f"cuda:{number}"

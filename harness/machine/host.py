@@ -1,4 +1,4 @@
-"""What this machine is: the fingerprint that a run carries, and the devices that it has."""
+"""The description of this machine that every run stores."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import os
 import platform
 import re
 from pathlib import Path
-from typing import Any
 
-from crossframe.harness.machine.gpus import gpus
+from crossframe.harness.machine.gpus import list_gpus
+from crossframe.harness.records.model import Host
 
 
-def first_match(pattern: str, path: str) -> str | None:
-    """The first group of a pattern in a file; None where either is missing."""
+def search_file(pattern: str, path: str) -> str | None:
+    """Return the first group of a pattern in a file; None if the file or a match is missing."""
     file = Path(path)
-    found = re.search(pattern, file.read_text()) if file.exists() else None
-    return found[1].strip() if found else None
+    match = re.search(pattern, file.read_text()) if file.exists() else None
+    return match[1].strip() if match else None
 
 
-def fingerprint() -> dict[str, Any]:
-    """Processor, memory, GPUs and system; None for what this machine does not tell."""
-    memory_kb = first_match(r"MemTotal:\s+(\d+)", "/proc/meminfo")
-    return {
-        "cpu": first_match(r"model name\s*: (.+)", "/proc/cpuinfo") or platform.processor() or None,
-        "processors": os.cpu_count(),
-        "affinity": sorted(os.sched_getaffinity(0)),
-        "governor": first_match(r"(\w+)", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "memory_bytes": int(memory_kb) * 1024 if memory_kb else None,
-        "kernel": platform.release(),
-        "system": first_match(r'PRETTY_NAME="(.+)"', "/etc/os-release"),
-        "python": platform.python_version(),
-        "gpus": gpus(),
-    }
+def fingerprint() -> Host:
+    """Return processor, memory, GPUs and system of this machine; None for what it does not report."""
+    memory_kb = search_file(r"MemTotal:\s+(\d+)", "/proc/meminfo")
+    return Host(
+        cpu=search_file(r"model name\s*: (.+)", "/proc/cpuinfo") or platform.processor() or None,
+        processors=os.cpu_count(),
+        affinity=sorted(os.sched_getaffinity(0)),
+        governor=search_file(r"(\w+)", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        memory_bytes=int(memory_kb) * 1024 if memory_kb else None,
+        kernel=platform.release(),
+        system=search_file(r'PRETTY_NAME="(.+)"', "/etc/os-release"),
+        python=platform.python_version(),
+        gpus=list_gpus(),
+    )

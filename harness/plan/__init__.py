@@ -1,1 +1,1 @@
-"""What a run will do: its options, its cells and jobs, its inputs, and about how long it takes."""
+"""Planning of a run: options, cells and jobs, inputs, readiness of the backends, estimates."""

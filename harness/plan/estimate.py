@@ -1,81 +1,121 @@
-"""`crossframe plan`: about how long a run will take and how much disk, from earlier runs where there are any."""
+"""`crossframe plan`: estimate the time and the disk space of a run, from earlier runs if there are any."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
+from crossframe.backends import Backend
+from crossframe.harness.errors import UsageError
 from crossframe.harness.machine import environments
 from crossframe.harness.plan import readiness
-from crossframe.harness.plan.plan import Plan, task_of
+from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.records import store
+from crossframe.harness.records.model import Cell
+from crossframe.harness.worker.states import State
 
-UNKNOWN_JOB_S = 8.0  # for a job that no earlier run has measured: the median of a first `standard` run on two cores
-# Of an environment that is not made yet: the mean of four, by `crossframe.harness.machine.environments.folder_bytes` on 2026-11-21. Those
-# for cards bring CUDA's libraries.
+# Seconds of a job that no earlier run has timed: the median of a first `standard` run on two cores.
+UNKNOWN_JOB_S = 8.0
+# Size of an environment that is not made yet: the mean of four by `machine.environments.folder_size` on 2026-11-21.
+# Environments for GPUs include the libraries of CUDA.
 ENVIRONMENT_BYTES = {"cpu": 1.2e9, "cuda": 4.6e9}
+# Weights of the first epoch, a checkpoint with the two moments of the optimizer, the ONNX file: five times the weights.
+STORED_COPIES = 5
+FLOAT32_BYTES = 4
 
 
-def earlier(results: Path) -> dict[tuple[Any, ...], list[float]]:
-    """(*cell, preset) -> wall seconds of the jobs of earlier runs that ended well."""
-    found: dict[tuple[Any, ...], list[float]] = {}
+@dataclass(frozen=True)
+class JobEstimate:
+    """The expected time of one job."""
+
+    job: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take."""
+
+    device: str
+    jobs: list[JobEstimate]
+    seconds: float
+    timed_share: float  # of the jobs whose cell was timed in earlier runs
+    disk_bytes: int
+    environments_to_make: list[str]
+    unsupported: dict[str, str]  # backend that will not run -> reason
+    notes: dict[str, str]  # backend that will run -> note in its manifest about its build
+
+
+def read_timings(results: Path) -> dict[tuple[Cell, str], list[float]]:
+    """Return (cell, preset) -> wall seconds of the successful jobs of earlier runs in the folder `results`."""
+    timings: dict[tuple[Cell, str], list[float]] = {}
     for run in sorted(results.glob("*/run.json")):
         try:
-            preset = store.read_run(run.parent)["options"]["preset"]
-            for record in store.read(run.parent)[0]:
-                if record["state"] == "ok":
-                    key = (*record["cell"].values(), preset)
-                    found.setdefault(key, []).append(record["wall_s"])
-        except store.NoRun:
+            preset = store.read_run(run.parent).options.preset
+            records, _ = store.read(run.parent)
+        except UsageError:  # damaged, or of another version
             continue
-    return found
+        for record in records:
+            if record.state is State.OK:
+                timings.setdefault((record.cell, preset), []).append(record.wall_s)
+    return timings
 
 
-def estimate(plan: Plan, results: Path) -> dict[str, Any]:
-    """{device, jobs, seconds, known, disk_bytes, to_make, unsupported, notes}.
-
-    `known` is the share of jobs with an earlier measurement; `unsupported` says which backends will not run, and why;
-    `notes` what is to be known of builds that will.
-    """
-    before = earlier(results)
-    preset = plan.options["preset"]
-    rows, known = [], 0
+def estimate_jobs(plan: Plan, timings: Mapping[tuple[Cell, str], list[float]]) -> tuple[list[JobEstimate], float]:
+    """Return the estimate of every job, and the share of jobs with an earlier timing."""
+    jobs, timed = [], 0
     for job in plan.jobs:
-        taken = before.get((*asdict(job.cell).values(), preset))
-        known += taken is not None
-        rows.append({"job": job.name, "seconds": median(taken) if taken else UNKNOWN_JOB_S})
-    kind = plan.device.partition(":")[0]
-    refused = readiness.refusals(plan)
-    ours = [b for b in plan.backends.values() if b.name not in plan.options["python"] and b.name not in refused]
-    ours = [backend for backend in ours if backend.requirements(kind)]
-    to_make = [one.name for one in ours if not environments.made(environments.location(one, kind))]
-    notes = {one.name: one.facts["install"][kind].get("note") for one in ours}
-    # Weights of the first epoch, a checkpoint with the optimizer's two moments, the ONNX file: five times the weights.
-    sizes = [sum(math.prod(shape) for shape in task_of(plan, job.cell).parameters().values()) * 4 for job in plan.jobs]
-    return {
-        "device": plan.device,
-        "jobs": rows,
-        "seconds": sum(row["seconds"] for row in rows),
-        "known": known / len(rows) if rows else 1.0,
-        "disk_bytes": int(5 * sum(sizes) + ENVIRONMENT_BYTES[kind] * len(to_make)),
-        "to_make": to_make,
-        "unsupported": refused,
-        "notes": {name: note for name, note in notes.items() if note},
-    }
+        seconds = timings.get((job.cell, plan.options.preset))
+        timed += seconds is not None
+        jobs.append(JobEstimate(job.name, median(seconds) if seconds else UNKNOWN_JOB_S))
+    return jobs, timed / len(jobs) if jobs else 1.0
 
 
-def as_text(told: dict[str, Any]) -> str:
-    lines = [row["job"] for row in told["jobs"]]
-    minutes, seconds = divmod(round(told["seconds"]), 60)
-    lines.append(
-        f"{len(told['jobs'])} jobs on {told['device']}: about {minutes} min {seconds:02d} s "
-        f"({told['known']:.0%} of the jobs were timed in earlier runs), {told['disk_bytes'] / 1e6:,.0f} MB of disk"
+def estimate(plan: Plan, results: Path) -> Estimate:
+    """Estimate what a plan takes, by the runs in the folder `results`."""
+    jobs, timed_share = estimate_jobs(plan, read_timings(results))
+    kind = plan.device_kind
+    unsupported = readiness.refusals(plan)
+    backends = [backend for backend in plan.backends.values() if _needs_environment(plan, backend, unsupported)]
+    to_make = [
+        backend.name
+        for backend in backends
+        if not environments.read_environment(environments.environment_folder(backend, kind))
+    ]
+    notes = {backend.name: backend.manifest.install[kind].note for backend in backends}
+    parameters = sum(math.prod(shape) for job in plan.jobs for shape in task_for(plan, job.cell).parameters().values())
+    return Estimate(
+        device=plan.device,
+        jobs=jobs,
+        seconds=sum(job.seconds for job in jobs),
+        timed_share=timed_share,
+        disk_bytes=int(STORED_COPIES * FLOAT32_BYTES * parameters + ENVIRONMENT_BYTES[kind] * len(to_make)),
+        environments_to_make=to_make,
+        unsupported=unsupported,
+        notes={name: note for name, note in notes.items() if note},
     )
-    lines += [f"{name} will be unsupported on {told['device']}: {why}" for name, why in told["unsupported"].items()]
-    lines += [f"{name} on {told['device']}: {note}" for name, note in told["notes"].items()]
-    if told["to_make"]:
-        lines.append(f"environments to be made first: {', '.join(told['to_make'])}")
-    return "\n".join(lines)
+
+
+def _needs_environment(plan: Plan, backend: Backend, unsupported: Mapping[str, str]) -> bool:
+    if backend.name in plan.options.python or backend.name in unsupported:
+        return False
+    return backend.requirements(plan.device_kind) is not None
+
+
+def as_table(estimate: Estimate) -> str:
+    """Return the estimate as text: one line a job, then the totals and what will not run."""
+    minutes, seconds = divmod(round(estimate.seconds), 60)
+    lines = [
+        *(job.job for job in estimate.jobs),
+        f"{len(estimate.jobs)} jobs on {estimate.device}: about {minutes} min {seconds:02d} s "
+        f"({estimate.timed_share:.0%} of the jobs were timed in earlier runs), "
+        f"{estimate.disk_bytes / 1e6:,.0f} MB of disk",
+        *(f"{name} is unsupported on {estimate.device}: {why}" for name, why in estimate.unsupported.items()),
+        *(f"{name} on {estimate.device}: {note}" for name, note in estimate.notes.items()),
+    ]
+    if estimate.environments_to_make:
+        lines.append(f"environments to be made first: {', '.join(estimate.environments_to_make)}")
+    return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""What every job of a task reads: data, initial weights and the order of batches, drawn once and stored as one file."""
+"""The inputs of the jobs of a task: data, initial weights and order of batches, drawn once and stored as one file."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from crossframe.harness.errors import Usage
-from crossframe.harness.plan.plan import Cell, Job, Plan, task_of
+from crossframe.harness.errors import UsageError
+from crossframe.harness.plan.plan import Plan, task_for
+from crossframe.harness.records.model import Cell, PlannedJob
 from crossframe.tasks.data import load
 from crossframe.tasks.spec import Task, initial_weights
 
 
 def draw_order(samples: int, batch_size: int, epochs: int, seed: int) -> np.ndarray:
-    """(epochs, steps, batch) rows of the training data: a new shuffle an epoch.
+    """Draw the order of the training samples: rows of the data, of shape (epochs, steps, batch), one shuffle an epoch.
 
-    A short last batch is left out, since it would make a compiled mode compile twice; the shuffle sees to it that
-    other samples are left out each time.
+    An incomplete last batch is omitted, since a compiled mode would compile again for it. The shuffle omits other
+    samples in each epoch.
     """
     generator = np.random.default_rng(seed)
     batch = min(batch_size, samples)
@@ -26,13 +27,16 @@ def draw_order(samples: int, batch_size: int, epochs: int, seed: int) -> np.ndar
 
 
 def write_inputs(path: Path, task: Task, source: str | None, data_dir: Path | None, seed: int = 0) -> None:
-    """Draw and store; loads with `allow_pickle=False`. `source` and `data_dir` as in `crossframe.tasks.data.load`.
+    """Draw the inputs of a task and write them to the archive `path`, which loads with `allow_pickle=False`.
 
-    Usage where a batch is larger than the data: its samples a second would be counted, but not computed.
+    `source` and `data_dir` are those of `crossframe.tasks.data.load`. Raises UsageError if a batch is larger than the
+    data: throughput would then count samples that are not computed.
     """
     split = load(task, source, data_dir)
     if task.batch_size > len(split.x_train):
-        raise Usage(f"{task.name}: a batch of {task.batch_size} is more than its {len(split.x_train)} training samples")
+        raise UsageError(
+            f"{task.name}: the batch size {task.batch_size} exceeds the {len(split.x_train)} training samples"
+        )
     weights = {f"weights/{name}": value for name, value in initial_weights(task, seed).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
@@ -46,20 +50,20 @@ def write_inputs(path: Path, task: Task, source: str | None, data_dir: Path | No
     )
 
 
-def inputs_of(folder: Path, cell: Cell, seed: int = 0) -> Path:
-    """What a cell's jobs read: data, initial weights and order of batches, as a seed draws them."""
+def inputs_path(folder: Path, cell: Cell, seed: int = 0) -> Path:
+    """Return the path of the inputs of a cell in the folder of a run, as drawn with a seed."""
     return folder / "inputs" / f"{cell.task}-{cell.batch_size}{f'-seed{seed}' * (seed > 0)}.npz"
 
 
-def draw(plan: Plan, folder: Path, cell: Cell, seed: int = 0) -> Path:
-    """What `inputs_of` names, drawn if it is not there."""
-    path = inputs_of(folder, cell, seed)
+def draw_inputs(plan: Plan, folder: Path, cell: Cell, seed: int = 0) -> Path:
+    """Return `inputs_path`; draw the inputs first if the file does not exist."""
+    path = inputs_path(folder, cell, seed)
     if not path.exists():
-        data_dir = plan.options["data_dir"]
-        write_inputs(path, task_of(plan, cell), plan.options["data"], Path(data_dir) if data_dir else None, seed)
+        data_dir = plan.options.data_dir
+        write_inputs(path, task_for(plan, cell), plan.options.data, Path(data_dir) if data_dir else None, seed)
     return path
 
 
-def seed_of(plan: Plan, job: Job) -> int:
-    """The seeds take turns, so that a round is the same for every cell."""
-    return (job.repeat - 1) % plan.options["seeds"]
+def seed_for(plan: Plan, job: PlannedJob) -> int:
+    """Return the seed of a job: repeats cycle through the seeds, so that all cells of a repeat share one."""
+    return (job.repeat - 1) % plan.options.seeds

@@ -1,53 +1,50 @@
-"""The words that say what to run, shared by the commands, and where a run goes."""
+"""The options of a run: their help texts, and what is derived from them. The defaults are those of `RunOptions`."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from crossframe.harness.errors import Usage
+from crossframe.harness.errors import UsageError
 
 RESULTS = Path("results")
-# What to run, and how often: the words of the command line before anybody says any.
-SELECTION: dict[str, Any] = {
-    "task": [],
-    "scale": [],
-    "backend": [],
-    "mode": [],
-    "device": "auto",
-    "precision": [],
-    "batch_size": [],
-    "preset": "standard",
-    "threads": None,
-    "timeout": 900,
-    "data": None,
-    "data_dir": None,
-    "python": [],
-    "repeats": 1,
-    "budget_s": None,
-    "seeds": 1,
-    "parity": True,
-    "profile": False,
+
+# Field of RunOptions -> help text. The command line shows the default of the field beside it, unless the text has one.
+OPTION_HELP = {
+    "task": "tasks to run (default: all)",
+    "scale": "factors by which the widths and the batch of each task are multiplied, for example 1,4,16 (default: 1)",
+    "backend": "backends to run (default: all except reference)",
+    "mode": "execution modes, or all (default: the first mode of each backend)",
+    "device": "auto, cpu, cuda or cuda:N",
+    "precision": "float32, float64, tf32, bfloat16 or float16 (default: float32)",
+    "batch_size": "batch sizes (default: that of the task)",
+    "preset": "quick, standard or original",
+    "cpus": "number of processors to use (default: all that this process may use)",
+    "timeout_s": "time limit of a job in seconds",
+    "data": "digits, mnist or cifar10, for the tasks that learn from images (default: that of the task)",
+    "data_dir": "folder with the files of the data set, instead of a download",
+    "python": "interpreter to use for a backend, as it is; in `infer` also for onnxruntime",
+    "repeats": "processes per cell",
+    "time_budget_s": "keep repeating pairs that are not yet distinguishable, up to this much time: 90s, 10m, 2h",
+    "seeds": "number of random seeds for weights and data; repeats cycle through them",
+    "parity": "measure without verifying the cells first",
+    "profile_operators": "also measure where the time of a step goes, with the profiler of each framework",
 }
 
 
-def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The selection as plain data, as `run.json` keeps it."""
+def usable_cpus(threads: int | None) -> list[int]:
+    """Return the first `threads` processors that this process may use, or all; UsageError if there are fewer."""
     affinity = sorted(os.sched_getaffinity(0))
-    threads = arguments.threads or len(affinity)
-    if threads > len(affinity):
-        raise argparse.ArgumentTypeError(f"--threads {threads}: this process may use {len(affinity)} processors")
-    options = {name: getattr(arguments, name) for name in SELECTION if name != "threads"}
-    return options | {"cpus": affinity[:threads], "python": dict(arguments.python)}
+    if threads is not None and threads > len(affinity):
+        raise UsageError(f"--threads {threads}: this process may use only {len(affinity)} processors")
+    return affinity[:threads]
 
 
-def new_folder(asked: str | None, preset: str) -> Path:
-    """The folder of a new run, empty. Usage where the one asked for holds something."""
-    folder = Path(asked) if asked else RESULTS / f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
+def create_run_folder(path: Path | None, preset: str) -> Path:
+    """Create the folder of a new run, by default under `results/`; UsageError if `path` is not empty."""
+    folder = path or RESULTS / f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Usage(f"{folder} is there and not empty; to go on with that run: crossframe run --resume {folder}")
+        raise UsageError(f"{folder} exists and is not empty; to continue that run: crossframe run --resume {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

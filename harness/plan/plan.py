@@ -1,120 +1,120 @@
-"""What a run will do: the cells, and the jobs in the order in which they will run."""
+"""The plan of a run: its cells, and the jobs in the order in which they will run."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from crossframe.backends import Backend
 from crossframe.backends import discover as discover_backends
-from crossframe.harness.errors import Usage
+from crossframe.backends.contract import Precision
+from crossframe.harness.errors import UsageError
 from crossframe.harness.machine.gpus import resolve_device
+from crossframe.harness.records.model import Cell, PlannedJob, RunOptions
 from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.data import SOURCES
 from crossframe.tasks.spec import Task
-from crossframe.tasks.widen import scaled
+from crossframe.tasks.widen import widen
 
-PRECISIONS = ("float32", "float64", "tf32", "bfloat16", "float16")
+PRECISIONS = tuple(str(precision) for precision in Precision)
 PRESETS = ("quick", "standard", "original")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is compared: everything but which repeat."""
-
-    task: str
-    backend: str
-    mode: str
-    device: str
-    precision: str
-    batch_size: int
-
-    @property
-    def name(self) -> str:
-        return "-".join(str(part).replace(":", "") for part in asdict(self).values())
-
-
-@dataclass(frozen=True)
-class Job:
-    """One process: a cell, for the n-th time (from 1)."""
-
-    cell: Cell
-    repeat: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.cell.name}-{self.repeat}"
+ALL_MODES = "all"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it runs."""
+    """What a run will do."""
 
     tasks: dict[str, Task]
     backends: dict[str, Backend]
     device: str
-    jobs: tuple[Job, ...]
-    options: dict[str, Any]
+    jobs: tuple[PlannedJob, ...]
+    options: RunOptions
+
+    @property
+    def device_kind(self) -> str:
+        """Return `cpu` or `cuda`."""
+        return self.device.partition(":")[0]
 
 
-def chosen(kind: str, asked: Iterable[str], there: Sequence[str]) -> list[str]:
-    """What was asked for, in that order, once each; Usage where one of them does not exist."""
-    wanted = list(dict.fromkeys(asked))
-    for name in wanted:
-        if name not in there:
-            raise Usage(f"no {kind} is called {name!r}; there are {', '.join(there)}")
-    return wanted
+def select_names(kind: str, names: Iterable[str], available: Sequence[str]) -> list[str]:
+    """Return `names` without repetitions, in their order.
+
+    Raises UsageError if a name is not available; `kind` is the word for it in the message.
+    """
+    unique = list(dict.fromkeys(names))
+    for name in unique:
+        if name not in available:
+            raise UsageError(f"unknown {kind} {name!r}; available: {', '.join(available)}")
+    return unique
 
 
-def modes_of(backend: Backend, asked: Sequence[str]) -> list[str]:
-    """The modes to run: those asked for that it has, all of them, or else its default."""
-    if "all" in asked:
-        return backend.modes
-    return [mode for mode in backend.modes if mode in asked] if asked else backend.modes[:1]
+def select_modes(backend: Backend, names: Sequence[str]) -> list[str]:
+    """Return the named modes that the backend has; all of them for `all`, its default mode for none."""
+    modes = list(backend.manifest.modes)
+    if ALL_MODES in names:
+        return modes
+    return [mode for mode in modes if mode in names] if names else modes[:1]
 
 
-def make_plan(options: dict[str, Any]) -> Plan:
-    """The plan for the options of `crossframe run`; Usage for what does not exist, Missing for a missing GPU."""
-    presets = discover_tasks()
+def select_backends(names: Sequence[str]) -> dict[str, Backend]:
+    """Return the named backends, or all that have builds, by name."""
     known = discover_backends()
-    task_names = chosen("task", options["task"] or list(presets), list(presets))
-    candidates = [name for name, backend in known.items() if backend.has_builds]
-    names = chosen("backend", options["backend"] or candidates, list(known))
-    backends = {name: known[name] for name in names}
-    modes = [mode for backend in backends.values() for mode in backend.modes]
-    chosen("mode of " + " or ".join(names), options["mode"], [*dict.fromkeys(modes), "all"])
-    precisions = chosen("precision", options["precision"] or ["float32"], PRECISIONS)
-    chosen("preset", [options["preset"]], PRESETS)
+    with_builds = [name for name, backend in known.items() if backend.has_builds]
+    return {name: known[name] for name in select_names("backend", names or with_builds, list(known))}
+
+
+def select_tasks(options: RunOptions) -> dict[str, Task]:
+    """Return the tasks of the options by name, each at every scale."""
+    presets = discover_tasks()
+    select_names("preset", [options.preset], PRESETS)
+    if options.preset == "original" and options.scale not in ([], [1]):
+        raise UsageError(
+            "--scale does not apply to the preset original, whose sizes are fixed; use it with quick or standard"
+        )
+    names = select_names("task", options.task or list(presets), list(presets))
+    tasks = [widen(presets[name][options.preset], factor) for name in names for factor in options.scale or [1]]
+    return {task.name: task for task in tasks}
+
+
+def make_plan(options: RunOptions) -> Plan:
+    """Return the plan for the options of `crossframe run`.
+
+    Raises UsageError for a name that does not exist, MissingError for a GPU that is not there.
+    """
+    tasks = select_tasks(options)
+    backends = select_backends(options.backend)
+    modes = dict.fromkeys(mode for backend in backends.values() for mode in backend.manifest.modes)
+    select_names("mode of " + " or ".join(backends), options.mode, [*modes, ALL_MODES])
+    precisions = select_names("precision", options.precision or [Precision.FLOAT32], PRECISIONS)
     images = [name for name, source in SOURCES.items() if source.white is not None]
-    chosen("data set", [options["data"]] if options["data"] else [], images)
-    if options["preset"] == "original" and options["scale"] not in ([], [1]):
-        raise Usage("the preset original keeps the sizes of its text: --scale goes with quick and standard")
-    device = resolve_device(options["device"])
-    plain = [presets[name][options["preset"]] for name in task_names]
-    tasks = {task.name: task for one in plain for task in (scaled(one, factor) for factor in options["scale"] or [1])}
+    select_names("data set", [options.data] if options.data else [], images)
+    device = resolve_device(options.device)
     cells = [
         Cell(task.name, backend.name, mode, device, precision, batch_size)
         for task in tasks.values()
         for backend in backends.values()
-        for mode in modes_of(backend, options["mode"])
+        for mode in select_modes(backend, options.mode)
         for precision in precisions
-        for batch_size in options["batch_size"] or [task.batch_size]
+        for batch_size in options.batch_size or [task.batch_size]
     ]
-    return Plan(tasks, backends, device, tuple(interleaved(cells, options["repeats"])), options)
+    return Plan(tasks, backends, device, tuple(interleave(cells, options.repeats)), options)
 
 
-def interleaved(cells: list[Cell], repeats: int) -> list[Job]:
-    """Every cell once, then every cell once more: each time in another order, so that a drift meets all alike."""
+def interleave(cells: Sequence[Cell], repeats: int) -> list[PlannedJob]:
+    """Return the jobs of all repeats: every cell once, then every cell once more.
+
+    Each repeat has another order, so that a drift of the machine affects all cells alike.
+    """
     jobs = []
     for repeat in range(1, repeats + 1):
         order = list(cells)
         random.Random(repeat).shuffle(order)
-        jobs += [Job(cell, repeat) for cell in order]
+        jobs += [PlannedJob(cell, repeat) for cell in order]
     return jobs
 
 
-def task_of(plan: Plan, cell: Cell) -> Task:
-    """The cell's task, with the cell's batch size."""
+def task_for(plan: Plan, cell: Cell) -> Task:
+    """Return the task of a cell, with the batch size of the cell."""
     return replace(plan.tasks[cell.task], batch_size=cell.batch_size)

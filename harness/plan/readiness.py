@@ -1,28 +1,36 @@
-"""TODO: say what this module is."""
+"""Which backends of a plan can run on this machine, and their environments."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
 
-from crossframe.harness.machine.environments import Environment, make_all
+from crossframe.harness.machine.environments import Environment, make_environments
 from crossframe.harness.machine.gpus import refusal
 from crossframe.harness.plan.plan import Plan
+from crossframe.harness.worker.states import State
 
 
 def refusals(plan: Plan) -> dict[str, str]:
-    """Backend name -> why it cannot run on the plan's device. An interpreter of the user's own is left to show it."""
-    found = {backend.name: refusal(backend, plan.device) for backend in plan.backends.values()}
-    return {name: why for name, why in found.items() if why and name not in plan.options["python"]}
+    """Return the backends that cannot run on the device of the plan: name -> reason.
+
+    Interpreters given with --python are not checked in advance.
+    """
+    reasons = {backend.name: refusal(backend, plan.device) for backend in plan.backends.values()}
+    return {name: reason for name, reason in reasons.items() if reason and name not in plan.options.python}
 
 
-def prepared(plan: Plan, wanted: Collection[str]) -> tuple[dict[str, Environment], dict[str, tuple[str, str]]]:
-    """(ready, missing) of some of a plan's backends: name -> environment, and name -> (state, reason)."""
-    own = {name: Path(python) for name, python in plan.options["python"].items()}
-    kind = plan.device.partition(":")[0]
-    known = [backend for name, backend in plan.backends.items() if name in wanted]
+def prepare_environments(
+    plan: Plan, names: Collection[str]
+) -> tuple[dict[str, Environment], dict[str, tuple[State, str]]]:
+    """Make the environments of the named backends of a plan.
+
+    Returns name -> environment, and name -> (state, reason) for backends that cannot run.
+    """
+    interpreters = {name: Path(python) for name, python in plan.options.python.items()}
     refused = refusals(plan)
-    ready, failed = make_all([backend for backend in known if backend.name not in refused], kind, own)
-    missing = {name: ("not_installed", reason) for name, reason in failed.items()}
-    unsupported = {name: ("unsupported", reason) for name, reason in refused.items() if name in wanted}
-    return ready, missing | unsupported
+    backends = [backend for name, backend in plan.backends.items() if name in names and name not in refused]
+    environments, failures = make_environments(backends, plan.device_kind, interpreters)
+    not_installed = {name: (State.NOT_INSTALLED, reason) for name, reason in failures.items()}
+    unsupported = {name: (State.UNSUPPORTED, reason) for name, reason in refused.items() if name in names}
+    return environments, not_installed | unsupported
