@@ -6,13 +6,19 @@ joules. What was not measured is None, never 0.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.states import State
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION: Literal[2] = 2
+
+Amount = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+Number = Annotated[int, Meta(ge=1)]  # from 1
 
 
 @dataclass(frozen=True, order=True)
@@ -24,7 +30,7 @@ class Cell:
     mode: str
     device: str
     precision: str
-    batch_size: int
+    batch_size: Number
 
     @property
     def name(self) -> str:
@@ -40,6 +46,9 @@ class Cell:
     def family(self) -> Family:
         """What the cell shares with the cells that it is compared with."""
         return Family(self.task, self.device, self.precision, self.batch_size)
+
+
+CELL_KEYS = tuple(part.name for part in fields(Cell))
 
 
 @dataclass(frozen=True, order=True)
@@ -134,7 +143,7 @@ class PlannedJob:
 class RunInfo:
     """`run.json`: what was asked, where, and with which code."""
 
-    schema: int
+    schema: Literal[2]
     name: str
     created: str  # UTC, ISO 8601
     crossframe: str
@@ -156,7 +165,7 @@ class OnnxAgreement:
     state: State
     reason: str | None
     export_s: float | None
-    onnx_bytes: int | None
+    onnx_bytes: Count | None
     max_error: float | None
 
 
@@ -203,8 +212,8 @@ class Interference:
 class Roofline:
     """What a training step has to do at least, and what the device can do at most."""
 
-    step_flops: int
-    step_bytes: int
+    step_flops: Count
+    step_bytes: Count
     ceiling_flops_per_s: float | None
     ceiling_bytes_per_s: float | None
     caveats: list[str] = field(default_factory=list)  # what disturbed the measurement of the ceilings
@@ -215,7 +224,7 @@ class GpuSamples:
     """What NVML reported while the job ran, ten times a second."""
 
     device: str
-    others: int  # most processes of other programs on the GPU at a time
+    others: Count  # most processes of other programs on the GPU at a time
     samples: dict[str, list[float | None]]  # column -> values; `at_s` is the monotonic clock
 
 
@@ -223,7 +232,7 @@ class GpuSamples:
 class EnvironmentCost:
     """What the environment of the backend takes; None where Crossframe did not make it."""
 
-    bytes: int | None
+    bytes: Count | None
     install_s: float | None
 
 
@@ -231,15 +240,15 @@ class EnvironmentCost:
 class Record:
     """What one job cost and how well it did: one line of `records.jsonl`."""
 
-    schema: int
-    job: str
-    repeat: int
+    schema: Literal[2]
+    job: Annotated[str, Meta(min_length=1)]
+    repeat: Number
     cell: Cell
     state: State
     reason: str | None
     started: str | None  # UTC, ISO 8601; None in records of version 1, which kept the end alone
     ended: str
-    wall_s: float  # of the whole process
+    wall_s: Amount  # of the whole process
     measurements: TrainMeasurements
     evaluation: Evaluation | None
     parity: ParitySummary | None  # None where it was not asked

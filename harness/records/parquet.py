@@ -1,46 +1,56 @@
-"""Every raw sample of a run as one Parquet table: a row a sample, for tools that read tables."""
+"""Every raw sample of a run as one Parquet table: one row per sample, for tools that read tables."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from crossframe.harness.errors import Missing
-from crossframe.harness.records.store import CELL_KEYS
+from crossframe.harness.errors import MissingError
+from crossframe.harness.records.codec import to_plain
+from crossframe.harness.records.model import CELL_KEYS, Record
 
-COLUMNS = (*CELL_KEYS, "repeat", "state", "figure", "index", "value")
+COLUMNS = (*CELL_KEYS, "repeat", "state", "metric", "index", "value")
+
+Row = tuple[str | int | float, ...]
 
 
-def rows(record: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """(cell…, repeat, state, figure, index, value) of every number that the worker measured, lists one by one.
+def make_rows(record: Record) -> list[Row]:
+    """Return (cell…, repeat, state, metric, index, value) of every number that the worker measured.
 
-    Of epochs and evaluations the figures are `epochs.train_s`, `curve.loss` and so on, the index is their place.
+    Lists give one row per item. The metrics of epochs and evaluation points are `epochs.train_s`, `curve.loss` and so
+    on; the index is their position.
     """
-    where = (*(record["cell"][key] for key in CELL_KEYS), record["repeat"], record["state"])
-    found = []
-    for name, measure in record["measures"].items():
-        for index, item in enumerate(measure if isinstance(measure, list) else [measure]):
-            parts = {f"{name}.{key}": part for key, part in item.items()} if isinstance(item, dict) else {name: item}
-            for figure, value in parts.items():
+    head = (*to_plain(record.cell).values(), record.repeat, str(record.state))
+    rows: list[Row] = []
+    for name, measurement in to_plain(record.measurements).items():
+        for index, item in enumerate(measurement if isinstance(measurement, list) else [measurement]):
+            for metric, value in _flatten(name, item).items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
-                    found.append((*where, figure, index, float(value)))
-    return found
+                    rows.append((*head, metric, index, float(value)))
+    return rows
 
 
-def parquet(records: list[dict[str, Any]]) -> bytes:
-    """The table as a file; Missing where the library is not there."""
+def _flatten(name: str, item: object) -> Mapping[str, object]:
+    if not isinstance(item, dict):
+        return {name: item}
+    parts = {**item, **item.get("quality", {})}  # the metric of an evaluation point
+    return {f"{name}.{key}": part for key, part in parts.items()}
+
+
+def to_parquet(records: Sequence[Record]) -> bytes:
+    """Return the table as the content of a Parquet file. MissingError if pyarrow is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise Missing("Parquet needs pyarrow; pip install 'crossframe[parquet]'") from None
-    columns = list(zip(*(row for record in records for row in rows(record)))) or [()] * len(COLUMNS)
-    kinds = {
+        raise MissingError("Parquet needs pyarrow; pip install 'crossframe[parquet]'") from None
+    columns = list(zip(*(row for record in records for row in make_rows(record)))) or [()] * len(COLUMNS)
+    types = {
         "batch_size": pyarrow.int64(),
         "repeat": pyarrow.int64(),
         "index": pyarrow.int64(),
         "value": pyarrow.float64(),
     }
-    arrays = [pyarrow.array(column, kinds.get(name, pyarrow.string())) for name, column in zip(COLUMNS, columns)]
+    arrays = [pyarrow.array(column, types.get(name, pyarrow.string())) for name, column in zip(COLUMNS, columns)]
     out = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(COLUMNS)), out, compression="zstd")
     return bytes(out.getvalue())
