@@ -1,7 +1,7 @@
-"""A job's card, as the driver sees it: NVML, asked ten times a second by a thread of the parent.
+"""Samples of a GPU during a job: a thread of the parent reads NVML ten times a second.
 
-On a CPU there is nothing to ask and no thread. What a card does not tell is None. What the rows mean is read by
-`crossframe.harness.analysis.gpu`.
+On a CPU there is no thread. A value that the GPU does not report is None. `crossframe.harness.analysis.gpu` interprets
+the samples.
 """
 
 from __future__ import annotations
@@ -12,28 +12,32 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from crossframe.harness.launch.launch import RUNNING
-from crossframe.harness.machine.gpus import handles
+from crossframe.harness.launch.processes import RUNNING
+from crossframe.harness.machine.gpus import open_handles
+from crossframe.harness.records.model import GpuSamples
 
 PERIOD_S = 0.1
-# Over how long a card averages its utilisation at most: NVML's reference says from a sixth of a second to one, by card,
-# under nvmlUtilization_t.
+# The longest time over which a GPU averages its utilisation. By NVML's reference (nvmlUtilization_t) that is between a
+# sixth of a second and one second, depending on the product.
 AVERAGED_S = 1.0
-BUSY = 0.05  # utilisation from which on a card is not idle
+BUSY = 0.05  # a GPU is not idle from this utilisation on
 
-# Column -> how NVML is asked for it, given the module and the card's handle.
+# Column -> function that reads it, given the NVML module and the handle of the GPU.
 QUERIES: dict[str, Callable[[Any, Any], float]] = {
-    "memory_bytes": lambda nvml, card: nvml.nvmlDeviceGetMemoryInfo(card).used,
-    "utilisation": lambda nvml, card: nvml.nvmlDeviceGetUtilizationRates(card).gpu / 100,
-    "power_w": lambda nvml, card: nvml.nvmlDeviceGetPowerUsage(card) / 1e3,
-    "clock_hz": lambda nvml, card: nvml.nvmlDeviceGetClockInfo(card, nvml.NVML_CLOCK_SM) * 1e6,
-    "energy_j": lambda nvml, card: nvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1e3,
-    "throttle": lambda nvml, card: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(card),
+    "memory_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).used,
+    "utilisation": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
+    "power_w": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3,
+    "clock_hz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM) * 1e6,
+    "energy_j": lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3,
+    "throttle": lambda nvml, gpu: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
 }
 
 
-class Sampler:
-    """`with Sampler("cuda:0") as seen: ...`, and then `seen.told()`. Its first row is taken before anything of ours."""
+class GpuSampler:
+    """A context in which a device is sampled: `with GpuSampler("cuda:0") as sampler: ...`, then `sampler.samples()`.
+
+    The first sample is taken before the context is entered, so before the job starts.
+    """
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -42,69 +46,71 @@ class Sampler:
         self.done = threading.Event()
 
     def __enter__(self) -> Self:
+        """Take the first sample and start the thread."""
         if self.device != "cpu":
             import pynvml
 
             self.nvml = pynvml
             pynvml.nvmlInit()
-            self.card = handles()[int(self.device.partition(":")[2] or 0)]
-            self.look()
-            if (self.columns["utilisation"][0] or 0) > BUSY:  # perhaps still the average of our own last job
+            self.gpu = open_handles()[int(self.device.partition(":")[2] or 0)]
+            self.take_sample()
+            if (self.columns["utilisation"][0] or 0) > BUSY:  # this average may still include our previous job
                 time.sleep(AVERAGED_S)
                 self.columns = {name: [] for name in self.columns}
-                self.look()
-            self.others = self.strangers()
-            self.thread = threading.Thread(target=self.sample, daemon=True)
+                self.take_sample()
+            self.others = self.count_others()
+            self.thread = threading.Thread(target=self.take_samples, daemon=True)
             self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop the thread and take the last sample."""
         if self.device != "cpu":
             self.done.set()
             self.thread.join()
-            self.look()
+            self.take_sample()
             self.nvml.nvmlShutdown()
 
-    def sample(self) -> None:
+    def take_samples(self) -> None:
+        """Take samples until the context ends."""
         while not self.done.wait(PERIOD_S):
-            self.look()
-            self.others = max(self.others, self.strangers())
+            self.take_sample()
+            self.others = max(self.others, self.count_others())
 
-    def look(self) -> None:
-        """One row more."""
+    def take_sample(self) -> None:
+        """Append one value to each column."""
         self.columns["at_s"].append(time.monotonic())
         for name, query in QUERIES.items():
             try:
-                self.columns[name].append(query(self.nvml, self.card))
+                self.columns[name].append(query(self.nvml, self.gpu))
             except self.nvml.NVMLError:
                 self.columns[name].append(None)
 
-    def strangers(self) -> int:
-        """How many processes on the card are not ours: none of ours runs, or one, or as many as are seen to be.
+    def count_others(self) -> int:
+        """Return the number of processes of other programs on the GPU.
 
-        Within a container the driver gives the numbers that processes have outside of it, so ours may look strange.
+        While a worker runs, at least one listed process is assumed to be the worker: in a container, the driver lists
+        the process ids of the host, so our worker may not be recognized.
         """
-        listed = self.processes()
-        return max(0, len(listed) - max(sum(map(is_ours, listed)), bool(RUNNING)))
+        pids = self.list_processes()
+        return max(0, len(pids) - max(sum(map(is_worker, pids)), bool(RUNNING)))
 
-    def processes(self) -> list[int]:
-        """The process ids that compute on the card; 0 is that of no process. A container may hide some, or all."""
+    def list_processes(self) -> list[int]:
+        """Return the ids of the processes that compute on the GPU; a container may hide some or all of them."""
         try:
-            listed = [process.pid for process in self.nvml.nvmlDeviceGetComputeRunningProcesses(self.card)]
+            pids = [process.pid for process in self.nvml.nvmlDeviceGetComputeRunningProcesses(self.gpu)]
         except self.nvml.NVMLError:
             return []
-        return [pid for pid in listed if pid]
+        return [pid for pid in pids if pid]  # 0 stands for a hidden process
 
-    def told(self) -> dict[str, Any] | None:
-        """{device, others, samples: column -> values}; None for the CPU."""
-        if self.device == "cpu":
-            return None
-        return {"device": self.device, "others": self.others, "samples": self.columns}
+    def samples(self) -> GpuSamples | None:
+        """Return what was sampled; None for the CPU."""
+        return None if self.device == "cpu" else GpuSamples(self.device, self.others, self.columns)
 
 
-def is_ours(pid: int) -> bool:
-    """Whether a process is surely one of our workers, each of which leads a process group of its own."""
+def is_worker(pid: int) -> bool:
+    """Return whether a process belongs to a running worker, each of which leads a process group."""
     try:
         return os.getpgid(pid) in RUNNING
-    except ProcessLookupError:  # it has ended, or its number is that of another container
+    except ProcessLookupError:  # the process has ended, or the id is one of another container
         return False

@@ -1,6 +1,6 @@
-"""What else the machine did while a job ran: the kernel's own counters before and after, and warnings of what matters.
+"""What else the machine did while a job ran, by counters of the kernel before and after the job.
 
-Nothing is polled, which would itself disturb (a GPU's driver is: see `gpu`); a counter that is not there is None.
+Nothing is polled, since polling would disturb the job. A counter that the system lacks is None.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import os
 import resource
 import time
 from pathlib import Path
-from typing import Any
+
+from crossframe.harness.records.model import Interference
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def processor_s() -> tuple[float, float] | None:
-    """(seconds of all processors at work, seconds that other guests of this host took), since the machine started."""
+def read_processor_times() -> tuple[float, float] | None:
+    """Return (busy seconds of all processors, seconds stolen by other guests of the host) since the system started."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return None
@@ -23,8 +24,8 @@ def processor_s() -> tuple[float, float] | None:
     return (user + nice + system + irq + softirq) * TICK_S, steal * TICK_S
 
 
-def counted(path: str, names: tuple[str, ...]) -> int | None:
-    """The sum of some counters of a file of `name value` lines."""
+def sum_counters(path: str, names: tuple[str, ...]) -> int | None:
+    """Return the sum of some counters in a file of lines `name value`."""
     file = Path(path)
     if not file.exists():
         return None
@@ -32,40 +33,48 @@ def counted(path: str, names: tuple[str, ...]) -> int | None:
     return sum(int(line[1]) for line in lines if line[0] in names)
 
 
-def throttlings() -> int | None:
-    """How often processor cores were slowed down for their heat."""
+def count_swapped_pages() -> int | None:
+    """Return the pages swapped in or out since the system started."""
+    return sum_counters("/proc/vmstat", ("pswpin", "pswpout"))
+
+
+def count_throttlings() -> int | None:
+    """Return how often a processor core was slowed down because of its temperature."""
     counters = list(Path("/sys/devices/system/cpu").glob("cpu*/thermal_throttle/core_throttle_count"))
     return sum(int(counter.read_text()) for counter in counters) if counters else None
 
 
-def own_s() -> float:
-    """Processor seconds of this process and of all its children that have ended."""
-    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in used)
+def own_processor_s() -> float:
+    """Return the processor seconds of this process and of its children that have ended."""
+    usages = (resource.getrusage(target) for target in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-class Watch:
-    """From here to `told`: what the machine did beside us."""
+def subtract(after: int | None, before: int | None) -> int | None:
+    """Return the difference of two counters; None where one is missing."""
+    return None if after is None or before is None else after - before
+
+
+class InterferenceMeter:
+    """A meter of what the machine does beside this program, from its construction until `read`."""
 
     def __init__(self) -> None:
         self.begin = time.monotonic()
-        self.processors, self.own = processor_s(), own_s()
-        self.swapped, self.throttled = self.counters()
+        self.processor_times, self.own_s = read_processor_times(), own_processor_s()
+        self.swapped_pages, self.throttlings = count_swapped_pages(), count_throttlings()
 
-    def counters(self) -> tuple[int | None, int | None]:
-        return counted("/proc/vmstat", ("pswpin", "pswpout")), throttlings()
-
-    def told(self) -> dict[str, Any]:
-        """{others_share, steal_share, swapped_pages, throttlings}: shares of all processors' time."""
-        available = (time.monotonic() - self.begin) * (os.cpu_count() or 1)
-        now, (swapped, throttled) = processor_s(), self.counters()
-        others = steal = None
-        if now and self.processors:
-            busy, stolen = (after - before for after, before in zip(now, self.processors, strict=True))
-            others, steal = max(0.0, busy - (own_s() - self.own)) / available, stolen / available
-        return {
-            "others_share": others,
-            "steal_share": steal,
-            "swapped_pages": None if swapped is None or self.swapped is None else swapped - self.swapped,
-            "throttlings": None if throttled is None or self.throttled is None else throttled - self.throttled,
-        }
+    def read(self) -> Interference:
+        """Return shares of the time of all processors, and counters, since the construction."""
+        available_s = (time.monotonic() - self.begin) * (os.cpu_count() or 1)
+        times = read_processor_times()
+        others_share = steal_share = None
+        if times and self.processor_times:
+            busy_s, stolen_s = (after - before for after, before in zip(times, self.processor_times, strict=True))
+            others_share = max(0.0, busy_s - (own_processor_s() - self.own_s)) / available_s
+            steal_share = stolen_s / available_s
+        return Interference(
+            others_share=others_share,
+            steal_share=steal_share,
+            swapped_pages=subtract(count_swapped_pages(), self.swapped_pages),
+            throttlings=subtract(count_throttlings(), self.throttlings),
+        )

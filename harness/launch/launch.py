@@ -1,180 +1,126 @@
-"""One job in a process of its own: written down, started, waited for, and given exactly one state."""
+"""One job in a process of its own: written to its folder, started, waited for, and given exactly one state."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import select
 import signal
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import IO, Generic
 
-from crossframe.backends import Backend
-from crossframe.harness.machine.cache import cache
+from crossframe.backends import Plugin
+from crossframe.harness.launch.env_vars import worker_env_vars
+from crossframe.harness.launch.processes import RUNNING, count_out_of_memory_kills, end_group, wait_for_exit
+from crossframe.harness.records import codec
+from crossframe.harness.worker.jobs import M, WorkerJob
+from crossframe.harness.worker.states import State
 
-ROOT = Path(__file__).resolve().parents[2]
-RUNNING: set[int] = set()  # process ids of the workers under way
-LOG_TAIL = 300  # characters of a log that a reason quotes
-# By these the user's shell would change in silence what NVIDIA's or Intel's libraries compute, or how fast. Each
-# backend names those of its own as `not_inherited`.
-NOT_INHERITED = (
-    *("NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "CUDA_CACHE_*", "CUBLAS_*", "CUDNN_*", "TRITON_*"),
-    *("DNNL_*", "ONEDNN_*", "MKL_*", "OPENBLAS_*", "OMP_*", "GOMP_*", "KMP_*", "ATEN_*"),
-)
+LOG_TAIL = 300  # characters of the log that a reason quotes
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a job ended. `measures` is what the worker wrote, `{}` where it wrote nothing whole."""
+class Outcome(Generic[M]):
+    """How a job ended. `measurements` is empty where the worker left none, or none that are valid."""
 
-    state: str
+    state: State
     reason: str | None
     wall_s: float
-    measures: dict[str, Any]
+    measurements: M
 
 
-def import_path(backend: Backend) -> Path:
-    """Return a folder that holds links to our packages and the backend's, and nothing else.
+@dataclass(frozen=True)
+class Ending:
+    """The part of `measures.json` that jobs of all kinds have."""
 
-    The site-packages of an installed Crossframe can't be put on a worker's path: its NumPy would hide the worker's.
-    """
-    links = {f"crossframe/{name}": ROOT / name for name in ("tasks", "backends", "harness")}
-    if not backend.module.startswith("crossframe."):
-        links[backend.top_level.name] = backend.top_level
-    key = hashlib.sha256("\n".join(map(str, links.values())).encode()).hexdigest()[:12]
-    folder = cache() / "import_path" / key
-    for name, target in links.items():
-        link = folder / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            link.symlink_to(target, target_is_directory=True)
-    return folder
+    state: State
+    reason: str | None
 
 
-def not_inherited(backend: Backend) -> set[str]:
-    """Which variables that are set here a worker of this backend is not given."""
-    patterns = (*NOT_INHERITED, *backend.facts.get("not_inherited", ()))
-    return {name for name in os.environ if any(fnmatchcase(name, pattern) for pattern in patterns)}
+def launch(python: Path, plugin: Plugin, job: WorkerJob[M], folder: Path, timeout_s: float) -> Outcome[M]:
+    """Run `job` in `folder` with the interpreter `python`; the output of the worker goes to `log.txt`.
 
-
-def variables(backend: Backend, threads: int, scratch: str) -> dict[str, str]:
-    """The worker's environment: equal threads for all, the backend's own variables, no stray Python path.
-
-    `scratch` is a folder for what no other job may find, such as compiled code.
-    """
-    out = not_inherited(backend) | {name for name in os.environ if name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    inherited = {name: value for name, value in os.environ.items() if name not in out}
-    pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    words = {"threads": threads, "scratch": scratch}
-    own = {name: str(value).format(**words) for name, value in backend.facts.get("environment", {}).items()}
-    # `cuda:N` is the same card for CUDA, which would else put the fastest first, and for NVML: see `host.handles`.
-    ours = {"PYTHONPATH": str(import_path(backend)), "PYTHONNOUSERSITE": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    return inherited | pools | own | ours
-
-
-def launch(
-    python: Path,
-    backend: Backend,
-    job: dict[str, Any],
-    folder: Path,
-    timeout_s: float,
-    program: str = "crossframe.harness.worker.train",
-) -> Outcome:
-    """Run the worker, or another program of its kind, on `job` in `folder`; all that it prints goes to `log.txt`.
-
-    Whatever happens to it, this returns; only KeyboardInterrupt passes through, after the worker's process group is
-    ended.
+    A failure of the worker is returned as an outcome, never raised. KeyboardInterrupt alone passes through, after the
+    process group of the worker was killed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "measures.json").unlink(missing_ok=True)
-    (folder / "job.json").write_text(json.dumps(job, indent=1))
-    command = [str(python), "-m", program, str(folder)]
-    killed_before = out_of_memory_kills()
+    measures = folder / "measures.json"
+    measures.unlink(missing_ok=True)
+    (folder / "job.json").write_text(json.dumps(job.to_json(), indent=1))
+    command = [str(python), "-m", *job.PROGRAM, str(folder)]
+    kills_before = count_out_of_memory_kills()
     begin = time.monotonic()
-    # What is written there by what the worker started, and ended after it, is no reason to fail.
-    aside = tempfile.TemporaryDirectory(prefix="crossframe-", ignore_cleanup_errors=True)
-    with aside as scratch, (folder / "log.txt").open("w") as log:
-        environment = variables(backend, len(job["cpus"]), scratch)
-        print(f"$ PYTHONPATH={environment['PYTHONPATH']} {' '.join(command)}", file=log, flush=True)
+    # A child of the worker may still be writing here; ignore errors while deleting.
+    temporary = tempfile.TemporaryDirectory(prefix="crossframe-", ignore_cleanup_errors=True)
+    with temporary as scratch, (folder / "log.txt").open("w") as log:
+        env_vars = worker_env_vars(plugin, len(job.cpus), scratch)
+        print(f"$ PYTHONPATH={env_vars['PYTHONPATH']} {' '.join(command)}", file=log, flush=True)
         try:
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            exit_code = run_process(command, env_vars, folder, log, timeout_s)
         except OSError as error:
-            return Outcome("not_installed", f"{python} can't be started: {error.strerror}", 0.0, {})
-        RUNNING.add(process.pid)
-        try:
-            in_time = wait(process, timeout_s)
-        finally:
-            # On time, too: nothing that the worker started may go on beside the next job.
-            end(process.pid)
-            process.wait()
-            RUNNING.discard(process.pid)
+            reason = f"{python} can't be started: {error.strerror}"
+            return Outcome(State.NOT_INSTALLED, reason, 0.0, job.MEASUREMENTS())
     wall_s = time.monotonic() - begin
-    measures = read_measures(folder / "measures.json")
-    if measures is not None:  # whole, whatever hung afterwards
-        return Outcome(measures["state"], measures["reason"], wall_s, measures)
-    if not in_time:
-        return Outcome("timeout", f"not done after {timeout_s:g} s", wall_s, {})
-    return Outcome(*without_measures(process.returncode, folder, out_of_memory_kills() > killed_before), wall_s, {})
+    stored = read_measures(measures, job)
+    if stored is not None:  # the measurements are complete, even if the process hung afterwards
+        return Outcome(stored[0], stored[1], wall_s, stored[2])
+    if exit_code is None:
+        return Outcome(State.TIMEOUT, f"not done after {timeout_s:g} s", wall_s, job.MEASUREMENTS())
+    state, reason = explain_exit(exit_code, folder, count_out_of_memory_kills() > kills_before)
+    return Outcome(state, reason, wall_s, job.MEASUREMENTS())
 
 
-def end(pid: int) -> None:
-    """End a worker and all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+def run_process(
+    command: list[str], env_vars: dict[str, str], folder: Path, log: IO[str], timeout_s: float
+) -> int | None:
+    """Run a command as a process group of its own; return its exit code, None on a timeout.
 
-
-def end_all() -> None:
-    """End every worker that other threads wait for: an interrupt reaches the main thread alone."""
-    for pid in tuple(RUNNING):
-        end(pid)
-
-
-def wait(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
-    """Block until the process ends or its time is over; no polling, which would take time from what is measured."""
-    descriptor = os.pidfd_open(process.pid)
+    The whole group is killed in any case: nothing that the worker started may run beside the next job.
+    """
+    process = subprocess.Popen(
+        command,
+        env=env_vars,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    RUNNING.add(process.pid)
     try:
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        return bool(waiting.poll(timeout_s * 1000))
+        in_time = wait_for_exit(process, timeout_s)
     finally:
-        os.close(descriptor)
+        end_group(process.pid)
+        process.wait()
+        RUNNING.discard(process.pid)
+    return process.returncode if in_time else None
 
 
-def read_measures(path: Path) -> dict[str, Any] | None:
-    """What the worker left, if it is whole and of the right form."""
+def read_measures(path: Path, job: WorkerJob[M]) -> tuple[State, str | None, M] | None:
+    """Return the state, the reason and the measurements that a worker left; None where there is no JSON object.
+
+    An object of the wrong form counts as a failure of the worker.
+    """
     try:
-        measures = json.loads(path.read_text())
+        document = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return measures if isinstance(measures, dict) and isinstance(measures.get("state"), str) else None
+    if not isinstance(document, dict):
+        return None
+    empty: M = job.MEASUREMENTS()
+    try:
+        ending = codec.from_plain(document, Ending)
+        return ending.state, ending.reason, codec.from_plain(document, type(empty))
+    except ValueError as error:
+        return State.FAILED, f"the measurements of the worker are not valid: {error}", empty
 
 
-def without_measures(code: int, folder: Path, memory_ran_out: bool) -> tuple[str, str]:
-    """(state, reason) of a worker that ended without a word."""
+def explain_exit(code: int, folder: Path, memory_ran_out: bool) -> tuple[State, str]:
+    """Return the state and the reason of a worker that left no measurements."""
     if code == -signal.SIGKILL and memory_ran_out:
-        return "out_of_memory", "ended by the kernel, which had no memory left"
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code} and no measures"
+        return State.OUT_OF_MEMORY, "killed by the kernel because memory ran out"
+    reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code} and no measures"
     log = " ".join((folder / "log.txt").read_text(errors="replace").split("\n", 1)[-1].split())
-    return "failed", f"{how}; log: …{log[-LOG_TAIL:]}" if log else how
-
-
-def out_of_memory_kills() -> int:
-    """How many processes the kernel has ended for want of memory, so far."""
-    counters = Path("/proc/vmstat")
-    lines = counters.read_text().splitlines() if counters.exists() else []
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    return State.FAILED, f"{reason}; log: …{log[-LOG_TAIL:]}" if log else reason

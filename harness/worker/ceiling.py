@@ -1,68 +1,60 @@
-"""What this device can do at most, in a fresh process: operations a second, and bytes a second.
+"""A ceiling job: the most that the device can do, in operations and in bytes per second.
 
-`python -m crossframe.harness.worker.ceiling JOB` leaves `measures.json`. It times a large matrix product and a large copy,
-which the backend does (`crossframe.backends.contract.Model.ceiling`), and nothing else. A copy reads and writes every byte.
+It times a large matrix product and a large copy, by functions of the backend
+(`crossframe.backends.contract.BackendModule.ceiling`). A copy reads and writes every byte.
 """
 
 from __future__ import annotations
 
-import sys
 import time
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from crossframe.backends.contract import Unsupported, Work
-from crossframe.harness.worker.lifecycle import main, proven_placement
+from crossframe.backends.contract import BackendModule, Model, RepeatedOperation, get_ceiling_function
+from crossframe.harness.worker.backend_model import import_backend, prepare_model, verify_placement
+from crossframe.harness.worker.jobs import CeilingJob
+from crossframe.harness.worker.measurements import CeilingMeasurements
 from crossframe.tasks.spec import SGD, Dense, Task, initial_weights
 
 SAMPLED_S = 0.4
-PIPELINED_S = 0.005  # without a look at the clock, which has a GPU wait for the next call
-SIZES = {"cpu": (1024, 64 << 20), "cuda": (8192, 1 << 30)}  # kind of device -> (side of a matrix, bytes)
+PIPELINED_S = 0.005  # between two readings of the clock, for each of which a GPU stops
+SIZES = {"cpu": (1024, 64 << 20), "cuda": (8192, 1 << 30)}  # kind of device -> (side of a matrix, bytes of a copy)
 
 
-def prepared(job: dict[str, Any]) -> tuple[Any, Task]:
-    """A small model on the job's device, in its precision, with all switches set for both; and its task."""
+def ceiling_job(job: CeilingJob, folder: Path, measurements: CeilingMeasurements) -> None:
+    """Execute a ceiling job with a small model on the device, in the precision of the job."""
     task = Task("ceiling", "", (8,), (Dense(8),), "mean_squared_error", SGD(1e-3), 1, 0.0)
-    backend = import_module(job["module"])
-    return backend.prepare(task, initial_weights(task, 0), job["device"], job["mode"], job["precision"]), task
+    model = prepare_model(job, task, initial_weights(task, 0))
+    measurements.flops_per_s, measurements.bytes_per_s = measure_ceiling(import_backend(job), model, job.device)
+    verify_placement(model, task, job.device)
 
 
-def best_s(do: Work) -> float:
-    """The least seconds of doing it once, of several tries, after one that is not counted."""
-    do(1)
-    end = time.perf_counter() + SAMPLED_S
-    found = [taken_s(do, 1)]
-    times = max(1, int(PIPELINED_S / found[0]))
-    while time.perf_counter() < end:
-        found.append(taken_s(do, times) / times)
-    return min(found)
+def measure_ceiling(backend: BackendModule, model: Model, device: str) -> tuple[float, float]:
+    """Return the most operations and bytes per second of a device.
 
-
-def taken_s(do: Work, times: int) -> float:
-    begin = time.perf_counter()
-    do(times)
-    return time.perf_counter() - begin
-
-
-def reached(model: Any, device: str) -> dict[str, float]:
-    """{flops_per_s, bytes_per_s} at most, by the backend that `model` is of."""
-    if not hasattr(model, "ceiling"):
-        raise Unsupported("this backend has no method `ceiling`")
+    Unsupported where the backend has no function `ceiling`; RuntimeError where the copy was not on the device.
+    """
     side, size = SIZES[device.partition(":")[0]]
-    multiply, copy = model.ceiling(side, size)
-    found = {"flops_per_s": 2 * side**3 / best_s(multiply), "bytes_per_s": 2 * size / best_s(copy)}
-    given = None if device == "cpu" else model.device_peak_bytes()
-    if given is not None and given < 2 * size:
-        raise RuntimeError(f"asked for a copy on {device}, whose allocator gave out {given} bytes of {2 * size}")
-    return found
+    multiply, copy = get_ceiling_function(backend)(model, side, size)
+    flops_per_s, bytes_per_s = 2 * side**3 / time_best_s(multiply), 2 * size / time_best_s(copy)
+    peak = None if device == "cpu" else model.device_peak_bytes()
+    if peak is not None and peak < 2 * size:
+        raise RuntimeError(f"asked for a copy on {device}, whose allocator gave out {peak} bytes of {2 * size}")
+    return flops_per_s, bytes_per_s
 
 
-def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
-    model, task = prepared(job)
-    measures |= reached(model, job["device"])
-    proven_placement(model, task, job["device"])
+def time_best_s(operation: RepeatedOperation) -> float:
+    """Return the least seconds of one operation in several samples, after a warm-up."""
+    operation(1)
+    end = time.perf_counter() + SAMPLED_S
+    samples_s = [time_operation(operation, 1)]
+    times = max(1, int(PIPELINED_S / samples_s[0]))
+    while time.perf_counter() < end:
+        samples_s.append(time_operation(operation, times) / times)
+    return min(samples_s)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), work)
+def time_operation(operation: RepeatedOperation, times: int) -> float:
+    """Return the seconds of an operation that is repeated so many times."""
+    begin = time.perf_counter()
+    operation(times)
+    return time.perf_counter() - begin

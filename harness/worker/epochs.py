@@ -1,100 +1,135 @@
-"""A model trained and judged epoch by epoch, and single steps and answers sampled afterwards."""
+"""Training epoch by epoch with evaluations, and samples of single training steps and predictions."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
+from crossframe.backends.contract import Batch, Model
 from crossframe.harness.worker import quality
-from crossframe.harness.worker.timing import samples, seconds
-from crossframe.tasks.spec import QUALITY, EarlyStopping, Task
+from crossframe.harness.worker.failures import DivergedError
+from crossframe.harness.worker.measurements import Epoch, EvaluationPoint, TrainMeasurements
+from crossframe.harness.worker.timing import time_call, time_calls
+from crossframe.tasks.spec import QUALITY, Arrays, EarlyStopping, Task
 
-ENOUGH_EPOCHS = 4  # of which two may be warm-up: a mode that compiles whole epochs compiles two lengths
-EVALUATION_CHUNK = 500  # samples; the digits' 360 go through in one
+# Epochs to time at least. Two of them may be warm-up: a mode that compiles whole epochs compiles two lengths.
+ENOUGH_EPOCHS = 4
+EVALUATION_CHUNK = 500  # samples; enough for the 360 held-out digits at once
 
 
-class Diverged(Exception):
-    """The loss is no longer a number."""
-
-
-def predict(model: Any, x: np.ndarray) -> np.ndarray:
-    """Outputs for all of x, in chunks."""
+def predict(model: Model, x: np.ndarray) -> np.ndarray:
+    """Return the outputs for all of `x`, computed in chunks."""
     chunks = [model.predict(x[start : start + EVALUATION_CHUNK]) for start in range(0, len(x), EVALUATION_CHUNK)]
     return np.concatenate(chunks)
 
 
-def evaluate(model: Any, task: Task, data: Any, epoch: int) -> dict[str, Any]:
-    """Held-out and training loss, and the quality that goes with the loss, after an epoch."""
+def put_epoch(model: Model, data: Arrays, epoch: int) -> list[Batch]:
+    """Return the batches of an epoch (from 0) on the device, once their copies are complete."""
+    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][epoch]]
+    model.sync()
+    return batches
+
+
+def train_epochs(model: Model, task: Task, data: Arrays, measurements: TrainMeasurements) -> Arrays:
+    """Train all epochs in the stored order of batches; return the weights after the first epoch.
+
+    `data` holds `x_train`, `y_train`, `x_test`, `y_test` and `order` (epochs, batches, samples). Copies to the device
+    and evaluations are not timed. DivergedError where the held-out loss is not finite.
+    """
+    weights_after_first: Arrays = {}
+    train_s = 0.0
+    for epoch in range(1, len(data["order"]) + 1):
+        batches = put_epoch(model, data, epoch - 1)
+        if epoch == 1:
+            train_s = time_first_steps(model, batches[:2], measurements)
+            batches = batches[2:]
+        if batches:
+            measurements.epochs.append(time_epoch(model, batches, epoch))
+            train_s += measurements.epochs[-1].train_s
+        if epoch == 1:
+            weights_after_first = model.weights()
+        if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
+            point = evaluate(model, task, data, epoch, train_s)
+            measurements.curve.append(point)
+            if measurements.time_to_target_s is None and reaches_target(task, point):
+                measurements.time_to_target_s = train_s
+            if stops_early(task.early_stopping, [point.loss for point in measurements.curve]):
+                break
+    return weights_after_first
+
+
+def time_first_steps(model: Model, batches: Sequence[Batch], measurements: TrainMeasurements) -> float:
+    """Time up to two steps one by one: the first compiles, the second shows what remains of that. Return the sum."""
+    steps_s = [time_call(partial(model.train, [batch]), model.sync) for batch in batches]
+    measurements.first_step_s = steps_s[0]
+    measurements.second_step_s = steps_s[1] if len(steps_s) > 1 else None
+    return sum(steps_s)
+
+
+def time_epoch(model: Model, batches: Sequence[Batch], epoch: int | None) -> Epoch:
+    """Train on all batches and time them together.
+
+    `began_s` is of the monotonic clock, which the parent uses for its samples of the GPU.
+    """
+    began_s = round(time.monotonic(), 6)
+    train_s = time_call(partial(model.train, batches), model.sync)
+    return Epoch(epoch, train_s, len(batches), began_s)
+
+
+def evaluate(model: Model, task: Task, data: Arrays, epoch: int, train_s: float) -> EvaluationPoint:
+    """Return the held-out loss and quality, and the training loss, after `epoch` epochs.
+
+    `train_s` is the training time until then. DivergedError where a loss is not finite.
+    """
+    begin = time.perf_counter()
     outputs = predict(model, data["x_test"])
     loss = quality.mean_loss(task.loss, outputs, data["y_test"])
     if not np.isfinite(loss):
-        raise Diverged(f"the held-out loss is {loss} after epoch {epoch}")
-    found = quality.measure(task.loss, outputs, data["y_test"])[task.quality]
-    # A pass over the training data too would take as long as the epoch, so only where evaluations are rare.
-    rare = task.evaluate_every > 1
-    train_loss = quality.mean_loss(task.loss, predict(model, data["x_train"]), data["y_train"]) if rare else None
-    return {"epoch": epoch, "loss": loss, "train_loss": train_loss, task.quality: found}
+        raise DivergedError(f"the held-out loss is {loss} after epoch {epoch}")
+    metric = quality.compute_quality(task.loss, outputs, data["y_test"])[task.quality]
+    train_loss = None
+    if task.evaluate_every > 1:  # a pass over the training data takes as long as an epoch, so only if it is rare
+        train_loss = quality.mean_loss(task.loss, predict(model, data["x_train"]), data["y_train"])
+        if not np.isfinite(train_loss):
+            raise DivergedError(f"the training loss is {train_loss} after epoch {epoch}")
+    evaluate_s = time.perf_counter() - begin
+    return EvaluationPoint(epoch, loss, train_loss, {task.quality: metric}, train_s, evaluate_s)
+
+
+def reaches_target(task: Task, point: EvaluationPoint) -> bool:
+    """Return whether the quality at a point is at least as good as the target of the task."""
+    name, more_is_better = QUALITY[task.loss]
+    return point.quality[name] >= task.target if more_is_better else point.quality[name] <= task.target
 
 
 def stops_early(rule: EarlyStopping | None, losses: list[float]) -> bool:
-    """Whether the last `patience` evaluations brought no loss lower by more than `min_delta`."""
+    """Return whether the last `patience` evaluations did not lower the loss by more than `min_delta`."""
     if rule is None or len(losses) <= rule.patience:
         return False
     return min(losses[-rule.patience :]) > min(losses[: -rule.patience]) - rule.min_delta
 
 
-def epoch_of(model: Any, batches: list[Any], epoch: int | None) -> dict[str, Any]:
-    """An epoch's steps, timed together. When it began stands in the clock by which the parent samples a GPU."""
-    began_s = round(time.monotonic(), 6)
-    spent_s = seconds(lambda: model.train(batches), model.sync)
-    return {"epoch": epoch, "train_s": spent_s, "steps": len(batches), "began_s": began_s}
+def sample_steps(model: Model, data: Arrays, measurements: TrainMeasurements) -> None:
+    """Time single steps; then time further epochs if there were too few to tell the steady ones."""
+    batches = put_epoch(model, data, 0)
+    measurements.step_samples_s = time_calls(partial(model.train, batches[:1]), model.sync, 5, 0.3, 2000)
+    missing = ENOUGH_EPOCHS - len(measurements.epochs)
+    measurements.epochs += [time_epoch(model, batches, None) for _ in range(missing)]
 
 
-def train(model: Any, task: Task, data: Any) -> dict[str, Any]:
-    """All epochs, by the order of batches in the inputs. Copies to the device stay out of the clock."""
-    figures: dict[str, Any] = {"epochs": [], "curve": [], "time_to_target_s": None}
-    name, more_is_better = QUALITY[task.loss]
-    train_s = 0.0
-    for epoch, order in enumerate(data["order"], start=1):
-        batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in order]
-        model.sync()
-        if epoch == 1:
-            # The first step compiles, the second shows what is left of that.
-            spent = [seconds(lambda b=batch: model.train([b]), model.sync) for batch in batches[:2]]  # type: ignore[misc]
-            figures["first_step_s"], figures["second_step_s"] = (*spent, None)[:2]
-            batches, train_s = batches[2:], sum(spent)
-        if batches:
-            figures["epochs"].append(epoch_of(model, batches, epoch))
-            train_s += figures["epochs"][-1]["train_s"]
-        if epoch == 1:
-            figures["after_first_epoch"] = model.weights()
-        if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
-            begin = time.perf_counter()
-            point = {**evaluate(model, task, data, epoch), "train_s": train_s}
-            point["evaluate_s"] = time.perf_counter() - begin
-            figures["curve"].append(point)
-            reached = point[name] >= task.target if more_is_better else point[name] <= task.target
-            if reached and figures["time_to_target_s"] is None:
-                figures["time_to_target_s"] = train_s
-            if stops_early(task.early_stopping, [point["loss"] for point in figures["curve"]]):
-                break
-    return figures
+def sample_inference(model: Model, x_test: np.ndarray, measurements: TrainMeasurements) -> None:
+    """Time predictions of one sample, and of as many as an evaluation takes, each after a warm-up."""
+    batch = x_test[:EVALUATION_CHUNK]
+    measurements.infer_samples_s = time_predictions(model, x_test[:1], 5)
+    measurements.infer_batch_samples_s = time_predictions(model, batch, 3)
+    measurements.infer_batch_size = len(batch)
 
 
-def sample_steps(model: Any, data: Any, measures: dict[str, Any]) -> None:
-    """Single steps, each to its end; and more epochs, where there were so few that nothing tells the steady ones."""
-    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
-    model.sync()
-    measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.3, 2000)
-    measures["epochs"] += [epoch_of(model, batches, None) for _ in range(ENOUGH_EPOCHS - len(measures["epochs"]))]
-
-
-def sample_inference(model: Any, x_test: np.ndarray, measures: dict[str, Any]) -> None:
-    """One sample at a time, and as many as an evaluation takes, each after a warm-up."""
-    one, many = x_test[:1], x_test[:EVALUATION_CHUNK]
-    for x, name, at_least in ((one, "infer_samples_s", 5), (many, "infer_many_samples_s", 3)):
-        samples(lambda x=x: model.predict(x), model.sync, 2, 0.05, 50)  # type: ignore[misc]
-        measures[name] = samples(lambda x=x: model.predict(x), model.sync, at_least, 0.15, 1000)  # type: ignore[misc]
-    measures["infer_many"] = len(many)
+def time_predictions(model: Model, x: np.ndarray, at_least: int) -> list[float]:
+    """Return the seconds of each of several predictions for `x`, after a warm-up."""
+    call = partial(model.predict, x)
+    time_calls(call, model.sync, 2, 0.05, 50)
+    return time_calls(call, model.sync, at_least, 0.15, 1000)

@@ -1,50 +1,39 @@
-"""Inference and nothing else, in a fresh process of the backend's own environment.
-
-`python -m crossframe.harness.worker.infer JOB` reads `job.json` and the inputs it names; leaves `model.onnx` and, last
-and whole, `measures.json`.
-"""
+"""An inference job: time the predictions of an untrained network at several batch sizes, and export it."""
 
 from __future__ import annotations
 
-import sys
 import time
-from importlib import import_module
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from crossframe.harness.worker.archives import read_arrays, select_weights
+from crossframe.harness.worker.backend_model import import_backend, package_versions, prepare_model, verify_placement
 from crossframe.harness.worker.export_onnx import export
-from crossframe.harness.worker.lifecycle import main, proven_placement, versions
-from crossframe.harness.worker.process import Usage, given, memory_peak_bytes
-from crossframe.harness.worker.timing import samples, seconds
-from crossframe.tasks.spec import from_json
+from crossframe.harness.worker.jobs import InferJob
+from crossframe.harness.worker.measurements import InferMeasurements
+from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes
+from crossframe.harness.worker.timing import time_call, time_calls
 
-SAMPLED_S, AT_LEAST, AT_MOST = 0.3, 5, 2000
+SAMPLED_S, AT_LEAST, AT_MOST = 0.3, 5, 2000  # for each batch size: seconds, calls, calls
 
 
-def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
+def infer_job(job: InferJob, folder: Path, measurements: InferMeasurements) -> None:
+    """Execute an inference job; it leaves `model.onnx`."""
     begin = time.perf_counter()
-    backend = import_module(job["module"])
-    measures |= {"import_s": time.perf_counter() - begin, "versions": versions(job["packages"])}
-    task = from_json(job["task"])
-    with np.load(job["inputs"], allow_pickle=False) as stored:
-        weights = {name: stored[f"weights/{name}"] for name in task.parameters()}
-        x_test = stored["x_test"]
-    model = backend.prepare(task, weights, job["device"], job["mode"], job["precision"])
-    proven_placement(model, task, job["device"])
-    usage = Usage()
-    measures["first_s"], measures["infer_samples_s"] = {}, {}
-    for size in job["batch_sizes"]:
-        x = np.resize(x_test, (size, *x_test.shape[1:]))
-        measures["first_s"][str(size)] = seconds(lambda x=x: model.predict(x), model.sync)  # type: ignore[misc]
-        taken = samples(lambda x=x: model.predict(x), model.sync, AT_LEAST, SAMPLED_S, AT_MOST)  # type: ignore[misc]
-        measures["infer_samples_s"][str(size)] = taken
-    proven_placement(model, task, job["device"])  # of the results too
-    measures["receipt"] = {**given(), **usage.told(), "settings": model.settings()}
-    measures["host_peak_bytes"] = memory_peak_bytes()
-    measures["export"] = export(model, folder, job["onnx_opset"])
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), work)
+    import_backend(job)
+    measurements.import_s = time.perf_counter() - begin
+    measurements.versions = package_versions(job.packages)
+    data = read_arrays(job.inputs)
+    model = prepare_model(job, job.task, select_weights(data, job.task))
+    verify_placement(model, job.task, job.device)
+    usage = ResourceUsage()
+    for size in job.batch_sizes:
+        call = partial(model.predict, np.resize(data["x_test"], (size, *data["x_test"].shape[1:])))
+        measurements.first_s[str(size)] = time_call(call, model.sync)
+        measurements.infer_samples_s[str(size)] = time_calls(call, model.sync, AT_LEAST, SAMPLED_S, AT_MOST)
+    verify_placement(model, job.task, job.device)  # now of the results too
+    measurements.receipt = usage.receipt(model.settings())
+    measurements.host_peak_bytes = memory_peak_bytes()
+    measurements.export = export(model, folder, job.onnx_opset)

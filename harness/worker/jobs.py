@@ -6,6 +6,7 @@ A job holds everything that its worker needs, so that it can be replayed by hand
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -23,7 +24,7 @@ from crossframe.harness.worker.measurements import (
 from crossframe.harness.worker.probes import Probe
 from crossframe.tasks.spec import Task, from_json, to_json
 
-M = TypeVar("M")  # what the job leaves
+M = TypeVar("M")  # the class of the measurements that a job leaves
 
 WORKER = "crossframe.harness.worker"
 
@@ -33,39 +34,47 @@ class WorkerJob(Generic[M]):
     """A job of any kind; `M` is the class of its measurements."""
 
     PROGRAM: ClassVar[tuple[str, ...]]  # after `python -m`, before the folder of the job
-    MEASUREMENTS: ClassVar[type]
+    MEASUREMENTS: ClassVar[type]  # is M
 
     cpus: list[int]
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as plain JSON."""
-        return {part.name: _plain(getattr(self, part.name)) for part in fields(self)}
+        return {field.name: _to_plain(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Return the job that lies in `folder`."""
+        """Return the job that is stored in `folder`."""
         stored = json.loads((folder / "job.json").read_text())
-        return cls(**{name: _restored(name, value) for name, value in stored.items()})
+        return cls(**{name: _DECODERS.get(name, _unchanged)(value) for name, value in stored.items()})
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Task):
         return to_json(value)
     if isinstance(value, Probe):
-        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {name: _to_plain(item) for name, item in value.items()}
+    return [_to_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _restored(name: str, value: Any) -> Any:
-    if name == "task":
-        return from_json(value)
-    if name == "precision":
-        return Precision(value)
-    if name == "probes":
-        return [Probe(**{key: _restored(key, part) for key, part in each.items()}) for each in value]
-    if name in ("batches", "weights_after"):
-        return tuple(value)
+def _read_probe(stored: dict[str, Any]) -> Probe:
+    tuples = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+    return Probe(**{**stored, **tuples, "task": from_json(stored["task"])})
+
+
+def _unchanged(value: Any) -> Any:
     return value
+
+
+# Field -> how its plain JSON becomes the value again; the other fields hold plain JSON.
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "task": from_json,
+    "precision": Precision,
+    "probes": lambda probes: [_read_probe(stored) for stored in probes],
+    "exports": lambda exports: {variant: (opset, route) for variant, (opset, route) in exports.items()},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +108,7 @@ class ProbeJob(BackendJob[ProbeMeasurements]):
     PROGRAM = (WORKER, "probe")
     MEASUREMENTS = ProbeMeasurements
 
-    inputs: str  # path of the archive with the probes' batches and weights
+    inputs: str  # path of the archive with the batches and weights of the probes
     probes: list[Probe]
 
 
@@ -145,9 +154,9 @@ class ExportOnnxJob(BackendJob[ExportMeasurements]):
 
     task: Task
     outputs: str  # path of the archive with the trained weights
-    feeds: str
+    feeds: str  # path of the archive with the sets of inputs
     timed: list[str]  # sets of inputs on which the inference of the framework is timed
-    time_s: float
+    time_s: float  # how long to time each set
     exports: dict[str, tuple[int, str | None]]  # variant -> (opset, route of the exporter)
 
 
@@ -160,10 +169,10 @@ class RunOnnxJob(WorkerJob[OnnxMeasurements]):
 
     module: str  # of the runtime
     packages: list[str]
-    model: str
+    model: str  # path of the ONNX file
     feeds: str
     device: str
-    memory_bytes: int  # of address space
+    memory_bytes: int  # of address space, on the CPU
     fixed: bool  # make the session anew for each shape
     timed: list[str]
     time_s: float

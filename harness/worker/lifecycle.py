@@ -1,96 +1,55 @@
-"""TODO: say what this module is."""
+"""The part that all workers share: read the job, do it, leave `measures.json`, end the process.
+
+A worker runs in a fresh process of the environment of its backend or runtime. It imports the standard library, NumPy,
+`crossframe.tasks`, `crossframe.backends.contract` and its backend. What it prints goes to `log.txt` and has no meaning.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from crossframe.harness.worker.epochs import Diverged
-from crossframe.tasks.spec import Task
+from crossframe.harness.worker.failures import state_for_error, summarize_error
+from crossframe.harness.worker.jobs import WorkerJob
+from crossframe.harness.worker.states import State
 
-OUT_OF_MEMORY = re.compile(
-    r"out of memory|\bOOM\b|RESOURCE_EXHAUSTED|bad_alloc|can't allocate memory|cannot allocate memory|"
-    r"_ALLOC(ATION)?_FAILED",
-    re.I,
-)
+J = TypeVar("J", bound=WorkerJob[Any])
 
 
-NARROWEST_BYTES = 2  # of a parameter, in the narrowest precision
+def run_job(job_type: type[J], execute: Callable[[J, Path, Any], None], folder: Path) -> NoReturn:
+    """Run the job of a folder, write its measurements whether it succeeds or not, and end the process.
 
-
-def reserved_bytes(model: Any) -> int | None:
-    """What its allocator took of the device so far, at most; None where the backend does not tell."""
-    return model.device_reserved_bytes() if hasattr(model, "device_reserved_bytes") else None
-
-
-def proven_placement(model: Any, task: Task, device: str) -> str:
-    """Where every parameter is and every result was, to be asked once there are some; RuntimeError if not on `device`.
-
-    On a GPU its allocator must also have given out what they need at least. One that does not tell is not asked: what
-    the driver saw of the card's memory is judged in its stead, by `crossframe.harness.analysis.gpu`.
+    `execute(job, folder, measurements)` fills `measurements` (an instance of `job_type.MEASUREMENTS`) one by one, so
+    that what was measured before a failure is kept.
     """
-    place = model.placement()
-    if place != device:
-        raise RuntimeError(f"asked for {device}, but its parameters and results lie on {place}")
-    peak = None if device == "cpu" else model.device_peak_bytes()
-    needed = NARROWEST_BYTES * sum(math.prod(shape) for shape in task.parameters().values())
-    if peak is not None and peak < needed:
-        raise RuntimeError(f"asked for {device}, whose allocator gave out {peak} bytes; {needed} are needed at least")
-    return place
-
-
-def versions(packages: list[str]) -> dict[str, str]:
-    """Package -> version, of those that are there: a build for one device may have a name of its own."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in packages:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-def said(error: BaseException) -> str:
-    """An error in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500]
-
-
-def state_of(error: Exception) -> str:
-    if isinstance(error, Diverged):
-        return "diverged"
-    if type(error).__name__ == "Unsupported":
-        return "unsupported"
-    return "out_of_memory" if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) else "failed"
-
-
-def write_measures(folder: Path, measures: dict[str, Any]) -> None:
-    """Written aside and moved into place: that it is there means that it is whole."""
-    aside = folder / "measures.json.part"
-    aside.write_text(json.dumps(measures))
-    aside.replace(folder / "measures.json")
-
-
-def main(folder: Path, do: Callable[[dict[str, Any], Path, dict[str, Any]], None]) -> NoReturn:
-    """Read the job, do it, leave its measures, whatever happens, and end the process."""
-    job = json.loads((folder / "job.json").read_text())
-    os.sched_setaffinity(0, job["cpus"])
-    measures: dict[str, Any] = {"state": "ok", "reason": None}
+    job = job_type.read(folder)
+    os.sched_setaffinity(0, job.cpus)
+    measurements = job_type.MEASUREMENTS()
+    state, reason = State.OK, None
     try:
-        do(job, folder, measures)
+        execute(job, folder, measurements)
     except Exception as error:
         traceback.print_exc()
-        measures |= {"state": state_of(error), "reason": said(error)}
-    measures.pop("after_first_epoch", None)
-    write_measures(folder, measures)
+        state, reason = state_for_error(error), summarize_error(error)
+    write_measures(folder, measurements, state, reason)
     sys.stdout.flush()
     sys.stderr.flush()
-    # All is said. To take itself down, a framework needs up to a second; the kernel needs none.
+    # The results are complete. A framework needs up to a second to shut down; the kernel needs none.
     os._exit(0)
+
+
+def write_measures(folder: Path, measurements: Any, state: State = State.OK, reason: str | None = None) -> None:
+    """Write `measures.json` to a temporary name and move it into place, so that an existing file is always complete.
+
+    ValueError where a measurement is not a finite number, which JSON does not allow.
+    """
+    document = {"state": state, "reason": reason, **asdict(measurements)}
+    temporary = folder / "measures.json.part"
+    temporary.write_text(json.dumps(document, allow_nan=False))
+    temporary.replace(folder / "measures.json")

@@ -1,102 +1,88 @@
-"""Probes, run in a fresh process of the backend's own environment: `python -m crossframe.harness.worker.probe JOB`.
-
-Reads `job.json` and the probes' inputs; leaves the traces in `outputs.npz` and, last and whole, `measures.json`.
-"""
+"""A parity job: run all probes of a task. The traces go to `outputs.npz`."""
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from crossframe.harness.worker.lifecycle import main, proven_placement, said, state_of, versions
-from crossframe.harness.worker.probes import EPOCH, Probe, again_of, trace
-from crossframe.tasks.spec import Arrays, Task, from_json
+from crossframe.backends.contract import Model
+from crossframe.harness.worker.archives import read_arrays, select_weights
+from crossframe.harness.worker.backend_model import import_backend, package_versions, prepare_model, verify_placement
+from crossframe.harness.worker.failures import state_for_error, summarize_error
+from crossframe.harness.worker.jobs import ProbeJob
+from crossframe.harness.worker.measurements import ProbeMeasurements, ProbeResult
+from crossframe.harness.worker.probes import EPOCH, Probe, name_second_pass, trace
+from crossframe.harness.worker.states import State
+from crossframe.tasks.spec import Arrays
 
-QUEUED, QUEUED_S, TRIES = 3, 0.05, 2  # updates to wait for, at least so long, and how often
-
-
-def read_probe(told: dict[str, Any]) -> Probe:
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    return Probe(**{**fields, "task": from_json(told["task"])})
-
-
-def own_weights(probe: Probe, weights: Arrays) -> Arrays:
-    return {name: weights[name] for name in probe.task.parameters()}
+# The barrier is tested with this many updates, repeated for at least so many seconds, in this many counted tries.
+QUEUED, QUEUED_S, TRIES = 3, 0.05, 2
 
 
-def unfinished(probe: Probe, model: Any, arrays: Arrays) -> float:
-    """The share of some updates' time that is left over after `sync`: what reading the weights then still waits for.
+def probe_job(job: ProbeJob, folder: Path, measurements: ProbeMeasurements) -> None:
+    """Execute a parity job; a probe that fails keeps its reason and does not affect the others."""
+    backend = import_backend(job)
+    measurements.dialect = dict(backend.DIALECT)
+    measurements.modes = list(backend.MODES)
+    measurements.versions = package_versions(job.packages)
+    arrays = read_arrays(job.inputs)
+    traces: Arrays = {}
+    for probe in job.probes:
+        try:
+            first = trace_probe(job, probe, arrays)
+            second = trace_probe(job, probe, arrays) if probe.twice else {}
+        except Exception as error:
+            traceback.print_exc()
+            measurements.probes[probe.name] = ProbeResult(state_for_error(error), summarize_error(error))
+            continue
+        measurements.probes[probe.name] = ProbeResult(State.OK, None)
+        if probe.name == EPOCH:
+            measurements.unfinished = measure_unfinished(probe, prepare_probe(job, probe, arrays), arrays)
+        traces |= {f"{probe.name}/{key}": value for key, value in first.items()}
+        traces |= {f"{name_second_pass(probe)}/{key}": value for key, value in second.items()}
+    np.savez(folder / "outputs.npz", **traces)  # type: ignore[arg-type]  # NumPy's stub takes `traces` for a flag
 
-    The least of several tries, since noise only adds to it, and a barrier that is none leaves much every time.
+
+def prepare_probe(job: ProbeJob, probe: Probe, arrays: Arrays) -> Model:
+    """Return a fresh model of the task of a probe."""
+    return prepare_model(job, probe.task, select_weights(arrays, probe.task))
+
+
+def trace_probe(job: ProbeJob, probe: Probe, arrays: Arrays) -> Arrays:
+    """Return the traces of a probe, once it is verified that they were computed on the device of the job."""
+    model = prepare_probe(job, probe, arrays)
+    traces = trace(probe, model, arrays)
+    verify_placement(model, probe.task, job.device)
+    return traces
+
+
+def measure_unfinished(probe: Probe, model: Model, arrays: Arrays) -> float:
+    """Return the share of the time of some updates that is left after `sync`: reading the weights still waits for it.
+
+    This is the least of several tries, since noise only adds to it; a missing barrier leaves much in every try.
     """
     batches = [model.put(arrays[f"{name}/x"], arrays[f"{name}/y"]) for name in probe.batches[:QUEUED]]
-    for _ in range(2):  # the first one compiles
+    for _ in range(2):  # the first compiles
         begin = time.perf_counter()
         model.train(batches)
         model.weights()
         once_s = time.perf_counter() - begin
-    # Long enough that the reading of small weights itself, and its jitter, is nothing beside it.
+    # Long enough that the time to read small weights, and its jitter, is negligible beside it.
     batches = batches * max(1, round(QUEUED_S / once_s))
     shares = []
     for _ in range(1 + TRIES):
         model.sync()
         times = [time.perf_counter()]
-        for step in (lambda: (model.train(batches), model.sync()), model.weights, model.weights):
-            step()
+        model.train(batches)
+        model.sync()
+        times.append(time.perf_counter())
+        for _ in range(2):
+            model.weights()
             times.append(time.perf_counter())
-        worked, read, read_again = (end - begin for begin, end in pairwise(times))
-        shares.append(max(0.0, read - read_again) / (worked + read))
-    return min(shares[1:])  # the first one compiles
-
-
-def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
-    """Every probe in turn; one that fails keeps its reason and leaves the others alone."""
-    backend = import_module(job["module"])
-    measures |= {
-        "dialect": backend.DIALECT,
-        "modes": list(backend.MODES),
-        "versions": versions(job["packages"]),
-        "probes": {},
-    }
-    with np.load(job["inputs"], allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    weights = {name.removeprefix("weights/"): value for name, value in arrays.items() if name.startswith("weights/")}
-
-    def prepare(task: Task, own: Arrays) -> Any:
-        return backend.prepare(task, own, job["device"], job["mode"], job["precision"])
-
-    def traced(probe: Probe) -> Arrays:
-        """What the probe leaves, once it is proven where that was computed."""
-        model = prepare(probe.task, own_weights(probe, weights))
-        seen = trace(probe, model, arrays)
-        proven_placement(model, probe.task, job["device"])
-        return seen
-
-    measures["unfinished"] = None
-    traces: Arrays = {}
-    for told in job["probes"]:
-        probe = read_probe(told)
-        try:
-            seen = traced(probe)
-            again = traced(probe) if probe.twice else {}
-        except Exception as error:
-            traceback.print_exc()
-            measures["probes"][probe.name] = {"state": state_of(error), "reason": said(error)}
-            continue
-        measures["probes"][probe.name] = {"state": "ok", "reason": None}
-        if probe.name == EPOCH:
-            measures["unfinished"] = unfinished(probe, prepare(probe.task, own_weights(probe, weights)), arrays)
-        traces |= {f"{probe.name}/{key}": value for key, value in seen.items()}
-        traces |= {f"{again_of(probe)}/{key}": value for key, value in again.items()}
-    np.savez(folder / "outputs.npz", **traces)  # type: ignore[arg-type]
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), work)
+        trained_s, read_s, read_again_s = (end - begin for begin, end in pairwise(times))
+        shares.append(max(0.0, read_s - read_again_s) / (trained_s + read_s))
+    return min(shares[1:])  # the first compiles

@@ -1,7 +1,4 @@
-"""What a process was really given and used, read back from the kernel: processors, threads, memory, energy.
-
-Runs inside the oldest environment too: the standard library and nothing else.
-"""
+"""Processors, threads, memory and energy of this process, read back from the kernel."""
 
 from __future__ import annotations
 
@@ -9,79 +6,91 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Any
 
-BUSY = 0.05  # share of the busiest thread's time from which on a thread counts as one that worked
-LIBRARIES = ("LD_LIBRARY_PATH", "LD_PRELOAD")  # whose folders come before those of an environment
-POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from crossframe.backends.contract import FrameworkSettings
+from crossframe.harness.worker.measurements import Receipt
+
+BUSY = 0.05  # a thread counts as busy from this share of the processor time of the busiest thread
+LIBRARIES = ("LD_LIBRARY_PATH", "LD_PRELOAD")  # their folders precede those of the environment
+THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 RAPL = Path("/sys/class/powercap")
 
 
 def memory_peak_bytes() -> int | None:
-    """The largest resident size of this process so far.
+    """Return the largest resident size of this process so far; None where the system has no `/proc`.
 
-    VmHWM starts afresh with the process's own image; ru_maxrss would carry over what the parent once had.
+    This is VmHWM, which starts at zero in a new process; ru_maxrss would include the peak of the parent.
     """
     status = Path("/proc/self/status")
     if not status.exists():
         return None
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-    return int(found[1]) * 1024 if found else None
+    match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+    return int(match[1]) * 1024 if match else None
 
 
-def thread_ticks() -> dict[str, int]:
-    """Thread of this process -> clock ticks of processor time that it has had."""
-    found = {}
+def read_thread_ticks() -> dict[str, int]:
+    """Return the processor time of each thread of this process in clock ticks, by the number of the thread."""
+    ticks = {}
     for stat in Path("/proc/self/task").glob("*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended meanwhile
+        except OSError:  # the thread ended in the meantime
             continue
-        found[stat.parent.name] = int(fields[11]) + int(fields[12])
-    return found
+        ticks[stat.parent.name] = int(fields[11]) + int(fields[12])
+    return ticks
 
 
-def energy_j() -> float | None:
-    """Joules that the processor packages have used since some moment, by RAPL; None where the kernel does not tell."""
+def read_energy_j() -> float | None:
+    """Return the energy counter of the processor packages (RAPL); None where the kernel does not give access."""
     counters = [zone / "energy_uj" for zone in RAPL.glob("intel-rapl:?")]
     try:
         return sum(int(counter.read_text()) for counter in counters) / 1e6 if counters else None
-    except OSError:  # root alone may read them
+    except OSError:  # only root may read them
         return None
 
 
-class Usage:
-    """What this process uses from here on, until `told`."""
+class ResourceUsage:
+    """A meter of what this process uses from its construction until `receipt`."""
 
     def __init__(self) -> None:
-        self.ticks = thread_ticks()
-        self.energy_j = energy_j()
-        self.began_s = time.monotonic()  # a clock that the parent shares
+        self.ticks = read_thread_ticks()
+        self.energy_j = read_energy_j()
+        self.began_s = time.monotonic()  # the parent uses the same clock
         self.cpu_s, self.wall_s = time.process_time(), time.perf_counter()
 
-    def told(self) -> dict[str, Any]:
-        """{began_s, ended_s, cpu_s, wall_s, cpu_per_wall, busy_threads, energy_j}."""
+    def receipt(self, settings: FrameworkSettings) -> Receipt:
+        """Return the resources of this process, their use since the construction, and the framework's settings."""
         cpu_s, wall_s = time.process_time() - self.cpu_s, time.perf_counter() - self.wall_s
-        grown = [ticks - self.ticks.get(thread, 0) for thread, ticks in thread_ticks().items()]
-        used_j = energy_j()
-        return {
-            "began_s": self.began_s,
-            "ended_s": time.monotonic(),
-            "cpu_s": cpu_s,
-            "wall_s": wall_s,
-            "cpu_per_wall": cpu_s / wall_s,
-            "busy_threads": sum(ticks > BUSY * max(grown) for ticks in grown) if any(grown) else None,
-            # A counter that has wrapped round says nothing.
-            "energy_j": None if used_j is None or self.energy_j is None else max(0.0, used_j - self.energy_j) or None,
-        }
+        used_ticks = [ticks - self.ticks.get(thread, 0) for thread, ticks in read_thread_ticks().items()]
+        return Receipt(
+            process=process_id(),
+            cpus=sorted(os.sched_getaffinity(0)),
+            thread_pools={name: os.environ.get(name) for name in THREAD_POOLS},
+            settings=settings,
+            cpu_per_wall=cpu_s / wall_s,
+            busy_threads=sum(used > BUSY * max(used_ticks) for used in used_ticks) if any(used_ticks) else None,
+            energy_j=self._used_energy_j(),
+            libraries=preloaded_libraries(),
+            began_s=self.began_s,
+            ended_s=time.monotonic(),
+            cpu_s=cpu_s,
+            wall_s=wall_s,
+        )
+
+    def _used_energy_j(self) -> float | None:
+        """Return the energy since the construction; None where it is unknown or the counter has wrapped around."""
+        energy_j = read_energy_j()
+        if energy_j is None or self.energy_j is None:
+            return None
+        return max(0.0, energy_j - self.energy_j) or None
 
 
-def given() -> dict[str, Any]:
-    """Which process this is, its processors, the sizes of its thread pools as it was told, libraries from elsewhere."""
-    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]  # numbers of processes come again
-    return {
-        "process": f"{os.getpid()}-{started}",
-        "cpus": sorted(os.sched_getaffinity(0)),
-        "pools": {name: os.environ.get(name) for name in POOLS},
-        "libraries": {name: os.environ[name] for name in LIBRARIES if name in os.environ},
-    }
+def process_id() -> str:
+    """Return the number and the start time of this process: numbers alone are reused."""
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    return f"{os.getpid()}-{started}"
+
+
+def preloaded_libraries() -> dict[str, str]:
+    """Return the variables that load libraries from outside of the environment, with their values."""
+    return {name: os.environ[name] for name in LIBRARIES if name in os.environ}

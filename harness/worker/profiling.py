@@ -1,43 +1,41 @@
-"""Where the time of a training step goes, by operator: asked of a framework's own profiler, and shown.
+"""The time of a training step by operator, from the framework's own profiler.
 
-It gives the cause of what was measured, "a third is the convolution's gradient", and no figure of its own: profilers
-disturb what they watch, each in its own way.
+A profile explains a measurement ("a third is the gradient of the convolution") and is not one itself: each profiler
+slows down what it observes, in its own way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from crossframe.backends.contract import Batch, Operator, Unsupported
+from crossframe.backends.contract import Batch, Model, OperatorCost, ProfileFunction
+from crossframe.harness.worker.measurements import OperatorProfile, OperatorTime
+from crossframe.harness.worker.states import State
 
-STEPS = 20  # of one batch, as `step_s` has it
-KEPT = 20  # operators
+STEPS = 20  # on one batch, as in the samples of single steps
+LISTED = 20  # operators
 OTHERS = "(others)"
 
 
-def profiled(model: Any, batch: Batch) -> dict[str, Any]:
-    """{state, reason, steps, rows} of some steps of a trained model, whose weights this moves."""
-    if not hasattr(model, "profile"):
-        raise Unsupported("this backend has no method `profile`")
+def profile_steps(profile: ProfileFunction, model: Model, batch: Batch) -> OperatorProfile:
+    """Return the profile of some training steps on one batch; this changes the weights of the model."""
     batches = [batch] * STEPS
-    model.train(batches)  # so that what is compiled for so many is compiled
+    model.train(batches)  # compiles whatever is compiled for this number of batches
     model.sync()
-    return {"state": "ok", "reason": None, "steps": STEPS, "rows": strongest(model.profile(batches))}
+    return OperatorProfile(State.OK, None, STEPS, list_longest(profile(model, batches)))
 
 
-def absent(state: str, reason: str) -> dict[str, Any]:
-    return {"state": state, "reason": reason, "steps": None, "rows": []}
+def list_longest(costs: Sequence[OperatorCost]) -> list[OperatorTime]:
+    """Return the operators that took the most time, the longest first, and one last row for all others.
 
-
-def strongest(found: Sequence[Operator]) -> list[dict[str, Any]]:
-    """A row for each operator that took the most time, the first the longest; the last one for all others."""
-    if not found:
+    ValueError where there are no operators, or negative calls or seconds.
+    """
+    if not costs:
         raise ValueError("the profiler saw no operator")
-    ordered = sorted(found, key=lambda operator: operator[2], reverse=True)
-    if not all(calls >= 0 and self_s >= 0 for _, calls, self_s in found):
-        raise ValueError(f"calls and seconds of 0 or more were expected, not {ordered[-1]}")
-    kept, rest = ordered[:KEPT], ordered[KEPT:]
+    ordered = sorted((OperatorCost(*cost) for cost in costs), key=lambda cost: cost.self_s, reverse=True)
+    if not all(cost.calls >= 0 and cost.self_s >= 0 for cost in ordered):
+        raise ValueError(f"calls and seconds of 0 or more were expected, not {tuple(ordered[-1])}")
+    listed, rest = ordered[:LISTED], ordered[LISTED:]
     if rest:
-        kept.append((OTHERS, sum(calls for _, calls, _ in rest), sum(self_s for _, _, self_s in rest)))
-    return [{"name": str(name), "calls": int(calls), "self_s": float(self_s)} for name, calls, self_s in kept]
+        listed.append(OperatorCost(OTHERS, sum(cost.calls for cost in rest), sum(cost.self_s for cost in rest)))
+    return [OperatorTime(str(cost.name), int(cost.calls), float(cost.self_s)) for cost in listed]

@@ -1,7 +1,4 @@
-"""How good are outputs? Computed here alone, from arrays, so that no backend marks its own work.
-
-Runs inside the oldest environment too: NumPy and nothing else.
-"""
+"""The quality of outputs, computed from arrays by the same code for every backend."""
 
 from __future__ import annotations
 
@@ -13,7 +10,10 @@ from crossframe.tasks.spec import Loss
 
 
 def mean_loss(loss: Loss, outputs: np.ndarray, y: np.ndarray) -> float:
-    """The loss of `crossframe.tasks.spec.Task` over all samples, in float64."""
+    """Return the loss of `crossframe.tasks.spec.Task` over all samples, computed in float64.
+
+    `outputs` is (samples, ...); `y` holds labels (samples,) or targets of the shape of `outputs`.
+    """
     z = outputs.astype(np.float64)
     if loss == "binary_cross_entropy":
         return float(np.mean(np.logaddexp(0, z[:, 0]) - y * z[:, 0]))
@@ -24,8 +24,8 @@ def mean_loss(loss: Loss, outputs: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean((z - y) ** 2))
 
 
-def classified(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Accuracy, and precision, recall and F1 as plain means over the classes of `y` (macro); 0/0 counts as 0."""
+def classification_metrics(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Return accuracy, and precision, recall and F1 as plain means over the classes of `y` (macro); 0/0 counts as 0."""
     precision, recall, f1 = [], [], []
     for label in np.unique(y):
         hits = float(np.sum((predicted == label) & (y == label)))
@@ -42,22 +42,22 @@ def classified(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
     }
 
 
-MEASURES: dict[Loss, Callable[[np.ndarray, np.ndarray], dict[str, float]]] = {
-    "binary_cross_entropy": lambda z, y: classified((z[:, 0] > 0).astype(np.int64), y),
-    "softmax_cross_entropy": lambda z, y: classified(z.argmax(axis=1), y),
+QUALITY_FUNCTIONS: dict[Loss, Callable[[np.ndarray, np.ndarray], dict[str, float]]] = {
+    "binary_cross_entropy": lambda z, y: classification_metrics((z[:, 0] > 0).astype(np.int64), y),
+    "softmax_cross_entropy": lambda z, y: classification_metrics(z.argmax(axis=1), y),
     "mean_squared_error": lambda z, y: {"mse": mean_loss("mean_squared_error", z, y)},
 }
 
 
-def measure(loss: Loss, outputs: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """The measures of quality that go with a loss, on outputs (n, ...) and targets y (n, ...)."""
-    return MEASURES[loss](outputs, y)
+def compute_quality(loss: Loss, outputs: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Return the quality metrics of a loss for outputs (samples, ...) and targets y (samples, ...), by name."""
+    return QUALITY_FUNCTIONS[loss](outputs, y)
 
 
 def pca_mse(x_train: np.ndarray, x_test: np.ndarray, components: int) -> float:
-    """Mean squared error on x_test (n, features) of the best linear autoencoder with `components` units.
+    """Return the mean squared error on x_test (samples, features) of the best linear autoencoder.
 
-    That is the projection on the first principal components of x_train: Baldi and Hornik 1989.
+    That is the projection on the first `components` principal components of x_train: Baldi and Hornik 1989.
     """
     mean = x_train.mean(axis=0, dtype=np.float64)
     axes = np.linalg.svd(x_train - mean, full_matrices=False)[2][:components]

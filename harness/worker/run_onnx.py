@@ -1,119 +1,121 @@
-"""One file in one runtime, in a fresh process of the runtime's environment: `python -m crossframe.harness.worker.run_onnx JOB`.
+"""A job of one ONNX file in one runtime, in a process of the environment of the runtime.
 
-Reads `job.json` and the feeds it names; leaves `stage`, which tells how far it came even where the runtime takes the
-process down, `outputs.npz` and, last and whole, `measures.json`. Imports NumPy, its runtime, and no more.
+The worker leaves `stage`, which names the last stage even if the runtime ends the process, `outputs.npz` and, last,
+`measures.json`.
 """
 
 from __future__ import annotations
 
 import resource
-import sys
 import time
 import traceback
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from crossframe.harness.worker.lifecycle import main, said, versions
+from crossframe.harness.worker.archives import read_feeds
+from crossframe.harness.worker.backend_model import package_versions
+from crossframe.harness.worker.failures import summarize_error
+from crossframe.harness.worker.jobs import RunOnnxJob
+from crossframe.harness.worker.measurements import OnnxMeasurements
 from crossframe.harness.worker.process import memory_peak_bytes
-from crossframe.harness.worker.timing import samples
+from crossframe.harness.worker.timing import time_calls
+from crossframe.tasks.spec import Arrays
 
-Feeds = dict[str, np.ndarray]
+
+def run_onnx_job(job: RunOnnxJob, folder: Path, measurements: OnnxMeasurements) -> None:
+    """Execute a job of one file in one runtime: run every set of inputs, then time some of them."""
+    if job.device == "cpu":  # a GPU driver maps its memory into the address space, which would exceed any limit
+        resource.setrlimit(resource.RLIMIT_AS, (job.memory_bytes, job.memory_bytes))
+    sets = read_feeds(job.feeds)
+    begin = time.perf_counter()
+    runner = Runner(job, folder, measurements)
+    measurements.import_s = time.perf_counter() - begin
+    measurements.versions = package_versions(job.packages)
+    measurements.host_baseline_bytes = memory_peak_bytes()
+    runner.prepare(next(iter(sets.values())))
+    outputs = run_sets(runner, sets, measurements)
+    np.savez(folder / "outputs.npz", **outputs)  # type: ignore[arg-type]  # NumPy's stub takes `outputs` for a flag
+    measurements.host_peak_bytes = memory_peak_bytes()
+    for name in job.timed:
+        if measurements.sets.get(name, "not run") is None:
+            call = partial(runner.run, sets[name])
+            call()  # warm up: the previous set may have had another shape
+            measurements.infer_samples_s[name] = time_calls(call, do_nothing, 3, job.time_s, 500)
 
 
-def read_feeds(path: str) -> dict[str, Feeds]:
-    """Set -> input name -> array, from an archive whose keys are `set/input`."""
-    sets: dict[str, Feeds] = {}
-    with np.load(path, allow_pickle=False) as stored:
-        for key in stored.files:
-            name, _, entry = key.partition("/")
-            sets.setdefault(name, {})[entry] = stored[key]
-    return sets or {"declared": {}}  # a file without inputs
+def do_nothing() -> None:
+    """Stand in for the synchronization of a runtime, whose results are complete when it returns."""
 
 
 class Runner:
-    """A session that serves every shape, or, where the job says `fixed`, one made anew for each shape."""
+    """A session that serves every shape, or, where the job says `fixed`, one session for each change of shapes."""
 
-    def __init__(self, job: dict[str, Any], folder: Path, measures: dict[str, Any]):
-        self.job, self.folder, self.measures = job, folder, measures
-        self.at("import")
-        self.module = import_module(job["module"])
-        self.shapes: tuple[Any, ...] | None = None
+    def __init__(self, job: RunOnnxJob, folder: Path, measurements: OnnxMeasurements) -> None:
+        self.job, self.folder, self.measurements = job, folder, measurements
+        self.enter_stage("import")
+        self.module = import_module(job.module)
+        self.session: Any = None  # `crossframe.harness.runtimes.Session`
+        self.shapes: tuple[tuple[int, ...], ...] | None = None
 
-    def at(self, stage: str) -> None:
-        self.measures["stage"] = stage
+    def enter_stage(self, stage: str) -> None:
+        """Record that a stage begins."""
+        self.measurements.stage = stage
         (self.folder / "stage").write_text(stage)
 
-    def prepare(self, example: Feeds) -> None:
+    def prepare(self, example: Arrays) -> None:
+        """Make a session for the shapes of `example`, unless the current one serves them."""
         shapes = tuple(array.shape for array in example.values())
-        if self.shapes is not None and (not self.job["fixed"] or shapes == self.shapes):
+        if self.shapes is not None and (not self.job.fixed or shapes == self.shapes):
             return
         begin = time.perf_counter()
-        self.at("load")
-        self.session = self.module.Session(self.job["model"], len(self.job["cpus"]), self.job["device"])
-        loaded = time.perf_counter()
-        self.at("compile")
-        self.session.compile(example if self.job["fixed"] else None)
+        self.enter_stage("load")
+        self.session = self.module.Session(self.job.model, len(self.job.cpus), self.job.device)
+        load_end = time.perf_counter()
+        self.enter_stage("compile")
+        self.session.compile(example if self.job.fixed else None)
         if self.shapes is None:
-            self.measures |= {"load_s": loaded - begin, "compile_s": time.perf_counter() - loaded}
-        self.measures["facts"] = self.session.facts
-        self.at("run")
+            self.measurements.load_s = load_end - begin
+            self.measurements.compile_s = time.perf_counter() - load_end
+        self.measurements.facts = self.session.facts
+        self.enter_stage("run")
         self.shapes = shapes
 
-    def run(self, feeds: Feeds) -> list[Any]:
+    def run(self, feeds: Arrays) -> list[Any]:
+        """Return the outputs for one set of inputs."""
         self.prepare(feeds)
-        return self.session.run(feeds)
+        outputs: list[Any] = self.session.run(feeds)
+        return outputs
 
 
-def tensor(answer: Any) -> np.ndarray:
-    """An output as an array; TypeError for a sequence or a map, which an archive can't hold."""
-    array = np.asarray(answer)
-    if array.dtype == object:
-        raise TypeError(f"an output is a {type(answer).__name__}, not a tensor")
-    return array
-
-
-def run_all(runner: Runner, sets: dict[str, Feeds], measures: dict[str, Any]) -> dict[str, np.ndarray]:
-    """`set/number` -> output. A set that the runtime refuses is told in `measures`; raises where none runs."""
-    outputs: dict[str, np.ndarray] = {}
+def run_sets(runner: Runner, sets: dict[str, Arrays], measurements: OnnxMeasurements) -> Arrays:
+    """Return `set/number` -> output. A set that the runtime refuses is recorded; raises if it refuses all of them."""
+    outputs: Arrays = {}
     first_error = None
     for name, feeds in sets.items():
         begin = time.perf_counter()
         try:
-            answers = [tensor(answer) for answer in runner.run(feeds)]
+            arrays = [convert_output(output) for output in runner.run(feeds)]
         except Exception as error:
             traceback.print_exc()
             first_error = first_error or error
-            measures["sets"][name] = said(error)
+            measurements.sets[name] = summarize_error(error)
             continue
-        measures.setdefault("first_run_s", time.perf_counter() - begin)
-        measures["sets"][name] = None
-        outputs |= {f"{name}/{number}": answer for number, answer in enumerate(answers)}
+        if measurements.first_run_s is None:
+            measurements.first_run_s = time.perf_counter() - begin
+        measurements.sets[name] = None
+        outputs |= {f"{name}/{number}": array for number, array in enumerate(arrays)}
     if first_error and not outputs:
         raise first_error
     return outputs
 
 
-def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
-    if job["device"] == "cpu":  # a card's memory is mapped into the process, and more of it than there is
-        resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
-    sets = read_feeds(job["feeds"])
-    begin = time.perf_counter()
-    runner = Runner(job, folder, measures)
-    measures |= {"import_s": time.perf_counter() - begin, "versions": versions(job["packages"]), "sets": {}}
-    measures["host_baseline_bytes"] = memory_peak_bytes()
-    runner.prepare(next(iter(sets.values())))
-    np.savez(folder / "outputs.npz", **run_all(runner, sets, measures))  # type: ignore[arg-type]
-    measures["host_peak_bytes"] = memory_peak_bytes()
-    measures["infer_samples_s"] = {}
-    for name in job["timed"]:
-        if measures["sets"].get(name, "not run") is None:
-            runner.run(sets[name])  # warm again: the last shape was another one
-            taken = samples(lambda name=name: runner.run(sets[name]), lambda: None, 3, job["time_s"], 500)  # type: ignore[misc]
-            measures["infer_samples_s"][name] = taken
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), work)
+def convert_output(output: Any) -> np.ndarray:
+    """Return an output as an array. TypeError for a sequence or a map, which an archive can't hold."""
+    array = np.asarray(output)
+    if array.dtype == object:
+        raise TypeError(f"an output is a {type(output).__name__}, not a tensor")
+    return array

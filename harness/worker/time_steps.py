@@ -1,79 +1,87 @@
-"""Steps and nothing else, in a fresh process, by the functions of the worker: what `selftest` measures with.
-
-`python -m crossframe.harness.worker.time_steps JOB` leaves `measures.json`.
-"""
+"""A job of training steps alone, with which the self-test measures the measurement itself."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from crossframe.harness.worker.ceiling import SIZES, reached
-from crossframe.harness.worker.lifecycle import main, proven_placement
-from crossframe.harness.worker.process import Usage, given, memory_peak_bytes
-from crossframe.harness.worker.timing import samples, seconds
-from crossframe.tasks.spec import from_json
+from crossframe.backends.contract import Batch, Model
+from crossframe.harness.worker.archives import read_arrays, select_weights
+from crossframe.harness.worker.backend_model import import_backend, prepare_model, verify_placement
+from crossframe.harness.worker.ceiling import SIZES, measure_ceiling
+from crossframe.harness.worker.jobs import TimeStepsJob
+from crossframe.harness.worker.measurements import Epoch, StepMeasurements
+from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes
+from crossframe.harness.worker.timing import time_call, time_calls
 
-CHUNK_S, CHUNKS = 0.02, 12  # of pipelined steps: about so long, and so many
-PRODUCTS = 10  # that show how fast this processor multiplies
+CHUNK_S, CHUNKS = 0.02, 12  # pipelined steps: approximate seconds of a chunk, and number of chunks
+PRODUCTS = 10  # matrix products for the ceiling of a CPU
 
 
-def ceiling_flops(model: Any, device: str) -> float:
-    """float32 operations a second, of a large matrix product, at most: on a card the backend's, by the clock.
+def time_steps_job(job: TimeStepsJob, folder: Path, measurements: StepMeasurements) -> None:
+    """Execute a job of training steps: chunks of pipelined steps, then single ones."""
+    data = read_arrays(job.inputs)
+    model = prepare_model(job, job.task, select_weights(data, job.task))
+    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
+    usage = ResourceUsage()
+    batches = fill_chunk(model, batches)
+    for _ in range(CHUNKS):
+        time_chunk(model, batches, measurements)
+    verify_placement(model, job.task, job.device)
+    measurements.step_samples_s = time_calls(partial(model.train, batches[:1]), model.sync, 5, 0.1, 1000)
+    measurements.host_peak_bytes = memory_peak_bytes()
+    measurements.receipt = usage.receipt(model.settings())
+    measurements.ceiling_flops = measure_flops(job, model) if job.ceiling else None
 
-    On a CPU NumPy's, in a second of processor time, as of the steps: others may take any part of the time on the wall.
+
+def fill_chunk(model: Model, batches: Sequence[Batch]) -> list[Batch]:
+    """Return the batches, repeated or cut so that training on them takes about `CHUNK_S`, after a warm-up."""
+    model.train(batches)  # compiles
+    once_s = time_call(partial(model.train, batches), model.sync)
+    steps = max(1, round(len(batches) * CHUNK_S / once_s))
+    chunk = (list(batches) * (steps // len(batches) + 1))[:steps]
+    model.train(chunk)
+    model.sync()
+    return chunk
+
+
+def time_chunk(model: Model, batches: Sequence[Batch], measurements: StepMeasurements) -> None:
+    """Time one chunk of steps by two clocks, and how long reading the weights still waits for it after `sync`."""
+    begin = time.process_time()
+    train_s = time_call(partial(model.train, batches), model.sync)
+    measurements.processor_samples_s.append(time.process_time() - begin)
+    first_s, second_s = time_read(model), time_read(model)  # the second shows the cost of reading itself
+    measurements.read_samples_s.append(max(0.0, first_s - second_s))
+    measurements.epochs.append(Epoch(None, train_s, len(batches)))
+
+
+def time_read(model: Model) -> float:
+    """Return the seconds that reading all weights takes."""
+    begin = time.perf_counter()
+    model.weights()
+    return time.perf_counter() - begin
+
+
+def measure_flops(job: TimeStepsJob, model: Model) -> float:
+    """Return the most float32 operations per second, in a large matrix product.
+
+    On a GPU by the backend and in elapsed time. On a CPU by NumPy and in processor time, like the steps: other
+    programs may take any share of the elapsed time.
     """
-    if device != "cpu":
-        return reached(model, device)["flops_per_s"]
+    if job.device != "cpu":
+        return measure_ceiling(import_backend(job), model, job.device)[0]
     side, _ = SIZES["cpu"]
     square = np.ones((side, side), np.float32)
-    return 2 * side**3 / min(processor_s(lambda: square @ square) for _ in range(PRODUCTS))
+    return 2 * side**3 / min(time_on_processor(lambda: square @ square) for _ in range(PRODUCTS))
 
 
-def processor_s(do: Callable[[], Any]) -> float:
+def time_on_processor(call: Callable[[], Any]) -> float:
+    """Return the processor seconds of this process during a call."""
     begin = time.process_time()
-    do()
+    call()
     return time.process_time() - begin
-
-
-def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
-    backend = import_module(job["module"])
-    task = from_json(job["task"])
-    with np.load(job["inputs"], allow_pickle=False) as stored:
-        data = {name: stored[name] for name in stored.files}
-    weights = {name: data[f"weights/{name}"] for name in task.parameters()}
-    model = backend.prepare(task, weights, job["device"], job["mode"], job["precision"])
-    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
-    usage = Usage()
-    model.train(batches)  # compiles
-    once_s = seconds(lambda: model.train(batches), model.sync)
-    wanted = max(1, round(len(batches) * CHUNK_S / once_s))
-    batches = (batches * (wanted // len(batches) + 1))[:wanted]
-    model.train(batches)
-    model.sync()
-    taken, worked, read = [], [], []
-    for _ in range(CHUNKS):
-        worked.append(processor_s(lambda: taken.append(seconds(lambda: model.train(batches), model.sync))))
-        begin = time.perf_counter()
-        model.weights()
-        first_s = time.perf_counter() - begin
-        begin = time.perf_counter()
-        model.weights()
-        read.append(max(0.0, first_s - (time.perf_counter() - begin)))
-    measures["epochs"] = [{"epoch": None, "train_s": spent_s, "steps": len(batches)} for spent_s in taken]
-    measures["processor_samples_s"], measures["read_samples_s"] = worked, read
-    proven_placement(model, task, job["device"])
-    measures["step_samples_s"] = samples(lambda: model.train(batches[:1]), model.sync, 5, 0.1, 1000)
-    measures["host_peak_bytes"] = memory_peak_bytes()
-    measures["receipt"] = {**given(), **usage.told(), "settings": model.settings()}
-    measures["ceiling_flops"] = ceiling_flops(model, job["device"]) if job["ceiling"] else None
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), work)

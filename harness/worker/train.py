@@ -1,102 +1,114 @@
-"""One job, in a fresh process of the backend's own environment: `python -m crossframe.harness.worker.train JOB`.
+"""A training job: train a task, evaluate and time it, save it, export it.
 
-Reads `job.json` and the inputs it names; leaves `outputs.npz`, `model.onnx`, `checkpoint/` and, last and whole,
-`measures.json`. What it prints goes to `log.txt` and means nothing. Imports NumPy, its backend, and no more.
+The worker leaves `outputs.npz`, `checkpoint/`, `model.onnx` and, last, `measures.json`.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from crossframe.harness.worker import profiling
-from crossframe.harness.worker.epochs import predict, sample_inference, sample_steps, train
+from crossframe.backends.contract import Model, get_profile_function
+from crossframe.harness.worker.archives import read_arrays, select_weights
+from crossframe.harness.worker.backend_model import import_backend, package_versions, prepare_model, verify_placement
+from crossframe.harness.worker.epochs import predict, sample_inference, sample_steps, train_epochs
 from crossframe.harness.worker.export_onnx import export
-from crossframe.harness.worker.lifecycle import (
-    main,
-    proven_placement,
-    reserved_bytes,
-    said,
-    state_of,
-    versions,
-    write_measures,
-)
-from crossframe.harness.worker.process import Usage, given, memory_peak_bytes
-from crossframe.tasks.spec import Task, from_json
+from crossframe.harness.worker.failures import state_for_error, summarize_error
+from crossframe.harness.worker.jobs import TrainJob
+from crossframe.harness.worker.lifecycle import write_measures
+from crossframe.harness.worker.measurements import OperatorProfile, Prepared, TrainMeasurements
+from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes
+from crossframe.harness.worker.profiling import profile_steps
+from crossframe.harness.worker.states import State
+from crossframe.tasks.spec import Arrays
 
-# Before a GPU is trained on, so that its memory is sampled as it is then: more than two of `sampler.PERIOD_S`.
+# Pause before training on a GPU, so that its memory is sampled at rest: more than two periods of the GPU sampler.
 REST_S = 0.25
 
 
-def profile(model: Any, data: Any) -> dict[str, Any]:
-    """Where a step's time goes, with a state of its own too."""
+def train_job(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> None:
+    """Execute a training job; fill `measurements` one by one, so that a failure keeps what was measured before it."""
+    begin = time.perf_counter()
+    backend = import_backend(job)
+    measurements.import_s = time.perf_counter() - begin
+    measurements.host_baseline_bytes = memory_peak_bytes()
+    measurements.dialect = dict(backend.DIALECT)
+    measurements.versions = package_versions(job.packages)
+    data = read_arrays(job.inputs)
+    model = prepare(job, data, measurements)
+    weights_after_first = train_and_account(job, model, data, measurements)
+    outputs, trained = predict(model, data["x_test"]), model.weights()
+    write_outputs(folder / "outputs.npz", outputs, trained, weights_after_first)
+    verify_checkpoint(model, folder / "checkpoint", trained, data, measurements)
+    sample_inference(model, data["x_test"], measurements)
+    verify_placement(model, job.task, job.device)  # the checkpoint may have been restored elsewhere
+    measurements.export = export(model, folder, job.onnx_opset)
+    if job.profile_operators:
+        profile_last(job, folder, model, data, measurements)
+
+
+def prepare(job: TrainJob, data: Arrays, measurements: TrainMeasurements) -> Model:
+    """Return the prepared model, on its device; a GPU then rests for `REST_S`."""
+    weights = select_weights(data, job.task)
+    begin = time.perf_counter()
+    model = prepare_model(job, job.task, weights)
+    model.sync()
+    measurements.prepare_s = time.perf_counter() - begin
+    measurements.placement = verify_placement(model, job.task, job.device)
+    if job.device != "cpu":
+        measurements.prepared = Prepared(time.monotonic(), model.device_reserved_bytes())
+        time.sleep(REST_S)
+    return model
+
+
+def train_and_account(job: TrainJob, model: Model, data: Arrays, measurements: TrainMeasurements) -> Arrays:
+    """Train all epochs and record what that used; return the weights after the first epoch."""
+    usage = ResourceUsage()
+    weights_after_first = train_epochs(model, job.task, data, measurements)
+    measurements.placement = verify_placement(model, job.task, job.device)
+    measurements.receipt = usage.receipt(model.settings())
+    measurements.host_peak_bytes = memory_peak_bytes()
+    measurements.device_peak_bytes = model.device_peak_bytes()
+    measurements.device_reserved_bytes = model.device_reserved_bytes()
+    return weights_after_first
+
+
+def write_outputs(path: Path, outputs: np.ndarray, trained: Arrays, weights_after_first: Arrays) -> None:
+    """Write the held-out outputs, the trained weights and those after the first epoch to one archive."""
+    arrays = {f"after_first_epoch/{name}": value for name, value in weights_after_first.items()}
+    arrays |= {f"weights/{name}": value for name, value in trained.items()}
+    np.savez(path, outputs=outputs, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes `arrays` for a flag
+
+
+def verify_checkpoint(model: Model, path: Path, trained: Arrays, data: Arrays, measurements: TrainMeasurements) -> None:
+    """Save a checkpoint, sample single steps, which change the weights, and load the checkpoint again."""
+    model.save(path)
+    measurements.checkpoint_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    sample_steps(model, data, measurements)
+    model.load(path)
+    measurements.checkpoint_exact = are_equal(trained, model.weights())
+
+
+def are_equal(first: Arrays, second: Arrays) -> bool:
+    """Return whether two sets of arrays have the same names and values."""
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def profile_last(job: TrainJob, folder: Path, model: Model, data: Arrays, measurements: TrainMeasurements) -> None:
+    """Profile some steps, as the last part of the job: profilers slow the process down and change the weights.
+
+    The measurements are written beforehand, since a profiler may end the process.
+    """
+    ended = OperatorProfile(State.FAILED, "the process ended within the profiler")
+    write_measures(folder, replace(measurements, operators=ended))
     rows = data["order"][0][0]
     try:
-        return profiling.profiled(model, model.put(data["x_train"][rows], data["y_train"][rows]))
+        batch = model.put(data["x_train"][rows], data["y_train"][rows])
+        measurements.operators = profile_steps(get_profile_function(import_backend(job)), model, batch)
     except Exception as error:
         traceback.print_exc()
-        return profiling.absent(state_of(error), said(error))
-
-
-def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
-
-
-def work(job: dict[str, Any], folder: Path, measures: dict[str, Any]) -> None:
-    """Fill `measures` figure by figure, so that what was measured before a failure is kept."""
-    begin = time.perf_counter()
-    backend = import_module(job["module"])
-    measures["import_s"] = time.perf_counter() - begin
-    measures["host_baseline_bytes"] = memory_peak_bytes()
-    measures["dialect"] = backend.DIALECT
-    measures["versions"] = versions(job["packages"])
-
-    task: Task = from_json(job["task"])
-    with np.load(job["inputs"], allow_pickle=False) as stored:
-        data = {name: stored[name] for name in stored.files}
-    weights = {name: data[f"weights/{name}"] for name in task.parameters()}
-
-    begin = time.perf_counter()
-    model = backend.prepare(task, weights, job["device"], job["mode"], job["precision"])
-    model.sync()
-    measures["prepare_s"] = time.perf_counter() - begin
-    measures["placement"] = proven_placement(model, task, job["device"])
-    if job["device"] != "cpu":
-        measures["prepared"] = {"at_s": time.monotonic(), "reserved_bytes": reserved_bytes(model)}
-        time.sleep(REST_S)
-
-    usage = Usage()
-    measures |= train(model, task, data)
-    measures["placement"] = proven_placement(model, task, job["device"])
-    measures["receipt"] = {**given(), **usage.told(), "settings": model.settings()}
-    measures["host_peak_bytes"] = memory_peak_bytes()
-    measures["device_peak_bytes"] = model.device_peak_bytes()
-    measures["device_reserved_bytes"] = reserved_bytes(model)
-    outputs, trained = predict(model, data["x_test"]), model.weights()
-    after = {f"after_first_epoch/{name}": value for name, value in measures.pop("after_first_epoch").items()}
-    kept = {f"weights/{name}": value for name, value in trained.items()}
-    np.savez(folder / "outputs.npz", outputs=outputs, **after, **kept)
-
-    model.save(folder / "checkpoint")
-    files = [file for file in (folder / "checkpoint").rglob("*") if file.is_file()]
-    measures["checkpoint_bytes"] = sum(file.stat().st_size for file in files)
-    sample_steps(model, data, measures)  # which moves the weights; loading the checkpoint puts them back
-    model.load(folder / "checkpoint")
-    measures["checkpoint_exact"] = same(trained, model.weights())
-    sample_inference(model, data["x_test"], measures)
-    proven_placement(model, task, job["device"])  # once more, of what the checkpoint brought back
-    measures["export"] = export(model, folder, job["onnx_opset"])
-    if job.get("profile"):  # last, since profilers disturb, and since it moves the weights
-        measures["operators"] = profiling.absent("failed", "the process ended within the profiler")
-        write_measures(folder, measures)  # which stands, should that happen
-        measures["operators"] = profile(model, data)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), work)
+        measurements.operators = OperatorProfile(state_for_error(error), summarize_error(error))

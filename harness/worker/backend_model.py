@@ -1,0 +1,52 @@
+"""The backend of a job: its module, a model prepared by it, and the check that the model is on its device."""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from crossframe.backends.contract import BackendModule, Model
+from crossframe.harness.worker.jobs import BackendJob
+from crossframe.tasks.spec import Arrays, Task
+
+NARROWEST_BYTES = 2  # of a parameter, in the narrowest precision
+
+
+def import_backend(job: BackendJob[Any]) -> BackendModule:
+    """Import the backend of a job."""
+    backend: BackendModule = import_module(job.module)
+    return backend
+
+
+def prepare_model(job: BackendJob[Any], task: Task, weights: Arrays) -> Model:
+    """Return a model of `task` with the given weights, by the backend and on the device of the job."""
+    return import_backend(job).prepare(task, weights, job.device, job.mode, job.precision)
+
+
+def verify_placement(model: Model, task: Task, device: str) -> str:
+    """Return the device of the parameters and of the last results. RuntimeError if it is not `device`.
+
+    On a GPU, the peak of the allocator must also cover at least the parameters. Where the backend does not report that
+    peak, the memory that the driver reports is checked instead, in `crossframe.harness.analysis.gpu`.
+    """
+    placement = model.placement()
+    if placement != device:
+        raise RuntimeError(f"asked for {device}, but its parameters and results lie on {placement}")
+    peak = None if device == "cpu" else model.device_peak_bytes()
+    needed = NARROWEST_BYTES * sum(math.prod(shape) for shape in task.parameters().values())
+    if peak is not None and peak < needed:
+        raise RuntimeError(f"asked for {device}, whose allocator gave out {peak} bytes; {needed} are needed at least")
+    return placement
+
+
+def package_versions(packages: list[str]) -> dict[str, str]:
+    """Return the version of Python and of each installed package; the rest is left out, since names vary by build."""
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
