@@ -1,4 +1,4 @@
-"""The tasks: every module of this folder that holds `PRESETS`, preset name -> `Task`, is one."""
+"""The tasks: every module of this folder with `PRESETS` (preset name -> `Task`) is a task."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -9,6 +9,6 @@ NOT_TASKS = {"spec", "widen", "describe", "data"}
 
 
 def discover() -> dict[str, dict[str, Task]]:
-    """Task name -> its presets, in the order of their names."""
+    """Return task name -> preset name -> task, in the order of the names."""
     names = [module.name for module in iter_modules(__path__) if module.name not in NOT_TASKS]
-    return {name: import_module(f"crossframe.tasks.{name}").PRESETS for name in sorted(names)}
+    return {name: import_module(f"{__name__}.{name}").PRESETS for name in sorted(names)}

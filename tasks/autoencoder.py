@@ -1,4 +1,4 @@
-"""A digit through a bottleneck of 32 numbers and back: a measure of dense layers."""
+"""Reproduce digits through a bottleneck of 32 numbers, which measures dense layers."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ STANDARD = Task(
     optimizer=Adam(0.001),
     epochs=20,
     target=0.004,
-    scaling="unit",
+    normalization="unit",
     baseline="pca",
 )
 

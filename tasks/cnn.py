@@ -1,4 +1,4 @@
-"""Which digit is it? A small convolutional network on 24 x 24 images in three channels: a measure of kernels."""
+"""Classify digits with a small convolutional network on 3 x 24 x 24 images, which measures compute kernels."""
 
 from dataclasses import replace
 

@@ -16,12 +16,12 @@ HELD_OUT = 360
 
 
 def load(folder: Path | None = None) -> Split:
-    """Images (n, 1, 8, 8) uint8, each digit as often held out as it is frequent; `folder` is not needed."""
+    """Return images (n, 1, 8, 8) uint8, split with the same share of each digit in both parts; `folder` is not used."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    found = load_digits()
-    images, labels = found.images[:, np.newaxis].astype(np.uint8), found.target.astype(np.int64)
+    digits = load_digits()
+    images, labels = digits.images[:, np.newaxis].astype(np.uint8), digits.target.astype(np.int64)
     x_train, x_test, y_train, y_test = train_test_split(
         images, labels, test_size=HELD_OUT, stratify=labels, random_state=0
     )

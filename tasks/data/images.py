@@ -1,4 +1,4 @@
-"""Images of any source, fitted to the input of any task."""
+"""Fitting of images to the input shape of a task."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from crossframe.tasks.spec import Shape
 # The luminance of red, green and blue: ITU-R recommendation BT.601-7, section 2.5.1.
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
-CHUNK = 1000  # images that are float32 in the source's size at one time
+CHUNK = 1000  # number of images that are converted to float32 at a time, to save memory
 
 
 def fit(images: np.ndarray, shape: Shape) -> np.ndarray:
-    """(n, channels, height, width) -> (n, *shape) float32, the values' scale unchanged."""
+    """Return images of another shape: (n, channels, height, width) -> (n, *shape) float32; values keep their range."""
     channels, height, width = canvas(shape)
     if not {images.shape[1], channels} <= {1, 3}:
         raise ValueError(f"images have 1 or 3 channels, not {images.shape[1]} or {channels}")
@@ -24,15 +24,16 @@ def fit(images: np.ndarray, shape: Shape) -> np.ndarray:
         part = images[start : start + CHUNK].astype(np.float32)
         if channels < part.shape[1]:
             part = np.einsum("nchw,c->nhw", part, LUMINANCE)[:, np.newaxis]
-        # Where the task wants more channels, each gets the one grey image.
+        # If the task has more channels, resize broadcasts the grey image to each.
         fitted[start : start + CHUNK] = resize(part, height, width)
     return fitted.reshape(len(images), *shape)
 
 
 def canvas(shape: Shape) -> Shape:
-    """The (channels, height, width) of the image that a task's input is.
+    """Return the (channels, height, width) of images for a task with inputs of `shape`.
 
-    Three axes are that; two are the rows of a grey image, a row a step; one is a grey square.
+    Three axes are these; two axes are the rows of a grey image, one row per step; one axis is a grey square image.
+    ValueError if the square has no whole side.
     """
     if len(shape) == 3:
         return shape
@@ -45,9 +46,10 @@ def canvas(shape: Shape) -> Shape:
 
 
 def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(n, channels, h, w) -> (n, channels, height, width): the middle, where both sides are long enough; else bilinear.
+    """Return images of another size, cropped if they are large enough, else interpolated bilinearly.
 
-    Cropping keeps the pixels sharp, and all that is drawn: MNIST's digits lie in the inner 20 x 20 of 28 x 28.
+    (n, channels, h, w) -> (n, channels, height, width). Cropping keeps pixels sharp and loses nothing of MNIST, whose
+    digits lie in the inner 20 x 20 of 28 x 28.
     """
     h, w = images.shape[2:]
     if h >= height and w >= width:
@@ -56,11 +58,11 @@ def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
     return bilinear(h, height) @ images @ bilinear(w, width).T
 
 
-def bilinear(size: int, wanted: int) -> np.ndarray:
-    """(wanted, size) float32: the weights of `size` pixels in each of `wanted`, which cover the same length.
+def bilinear(size: int, new_size: int) -> np.ndarray:
+    """Return the matrix that resamples `size` pixels to `new_size` pixels of the same total length.
 
-    As scipy.ndimage.zoom(order=1, grid_mode=True, mode="nearest") would do it, an image at a time.
+    (new_size, size) float32. Equal to scipy.ndimage.zoom(order=1, grid_mode=True, mode="nearest").
     """
-    centres = (np.arange(wanted) + 0.5) * size / wanted - 0.5
+    centres = (np.arange(new_size) + 0.5) * size / new_size - 0.5
     weights = [np.interp(centres, np.arange(size), pixel) for pixel in np.eye(size)]
     return np.array(weights, np.float32).T

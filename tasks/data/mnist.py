@@ -1,4 +1,4 @@
-"""MNIST: 60,000 handwritten digits to train on and 10,000 held out, 28 x 28 pixels. LeCun, Cortes and Burges 1998.
+"""MNIST: 60,000 training and 10,000 held-out handwritten digits, 28 x 28 pixels. LeCun, Cortes and Burges 1998.
 
 Four gzip files in the IDX format: two zero bytes, the type of the values (8: unsigned byte), the number of axes, the
 length of each axis as a big-endian 32-bit integer, then the values.
@@ -27,37 +27,41 @@ CHECKSUMS = {
 
 
 def load(folder: Path | None = None) -> Split:
-    """Images (n, 1, 28, 28) uint8, in the official split; from `folder`, if one is given."""
-    return Split(*half("train", folder), *half("t10k", folder))
+    """Return images (n, 1, 28, 28) uint8 in the official split, from `folder` or downloaded; DataError if damaged."""
+    return Split(*load_part("train", folder), *load_part("t10k", folder))
 
 
-def half(name: str, folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 1, 28, 28) uint8 and labels (n,) int64 of one half, `train` or `t10k`."""
+def load_part(name: str, folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return images (n, 1, 28, 28) uint8 and labels (n,) int64 of one part, `train` or `t10k`."""
     paths = [
         obtain(file, URL + file, CHECKSUMS[file], folder)
         for file in (f"{name}-images-idx3-ubyte.gz", f"{name}-labels-idx1-ubyte.gz")
     ]
     images, labels = read_idx(paths[0], axes=3), read_idx(paths[1], axes=1)
     if images.shape[1:] != (28, 28):
-        raise DataError(f"{paths[0]} holds images of {images.shape[1:]}, not (28, 28): get it anew")
+        raise DataError(f"{paths[0]} has images of {images.shape[1:]}, not (28, 28): download it again")
     if len(images) != len(labels) or labels.max(initial=0) > 9:
-        raise DataError(f"{paths[1]} does not hold a label of 0 to 9 for each of {len(images)} images: get it anew")
+        raise DataError(
+            f"{paths[1]} does not have a label of 0 to 9 for each of {len(images)} images: download it again"
+        )
     return images[:, np.newaxis], labels.astype(np.int64)
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
-    """The unsigned bytes of a gzip IDX file with that many axes."""
+    """Return the unsigned bytes of a gzip IDX file with `axes` axes; DataError if it is not one."""
     try:
         content = gzip.decompress(path.read_bytes())
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is not a whole gzip file ({error}): get it anew") from error
+        raise DataError(f"{path} is not a complete gzip file ({error}): download it again") from error
     magic, header = bytes([0, 0, 8, axes]), 4 + 4 * axes
     if content[:4] != magic or len(content) < header:
         raise DataError(
-            f"{path} is no IDX file of unsigned bytes on {axes} axes: it begins with {content[:4].hex()}, "
+            f"{path} is not an IDX file of unsigned bytes with {axes} axes: it begins with {content[:4].hex()}, "
             f"not {magic.hex()}"
         )
     shape = [int(length) for length in np.frombuffer(content, ">u4", axes, offset=4)]
     if len(content) - header != math.prod(shape):
-        raise DataError(f"{path} says {shape} in its header, but holds {len(content) - header} values: get it anew")
+        raise DataError(
+            f"{path} has the shape {shape} in its header, but {len(content) - header} values: download it again"
+        )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

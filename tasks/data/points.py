@@ -12,19 +12,22 @@ TRAIN, HELD_OUT = 2048, 2000
 
 
 def circle(folder: Path | None = None) -> Split:
-    """2,048 points to train on and 2,000 held out, uniform, always the same; `folder` is not needed."""
+    """Return 2,048 training and 2,000 held-out points, uniform, always the same; `folder` is not used."""
     x = np.random.default_rng(0).uniform(-1, 1, (TRAIN + HELD_OUT, 2)).astype(np.float32)
     return Split(x[:TRAIN], inside(x[:TRAIN]), x[TRAIN:], inside(x[TRAIN:]))
 
 
 def original(folder: Path | None = None) -> Split:
-    """The ten points of the text to train on, numpy.random.seed(0) and rand(10, 2) * 2 - 1; held out as in `circle`."""
-    # The same stream as numpy.random.seed(0) gives, but the global generator stays as it is.
+    """Return the ten training points of the original specification; held-out points as in `circle`.
+
+    numpy.random.seed(0) and rand(10, 2) * 2 - 1.
+    """
+    # The same numbers as after numpy.random.seed(0), without changing the global generator.
     x = (np.random.RandomState(0).rand(10, 2) * 2 - 1).astype(np.float32)
     held_out = circle()
     return Split(x, inside(x), held_out.x_test, held_out.y_test)
 
 
 def inside(x: np.ndarray) -> np.ndarray:
-    """(n, 2) -> (n,) int64: whether x0^2 + x1^2 < 1."""
+    """Return whether x0^2 + x1^2 < 1: (n, 2) -> (n,) int64."""
     return (np.square(x).sum(axis=1) < 1).astype(np.int64)

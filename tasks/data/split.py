@@ -1,4 +1,4 @@
-"""What every source of data gives."""
+"""The samples of a data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Split:
-    """Samples to train on and held-out ones: x (n, *shape) of one sample each; y (n,) int64 labels, or x itself."""
+    """Training and held-out samples: x (n, *shape); y (n,) int64 labels, or x itself."""
 
     x_train: np.ndarray
     y_train: np.ndarray

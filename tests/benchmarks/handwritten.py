@@ -24,7 +24,7 @@ import numpy as np
 
 from crossframe.tasks import discover
 from crossframe.tasks.spec import Task, initial_weights
-from crossframe.tasks.widen import scaled
+from crossframe.tasks.widen import widen
 
 SIDES = ("ours", "by hand")
 
@@ -48,7 +48,7 @@ def seconds(candidate: Any, put: list[Any]) -> float:
 
 def speed(chosen: argparse.Namespace, task: Task, round_s: float = 1.0) -> float:
     """Steps a second of one side, after as many again to warm up."""
-    task = replace(scaled(task, chosen.scale), batch_size=64 * chosen.scale)
+    task = replace(widen(task, chosen.scale), batch_size=64 * chosen.scale)
     if chosen.side == "ours":
         backend, weights = import_module(f"crossframe.backends.{chosen.backend}"), initial_weights(task, 0)
         candidate = backend.prepare(task, weights, chosen.device, chosen.mode[0], "float32")

@@ -18,7 +18,7 @@ from crossframe.harness.run import ceilings
 from crossframe.harness.worker import ceiling
 from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import initial_weights
-from crossframe.tasks.widen import scaled, unscaled
+from crossframe.tasks.widen import widen, split_name
 from tests.conftest import Command
 from tests.support.fake_nvml import HOPPER, with_driver
 from tests.support.synthetic import plan_for, record
@@ -28,10 +28,10 @@ QUICK = {name: presets["quick"] for name, presets in discover_tasks().items()}
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_scaled_task_has_the_same_operations_with_more_to_do(name: str) -> None:
-    plain, large = QUICK[name], scaled(QUICK[name], 4)
+    plain, large = QUICK[name], widen(QUICK[name], 4)
     assert (large.name, large.batch_size) == (f"{name}-x4", 4 * plain.batch_size)
-    assert unscaled(large.name) == (name, 4) and unscaled(name) == (name, 1)
-    assert scaled(plain, 1) == plain
+    assert split_name(large.name) == (name, 4) and split_name(name) == (name, 1)
+    assert widen(plain, 1) == plain
     assert [type(layer) for layer in large.layers] == [type(layer) for layer in plain.layers]
     assert (large.input_shape, large.output_shape()) == (plain.input_shape, plain.output_shape())
     assert large.parameters().keys() == plain.parameters().keys()
@@ -78,7 +78,7 @@ def test_what_is_reached_stands_beside_the_ceiling_of_the_same_run(crossframe: C
     cells = json.loads(crossframe("report", tmp_path / "run", "--format", "json").stdout)["cells"]
     for cell in cells:
         reached = {name: metric["value"] for name, metric in cell["metrics"].items()}
-        flops = roofline.train_flops(scaled(QUICK["circle"], 8 if cell["task"] == "circle-x8" else 1))
+        flops = roofline.train_flops(widen(QUICK["circle"], 8 if cell["task"] == "circle-x8" else 1))
         assert reached["flops_per_s"] == pytest.approx(flops * reached["train_samples_per_s"])
         assert reached["ceiling_share"] == pytest.approx(reached["flops_per_s"] / measured["flops_per_s"])
         assert reached["bandwidth_share"] == pytest.approx(reached["bytes_per_s"] / measured["bytes_per_s"])
@@ -95,7 +95,7 @@ def test_what_takes_as_long_with_more_to_do_is_bound_by_starting_it(longer: int,
         made = record("a", 1, step_s, cell={"task": task, "batch_size": batch_size})
         ceilings = {"ceiling_flops_per_s": None, "ceiling_bytes_per_s": 1e9}
         found.append({**made, "limits": {"step_flops": flops, "step_bytes": 10, **ceilings}})
-    small, large = metrics.cells(found, {})
+    small, large = metrics.build_cell_reports(found, {})
     assert small["metrics"]["scaling_exponent"]["value"] == pytest.approx(expected)
     assert large["metrics"]["scaling_exponent"]["value"] is None
     assert small["metrics"]["ceiling_share"]["value"] is None and small["metrics"]["ceiling_share"]["reason"]
@@ -109,7 +109,8 @@ def test_cells_of_other_batches_are_not_scales_of_each_other() -> None:
         for task, size, flops in (("circle", 8, 10), ("circle", 16, 20), ("circle-x2", 8, 20), ("circle-x2", 16, 40))
     ]
     told = {
-        (cell["task"], cell["batch_size"]): cell["metrics"]["scaling_exponent"] for cell in metrics.cells(found, {})
+        (cell["task"], cell["batch_size"]): cell["metrics"]["scaling_exponent"]
+        for cell in metrics.build_cell_reports(found, {})
     }
     assert told["circle", 8]["value"] == pytest.approx(
         0.0
@@ -120,7 +121,7 @@ def test_cells_of_other_batches_are_not_scales_of_each_other() -> None:
 def test_a_ceiling_that_a_process_exceeds_is_none() -> None:
     bounds = {"step_flops": 10, "step_bytes": 10, "ceiling_flops_per_s": 900.0, "ceiling_bytes_per_s": None}
     found = [{**record("a", repeat, step_s), "limits": bounds} for repeat, step_s in enumerate((0.02, 0.01), 1)]
-    (cell,) = metrics.cells(found, {})
+    (cell,) = metrics.build_cell_reports(found, {})
     assert cell["metrics"]["flops_per_s"]["value"] == pytest.approx(750)  # 500 and 1,000
     share = cell["metrics"]["ceiling_share"]
     assert share["value"] is None and "more than the ceiling" in share["reason"]
@@ -137,14 +138,15 @@ def test_on_a_gpu_the_backends_themselves_measure_the_ceiling(monkeypatch: pytes
 
     monkeypatch.setattr(ceilings, "launch", launched)
     ready = {name: environments.Environment(Path("python")) for name in speeds}
-    measured = ceilings.measure(plan, tmp_path, ready, ["float32"])
-    bounds = roofline.of_cell(plan, plan.jobs[0].cell, measured)
+    measured = ceilings.measure_ceilings(plan, tmp_path, ready, ["float32"])
+    bounds = roofline.roofline_for(plan, plan.jobs[0].cell, measured)
     assert (bounds["ceiling_flops_per_s"], bounds["ceiling_bytes_per_s"]) == (5e12, None)
     # A run that goes on does not measure again; another precision has ceilings of its own.
     speeds.clear()
-    assert ceilings.measure(plan, tmp_path, ready, ["float32"]) == measured
+    assert ceilings.measure_ceilings(plan, tmp_path, ready, ["float32"]) == measured
     assert (
-        roofline.of_cell(plan, replace(plan.jobs[0].cell, precision="float64"), measured)["ceiling_flops_per_s"] is None
+        roofline.roofline_for(plan, replace(plan.jobs[0].cell, precision="float64"), measured)["ceiling_flops_per_s"]
+        is None
     )
 
 
@@ -192,7 +194,7 @@ def test_every_backend_has_a_ceiling(tmp_path: Path, name: str) -> None:
     backend = discover()[name]
     cell = {"mode": backend.modes[0], "device": "cpu", "precision": "float32"}
     job = {**cell, "module": backend.module, "cpus": sorted(os.sched_getaffinity(0))}
-    python = environments.make(backend, "cpu").python
+    python = environments.make_environment(backend, "cpu").python
     outcome = launch.launch(python, backend, job, tmp_path / "job", 120, "crossframe.harness.worker.ceiling")
     assert outcome.state == "ok", outcome.reason
     # A copy that is none, or a product that is not waited for, would be faster than any processor.
@@ -202,7 +204,7 @@ def test_every_backend_has_a_ceiling(tmp_path: Path, name: str) -> None:
 def test_on_a_cpu_the_frameworks_are_asked_for_what_numpy_cannot() -> None:
     plan = plan_for("cpu")
     ready = {"torch": environments.Environment(Path("python"))}
-    asked = {precision: set(ceilings.candidates(plan, ready, precision)) for precision in ("float64", "bfloat16")}
+    asked = {precision: set(ceilings.ceiling_backends(plan, ready, precision)) for precision in ("float64", "bfloat16")}
     assert asked == {"float64": {"reference"}, "bfloat16": {"torch"}}
 
 
@@ -215,6 +217,8 @@ def test_a_copy_is_a_ceiling_for_every_precision(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         ceilings, "launch", lambda _, backend, *__: launch.Outcome("ok", None, 1.0, speeds[backend.name])
     )
-    measured = ceilings.measure(plan, tmp_path, {"torch": environments.Environment(Path("python"))}, ["bfloat16"])
-    bounds = roofline.of_cell(plan, plan.jobs[0].cell, measured)
+    measured = ceilings.measure_ceilings(
+        plan, tmp_path, {"torch": environments.Environment(Path("python"))}, ["bfloat16"]
+    )
+    bounds = roofline.roofline_for(plan, plan.jobs[0].cell, measured)
     assert (bounds["ceiling_flops_per_s"], bounds["ceiling_bytes_per_s"]) == (8e11, 4e10)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossframe.tasks import discover, spec
-from crossframe.tasks.describe import sentence
+from crossframe.tasks.describe import describe_task
 
 ALL = [(name, preset) for name, presets in discover().items() for preset in presets]
 
@@ -16,14 +16,14 @@ def test_the_four_tasks_are_there_in_three_presets() -> None:
     assert all(set(presets) == {"quick", "standard", "original"} for presets in discover().values())
 
 
-@pytest.mark.parametrize("name, preset", ALL)
+@pytest.mark.parametrize(("name", "preset"), ALL)
 def test_a_task_survives_json(name: str, preset: str) -> None:
     task = discover()[name][preset]
     assert spec.from_json(json.loads(json.dumps(spec.to_json(task)))) == task
 
 
 def test_a_task_is_told_in_a_sentence() -> None:
-    said = sentence(discover()["cnn"]["standard"])
+    said = describe_task(discover()["cnn"]["standard"])
     assert said.startswith("digits, 3 x 24 x 24 numbers a sample, through conv 32, relu, pool 2, conv 64, ")
     assert said.endswith("by SGD in batches of 64, 15 epochs at most; 6,896,128 operations forward for a sample.")
 

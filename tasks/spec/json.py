@@ -1,0 +1,41 @@
+"""Tasks as plain JSON: an object holds the name of its class under `type`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from crossframe.tasks.spec.layers import LSTM, Conv2D, Dense, Flatten, LastStep, MaxPool2D, ReLU
+from crossframe.tasks.spec.task import Task
+from crossframe.tasks.spec.training import SGD, AdaGrad, Adam, EarlyStopping, RMSProp, StepSchedule
+
+_CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        Task, Dense, Conv2D, MaxPool2D, ReLU, Flatten, LSTM, LastStep,
+        SGD, Adam, AdaGrad, RMSProp, StepSchedule, EarlyStopping,
+    )
+}  # fmt: skip
+# Keys of version 1 of stored runs -> today's.
+_OLD_KEYS = {"is": "type", "scaling": "normalization"}
+
+
+def to_json(part: Any) -> Any:
+    """Return a task, or any part of one, as plain JSON."""
+    if dataclasses.is_dataclass(part):
+        values = {field.name: to_json(getattr(part, field.name)) for field in dataclasses.fields(part)}
+        return {"type": type(part).__name__, **values}
+    return [to_json(item) for item in part] if isinstance(part, tuple) else part
+
+
+def from_json(part: Any) -> Any:
+    """Return what `to_json` was given, also from stored runs of version 1; ValueError for an unknown class."""
+    if isinstance(part, list):
+        return tuple(from_json(item) for item in part)
+    if not isinstance(part, dict):
+        return part
+    values = {_OLD_KEYS.get(name, name): from_json(value) for name, value in part.items()}
+    name = values.pop("type", None)
+    if name not in _CLASSES:
+        raise ValueError(f"the task specification has no class {name!r}; it has {', '.join(_CLASSES)}")
+    return _CLASSES[name](**values)
