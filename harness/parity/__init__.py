@@ -1,1 +1,1 @@
-"""Is it the same computation? Probes, run by every backend and by the oracle, and what their traces say."""
+"""Parity: whether a backend computes what the reference model computes, judged by probes that both run."""

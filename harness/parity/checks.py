@@ -1,198 +1,226 @@
-"""Is a backend's network the same computation as the spec's? Its traces beside the oracle's, check by check.
+"""Checks of a backend's traces against those of the reference model, each with a relative error and a tolerance.
 
-The error of a check is relative: of outputs, the largest difference by the largest output; of a loss, the difference
-by the loss; of weights, the length of the difference by the furthest that the parameter has been from its start, so
-that a small step taken wrongly shows as clearly as a large one.
+The error of outputs is the largest difference, relative to the largest output. The error of a loss is relative to the
+loss. The error of weights is the norm of the difference, relative to the furthest that the parameter has been from its
+start, so that a wrong small step shows as clearly as a wrong large one.
 
-A check fails if its error is above the plain limit AND above `ROUNDING_FACTOR` times what its precision may cost: the
-same error of the oracle run in float32, near ties decided the other way (`contrary`), or rounded where TF32 and mixed
-precision round (`rounded`). The limit alone would blame a backend for what training does to rounding; the factor alone
-for a sum in another order where the oracle rounded well.
+A check fails if its error exceeds the tolerance AND `ROUNDING_FACTOR` times the cost of rounding. The cost of rounding
+is the same error of the reference model in the precision of the cell: in float32 with near ties decided the other way
+(`near_ties`), below that with the rounding of TF32 or mixed precision (`low_precision`). The tolerance alone would fail
+a backend for what training makes of rounding; the factor alone would fail it for a sum in another order where the
+reference model happens to round well.
 
-In TF32, bfloat16 and float16 mistakes that are smaller than the rounding cannot be seen (`tests/test_precision.py` says
-which can). For those, an epsilon or a rate that is slightly off, the proof in float32 has to be asked for beside it.
+In TF32, bfloat16 and float16 a mistake smaller than the rounding cannot be seen (tests/frameworks/test_precision.py
+lists those that can). For an epsilon or a rate that is slightly wrong, verify float32 too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from crossframe.harness.parity.tolerances import ROUNDING_FACTOR, SMALLEST, limits, repeats_limit
-from crossframe.harness.plan.plan import Cell
+from crossframe.harness.parity.tolerances import ROUNDING_FACTOR, UNIT_ROUNDOFF, repeat_tolerance, tolerances_for
 from crossframe.harness.worker import quality
 from crossframe.harness.worker.probes import EPOCH, Probe
 from crossframe.tasks.spec import Arrays, Task
 
+# Of the time of an epoch. Measured: at most 0.06 with a barrier, 0.88 to 0.95 without.
+BARRIER = 0.3
+LARGEST_ERROR = 1e308  # in place of infinity, which JSON lacks
+
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison: what, after how many updates, how far off, beside what rounding alone costs and the limit."""
+    """One comparison of one probe."""
 
     probe: str
-    what: str  # outputs, loss, gradient, weights, round trip, repeats, barrier
-    updates: int
-    parameter: str | None  # the one that is furthest off
+    kind: str  # outputs, loss, gradient, weights, round trip, repeats, barrier
+    updates: int  # before the comparison
+    parameter: str | None  # with the largest error
     error: float
-    rounding: float | None  # None where there is no oracle in a lower precision to tell
-    limit: float
+    rounding: float | None  # the same error of the reference model in the precision; None if it was not computed
+    tolerance: float
     passed: bool
 
     @property
     def name(self) -> str:
-        return self.probe if self.probe.startswith(self.what) else f"{self.probe}: {self.what}"
+        """The probe and the kind of check."""
+        return self.probe if self.probe.startswith(self.kind) else f"{self.probe}: {self.kind}"
 
 
-def output_error(got: np.ndarray, want: np.ndarray) -> float:
-    if got.shape != want.shape:
+@dataclass(frozen=True)
+class ExpectedTraces:
+    """What the reference model computes for a probe, and what rounding may change in it."""
+
+    probe: Probe
+    precision: str
+    exact: Arrays  # float64, in the dialect of the backend
+    rounding: tuple[tuple[Arrays, Arrays], ...]  # (trace in the precision, exact trace), in several ways or none
+    weights: Arrays  # initial
+    batches: Arrays
+
+
+def output_error(outputs: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest difference, relative to the largest expected output."""
+    if outputs.shape != expected.shape:
         return float("inf")
-    return float(np.abs(got - want).max() / max(float(np.abs(want).max()), np.finfo(np.float64).tiny))
+    return float(np.abs(outputs - expected).max() / max(float(np.abs(expected).max()), np.finfo(np.float64).tiny))
 
 
-def loss_error(task: Task, got: np.ndarray, want: np.ndarray, y: np.ndarray) -> float:
-    loss = quality.mean_loss(task.loss, want, y)
-    return abs(quality.mean_loss(task.loss, got, y) - loss) / abs(loss)
+def loss_error(task: Task, outputs: np.ndarray, expected: np.ndarray, y: np.ndarray) -> float:
+    """Return the difference of two losses, relative to the expected one; `outputs` and `expected` are (n, ...)."""
+    loss = quality.mean_loss(task.loss, expected, y)
+    return abs(quality.mean_loss(task.loss, outputs, y) - loss) / abs(loss)
 
 
-def weight_errors(seen: Arrays, want: Arrays, start: Arrays, updates: int) -> dict[str, float]:
-    """Parameter -> distance from the oracle's, by the furthest that the oracle's has been from `start`.
+def weight_errors(traces: Arrays, expected: Arrays, start: Arrays, updates: int) -> dict[str, float]:
+    """Return the error of each parameter after so many updates, relative to the furthest expected distance from start.
 
-    Not by where it is now: a lone bias may come back to where it started, and nothing is small beside nothing.
+    The present distance would not do: a lone bias may return to its start, where any difference is infinitely large.
     """
     errors = {}
     prefix = f"weights/{updates}/"
-    for key in (key for key in want if key.startswith(prefix)):
+    for key in (key for key in expected if key.startswith(prefix)):
         name = key.removeprefix(prefix)
-        if seen[key].shape != want[key].shape or np.isnan(seen[key]).any():
-            errors[name] = float("inf")  # and no NaN, which is neither more nor less than the others
+        if traces[key].shape != expected[key].shape or np.isnan(traces[key]).any():
+            errors[name] = float("inf")  # not NaN, which compares as neither larger nor smaller
             continue
-        off = float(np.linalg.norm(seen[key].astype(np.float64) - want[key]))
-        looks = [at for at in range(updates + 1) if f"weights/{at}/{name}" in want]
-        gone = max(float(np.linalg.norm(want[f"weights/{at}/{name}"] - start[name])) for at in looks)
-        # A parameter that the oracle leaves in place must stay in place.
-        errors[name] = off / gone if gone else (0.0 if off == 0 else float("inf"))
+        difference = float(np.linalg.norm(traces[key].astype(np.float64) - expected[key]))
+        steps = [step for step in range(updates + 1) if f"weights/{step}/{name}" in expected]
+        distance = max(float(np.linalg.norm(expected[f"weights/{step}/{name}"] - start[name])) for step in steps)
+        # A parameter that the reference model does not move must not move.
+        errors[name] = difference / distance if distance else (0.0 if difference == 0 else float("inf"))
     return errors
 
 
-def compare(
-    probe: Probe,
-    seen: Arrays,
-    want: Arrays,
-    scale: tuple[Arrays, ...] | None,
-    weights: Arrays,
-    batches: Arrays,
-    precision: str,
-) -> Iterator[Check]:
-    """The checks of one probe, in the order of its updates.
+class MeasuredError(NamedTuple):
+    """An error, and the cost of rounding beside it."""
 
-    `scale`: the oracle in the precision, in one way or several, and, last, in float64.
+    error: float
+    cost: float | None  # None if it was not computed
+    parameter: str | None = None  # with the largest error
+
+
+class RoundingCost:
+    """The cost of rounding so far in a probe, by kind of check.
+
+    It never falls: where two losses cross, they agree by chance, and only for a moment.
     """
-    floor = SMALLEST[precision]
-    pairs = [(low, scale[-1]) for low in scale[:-1]] if scale else []
-    so_far: dict[str, float] = {}
 
-    def cost(what: str, errors: list[float]) -> float | None:
-        """What the precision has cost by now: where two losses cross, they agree by luck, and only for a moment."""
-        if np.isfinite(errors).all() and errors:  # an oracle that overflows excuses nothing
-            so_far[what] = max(*errors, so_far.get(what, 0.0))
-        return so_far.get(what)
+    def __init__(self) -> None:
+        self._costs: dict[str, float] = {}
 
-    def check(what: str, updates: int, error: float, rounding: float | None, parameter: str | None = None) -> Check:
-        limit = limits(probe, precision, updates)[what]
-        above = error > limit and (rounding is None or error > ROUNDING_FACTOR * max(rounding, floor))
-        # `not above` would let a NaN pass.
-        passed = bool(np.isfinite(error)) and not above
-        return Check(probe.name, what, updates, parameter, error, rounding, limit, passed)
+    def update(self, kind: str, errors: Sequence[float]) -> float | None:
+        """Return the cost, given the errors of the reference model at a step; None if there were none yet."""
+        if errors and np.isfinite(errors).all():  # an overflow of the reference model excuses nothing
+            self._costs[kind] = max(*errors, self._costs.get(kind, 0.0))
+        return self._costs.get(kind)
 
+
+def compare_traces(traces: Arrays, expected: ExpectedTraces) -> Iterator[Check]:
+    """Yield the checks of one probe, in the order of its updates."""
+    probe, exact = expected.probe, expected.exact
+    costs = RoundingCost()
     for updates in range(len(probe.batches) + 1):
-        key = f"outputs/{updates}"
-        if key in want:
-            rounding = cost("outputs", [output_error(low[key], full[key]) for low, full in pairs])
-            yield check("outputs", updates, output_error(seen[key], want[key]), rounding)
-            if not probe.name.startswith("forward "):
-                y = batches[f"{probe.batches[updates]}/y"]
-                rounding = cost("loss", [loss_error(probe.task, low[key], full[key], y) for low, full in pairs])
-                yield check("loss", updates, loss_error(probe.task, seen[key], want[key], y), rounding)
+        if f"outputs/{updates}" in exact:
+            yield from compare_outputs(traces, expected, updates, costs)
         if updates in probe.weights_after and updates > 0:
-            errors = weight_errors(seen, want, weights, updates)
+            errors = weight_errors(traces, exact, expected.weights, updates)
             worst = max(errors, key=lambda name: errors[name])
-            rounding = cost("weights", [max(weight_errors(*pair, weights, updates).values()) for pair in pairs])
-            what = "gradient" if probe.name == "gradient" else "weights"
-            yield check(what, updates, errors[worst], rounding, worst)
+            cost = costs.update(
+                "weights",
+                [max(weight_errors(*pair, expected.weights, updates).values()) for pair in expected.rounding],
+            )
+            kind = "gradient" if probe.name == "gradient" else "weights"
+            yield judge_error(expected, kind, updates, MeasuredError(errors[worst], cost, worst))
     if 0 in probe.weights_after:
-        yield round_trip(probe, seen, weights, precision)
+        yield check_round_trip(traces, expected)
 
 
-def round_trip(probe: Probe, seen: Arrays, weights: Arrays, precision: str) -> Check:
-    """Weights that go in come out again, to the last bit."""
-    stored = "float64" if precision == "float64" else "float32"
+def compare_outputs(traces: Arrays, expected: ExpectedTraces, updates: int, costs: RoundingCost) -> Iterator[Check]:
+    """Yield the checks of the outputs after so many updates, and of their loss."""
+    probe, exact, key = expected.probe, expected.exact, f"outputs/{updates}"
+    cost = costs.update("outputs", [output_error(low[key], full[key]) for low, full in expected.rounding])
+    error = output_error(traces[key], exact[key])
+    yield judge_error(expected, "outputs", updates, MeasuredError(error, cost))
+    if probe.name.startswith("forward "):
+        return  # a prefix of the network has no loss
+    y = expected.batches[f"{probe.batches[updates]}/y"]
+    cost = costs.update("loss", [loss_error(probe.task, low[key], full[key], y) for low, full in expected.rounding])
+    error = loss_error(probe.task, traces[key], exact[key], y)
+    yield judge_error(expected, "loss", updates, MeasuredError(error, cost))
+
+
+def judge_error(expected: ExpectedTraces, kind: str, updates: int, measured: MeasuredError) -> Check:
+    """Return the check of an error after so many updates."""
+    error, cost, parameter = measured
+    tolerance = tolerances_for(expected.probe, expected.precision, updates)[kind]
+    floor = UNIT_ROUNDOFF[expected.precision]
+    excess = error > tolerance and (cost is None or error > ROUNDING_FACTOR * max(cost, floor))
+    passed = bool(np.isfinite(error)) and not excess  # `not excess` alone would let a NaN pass
+    return Check(expected.probe.name, kind, updates, parameter, error, cost, tolerance, passed)
+
+
+def check_round_trip(traces: Arrays, expected: ExpectedTraces) -> Check:
+    """Check that the initial weights come back from the backend to the last bit."""
+    stored = "float64" if expected.precision == "float64" else "float32"
     changed = [
         name
-        for name, given in weights.items()
-        if not np.array_equal(seen.get(f"weights/0/{name}", np.empty(0)), given.astype(stored))
+        for name, value in expected.weights.items()
+        if not np.array_equal(traces.get(f"weights/0/{name}", np.empty(0)), value.astype(stored))
     ]
-    return Check(
-        probe.name, "round trip", 0, changed[0] if changed else None, float(len(changed)), None, 0, not changed
-    )
+    parameter = changed[0] if changed else None
+    return Check(expected.probe.name, "round trip", 0, parameter, float(len(changed)), None, 0, not changed)
 
 
-def repeats(
-    probe: Probe, seen: Arrays, again: Arrays, scale: tuple[Arrays, ...] | None, weights: Arrays, cell: Cell
-) -> Check:
-    """Two runs from the same start are equal, to the last bit; on a GPU, but for the order of its sums."""
-    if cell.device == "cpu":
-        same = seen.keys() == again.keys() and all(np.array_equal(seen[key], again[key]) for key in seen)
+def check_repeats(first: Arrays, second: Arrays, expected: ExpectedTraces, device: str) -> Check:
+    """Check that two runs from the same start agree: on a CPU to the last bit, on a GPU up to the order of sums."""
+    probe = expected.probe
+    if device == "cpu":
+        same = first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
         return Check(probe.name, "repeats", 0, None, float(not same), None, 0, same)
     last = max(probe.weights_after)
-    errors = weight_errors(again, seen, weights, last)
+    errors = weight_errors(second, first, expected.weights, last)
     worst = max(errors, key=lambda name: errors[name])
-    costs = [max(weight_errors(low, scale[-1], weights, last).values()) for low in scale[:-1]] if scale else []
-    rounding = max(costs, default=None)
-    limit = repeats_limit(cell.precision, rounding)
-    return Check(probe.name, "repeats", last, worst, errors[worst], rounding, limit, errors[worst] <= limit)
+    costs = [max(weight_errors(*pair, expected.weights, last).values()) for pair in expected.rounding]
+    cost = max(costs, default=None)
+    tolerance = repeat_tolerance(expected.precision, cost)
+    return Check(probe.name, "repeats", last, worst, errors[worst], cost, tolerance, errors[worst] <= tolerance)
 
 
-BARRIER = 0.3  # measured: at most 0.06 of an epoch with a barrier, 0.88 to 0.95 without
-
-
-def barrier(unfinished: float) -> Check:
-    """After `sync` nothing is left to wait for; where work is queued, no barrier leaves most of an epoch."""
+def check_barrier(unfinished: float) -> Check:
+    """Check that `sync` waits for the device; `unfinished` is the share of an epoch's time that is left after it."""
     return Check(EPOCH, "barrier", 0, None, unfinished, None, BARRIER, unfinished <= BARRIER)
 
 
-def localise(checks: list[Check]) -> Check | None:
-    """The first check that fails; probes go from single layers outwards, so that is where to look."""
+def first_failure(checks: Sequence[Check]) -> Check | None:
+    """Return the first check that failed: since probes begin with single layers, it shows where the error is."""
     return next((check for check in checks if not check.passed), None)
 
 
-def describe(check: Check) -> str:
-    """One line: where it parts, by how much."""
-    where = f" in {check.parameter}" if check.parameter else ""
-    if check.what == "round trip":
-        return f"weights do not come back as they were given{where}"
-    if check.what == "barrier":
-        return f"after sync, reading the weights still waits for {check.error:.0%} of an epoch: the barrier is none"
-    if check.what == "repeats":
-        apart = f" in {check.parameter} by {check.error:.1e} (limit {check.limit:.0e})" if check.parameter else ""
-        return f"{check.probe}: two runs from the same start differ{apart}"
-    when = f" after {check.updates} update{'s' * (check.updates != 1)}" if check.updates else ""
+def describe_check(check: Check) -> str:
+    """Return one line about a failed check: the probe, the parameter and the error."""
+    parameter = f" in {check.parameter}" if check.parameter else ""
+    if check.kind == "round trip":
+        return f"weights are not returned as they were given{parameter}"
+    if check.kind == "barrier":
+        return f"after sync, reading the weights still waits for {check.error:.0%} of an epoch: sync is no barrier"
+    if check.kind == "repeats":
+        error = f"{parameter} by {check.error:.1e} (tolerance {check.tolerance:.0e})" if parameter else ""
+        return f"{check.probe}: two runs from the same start differ{error}"
+    updates = f" after {check.updates} update{'s' * (check.updates != 1)}" if check.updates else ""
     rounding = "" if check.rounding is None else f", rounding may cost {check.rounding:.1e}"
-    return f"{check.name}{when}{where} is off by {check.error:.1e} (limit {check.limit:.0e}{rounding})"
+    return f"{check.name}{updates}{parameter} is off by {check.error:.1e} (tolerance {check.tolerance:.0e}{rounding})"
 
 
-def summary(checks: list[Check]) -> list[dict[str, Any]]:
-    """For the record: of each probe and kind of check, the worst; and every one that failed."""
+def select_worst(checks: Sequence[Check]) -> list[Check]:
+    """Return the worst check of each probe and kind, with a finite error, for storage as JSON."""
     worst: dict[tuple[str, str], Check] = {}
     for check in checks:
-        key = (check.probe, check.what)
+        key = (check.probe, check.kind)
         if key not in worst or (check.passed, -check.error) < (worst[key].passed, -worst[key].error):
             worst[key] = check
-    return [asdict(check) | {"error": finite(check.error)} for check in worst.values()]
-
-
-def finite(value: float) -> float:
-    """JSON knows no infinity."""
-    return value if np.isfinite(value) else 1e308
+    return [check if np.isfinite(check.error) else replace(check, error=LARGEST_ERROR) for check in worst.values()]

@@ -1,24 +1,29 @@
-"""TODO: say what this module is."""
+"""The part of a declared dialect that applies in a precision, and the part that applies to a task."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from crossframe.backends.contract import Dialect
 from crossframe.tasks.spec import Task
 
-
-def spoken(dialect: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """The words of a dialect that hold in a precision: what is done in float32 beside float32 is not beside float64."""
-    return {word: value for word, value in dialect.items() if (word, precision) != ("adam_correction", "float64")}
+# Settings that differ from the spec below float64 only: what a framework computes in float32 beside float32 weights.
+NOT_IN_FLOAT64 = frozenset({"adam_correction"})
 
 
-def relevant(task: Task, dialect: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of a dialect that can change a training: so that backends share the oracle's work where they agree."""
+def dialect_in(dialect: Dialect, precision: str) -> dict[str, str | float]:
+    """Return the settings of a dialect that apply in a precision."""
+    dropped = NOT_IN_FLOAT64 if precision == "float64" else frozenset()
+    return {name: value for name, value in dialect.items() if name not in dropped}
+
+
+def dialect_for(task: Task, dialect: Dialect) -> dict[str, str | float]:
+    """Return the settings of a dialect that can change the training of a task, sorted by name.
+
+    Backends that agree in these settings share the results of the reference model.
+    """
     kind = type(task.optimizer).__name__.lower()
-    words = {word for word in dialect if word.startswith(f"{kind}_")}
+    names = {name for name in dialect if name.startswith(f"{kind}_")}
     if kind == "sgd" and task.schedule is not None:
-        words.add("momentum_rate")
+        names.add("momentum_rate")
     if task.clip_norm is not None:
-        words.add("clip_epsilon")
-    return {word: dialect[word] for word in sorted(words & dialect.keys())}
+        names.add("clip_epsilon")
+    return {name: dialect[name] for name in sorted(names & dialect.keys())}

@@ -1,62 +1,69 @@
-"""What a dialect changes: the oracle trained to the end in a framework's dialect, and in the words of the spec."""
+"""Effects of dialects: the final quality of the reference model in a framework's dialect, and without it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import crossframe.backends.reference.model as reference
-from crossframe.harness.parity.dialects import relevant
-from crossframe.harness.parity.reference_cache import oracle_path
+from crossframe.backends.contract import Dialect
+from crossframe.harness.files import write_atomically
+from crossframe.harness.parity.dialects import dialect_for
+from crossframe.harness.parity.reference_cache import cache_path
+from crossframe.harness.records.model import DialectEffect
 from crossframe.harness.worker import quality
 from crossframe.tasks.spec import Task
 
 
-def path_of(task: Task, inputs: Path, words: Mapping[str, Any]) -> Path:
-    return oracle_path(task, inputs, words, "trained.json")
+def quality_path(task: Task, inputs: Path, dialect: Dialect) -> Path:
+    """Return the path of the final quality of the reference model in the cache."""
+    return cache_path(task, inputs, dialect, "trained.json")
 
 
-def trained_quality(task: Task, inputs: Path, words: Mapping[str, Any]) -> float:
-    """The held-out quality of the float64 oracle after all epochs; kept, since it takes up to minutes."""
-    kept = path_of(task, inputs, words)
-    if not kept.exists():
+def compute_trained_quality(task: Task, inputs: Path, dialect: Dialect) -> float:
+    """Return the held-out quality of the float64 reference model after all epochs, from the cache if it is there.
+
+    The training takes up to minutes.
+    """
+    path = quality_path(task, inputs, dialect)
+    if not path.exists():
         with np.load(inputs, allow_pickle=False) as stored:
             data = {name: stored[name] for name in stored.files}
         weights = {name: data[f"weights/{name}"] for name in task.parameters()}
-        oracle = reference.prepare(task, weights, "cpu", dialect=words)
+        model = reference.prepare(task, weights, "cpu", dialect=dialect)
         for order in data["order"]:
-            oracle.train([oracle.put(data["x_train"][rows], data["y_train"][rows]) for rows in order])
-        found = quality.measure(task.loss, oracle.predict(data["x_test"]), data["y_test"])[task.quality]
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(found))
-    return float(json.loads(kept.read_text()))
+            model.train([model.put(data["x_train"][rows], data["y_train"][rows]) for rows in order])
+        metrics = quality.compute_quality(task.loss, model.predict(data["x_test"]), data["y_test"])
+        write_atomically(path, json.dumps(metrics[task.quality]))
+    return float(json.loads(path.read_text()))
 
 
-def effect(task: Task, inputs: Path, dialect: Mapping[str, Any], work: bool) -> dict[str, Any] | None:
-    """{words, quality, spec, dialect}: the words that concern this task, and the quality with and without them.
+def dialect_effect(task: Task, inputs: Path, dialect: Dialect, compute: bool) -> DialectEffect | None:
+    """Return the effect of a dialect on a task; None if no setting of the dialect applies to the task.
 
-    None where no word concerns it. The two figures are None where they were never worked out and `work` is not set.
+    Unless `compute` is set, its two values are None if they are not in the cache.
     """
-    words = relevant(task, dialect)
-    if not words:
+    settings = dialect_for(task, dialect)
+    if not settings:
         return None
-    sides: dict[str, float | None] = {"spec": None, "dialect": None}
-    if work or all(path_of(task, inputs, side).exists() for side in ({}, words)):
-        sides = {"spec": trained_quality(task, inputs, {}), "dialect": trained_quality(task, inputs, words)}
-    return {"words": words, "quality": task.quality, **sides}
+    if not compute and not all(quality_path(task, inputs, side).exists() for side in ({}, settings)):
+        return DialectEffect(settings, task.quality, None, None)
+    spec, changed = (compute_trained_quality(task, inputs, side) for side in ({}, settings))
+    return DialectEffect(settings, task.quality, spec, changed)
 
 
-def described(backend: str, task: str, found: Mapping[str, Any]) -> str:
-    """One line: what a backend's dialect does to a task."""
-    words = ", ".join(f"{word} = {value}" for word, value in found["words"].items())
-    if found["spec"] is None:
-        return f"{task} in {backend}'s dialect ({words}): its effect was not worked out; crossframe parity --effects"
-    change = found["dialect"] - found["spec"]
+def describe_effect(backend: str, task: str, effect: DialectEffect) -> str:
+    """Return one line about the effect of a backend's dialect on a task."""
+    settings = ", ".join(f"{name} = {value}" for name, value in effect.words.items())
+    if effect.spec is None or effect.dialect is None:
+        return (
+            f"{task} in the dialect of {backend} ({settings}): the effect was not computed; "
+            "run crossframe parity --dialect-effects"
+        )
     return (
-        f"{task} in {backend}'s dialect ({words}): {found['quality']} {found['dialect']:.6f}, "
-        f"in the spec's words {found['spec']:.6f}, a change of {change:+.1e} (float64 oracle, trained to the end)"
+        f"{task} in the dialect of {backend} ({settings}): {effect.quality} {effect.dialect:.6f}, "
+        f"without it {effect.spec:.6f}, a change of {effect.dialect - effect.spec:+.1e} "
+        "(float64 reference model, trained to the end)"
     )

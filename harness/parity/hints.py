@@ -1,161 +1,200 @@
-"""What an error looks like: where its shape is that of a known mistake, a hint says so.
+"""Hints: the name of a known mistake, where a failed check has the shape of one.
 
-Each hypothesis is the oracle with that mistake made on purpose. One that agrees with what the backend computed is the
-likely cause; one that does not is silent.
+Each hypothesis is the reference model with that mistake made on purpose. If its trace agrees with that of the backend,
+it is the likely cause.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import crossframe.backends.reference.model as reference
-from crossframe.backends.contract import DIALECTS
-from crossframe.harness.parity import checks as parity
-from crossframe.harness.parity import reference_traces
+from crossframe.backends.contract import DIALECTS, Dialect
+from crossframe.harness.parity.checks import Check, output_error
+from crossframe.harness.parity.reference_traces import ReferenceTraces, compute_trace
 from crossframe.harness.worker.probes import EPOCH, Probe, trace
 from crossframe.tasks.spec import Arrays
 
-if TYPE_CHECKING:
-    from crossframe.harness.parity.reference_traces import Oracle
-
-AGREES = 1e-3  # relative error below which a hypothesis is taken for the cause
-PATIENCE_S = 20.0  # a hint is a courtesy
+AGREEMENT = 1e-3  # relative error below which a hypothesis is taken for the cause
+TIME_LIMIT_S = 20.0
 GATES = "ifgo"
-Alternative = tuple[str, Probe, Arrays, dict[str, Any]]  # what it would mean, and what to run instead
 
 
-class Forgetful(reference.Model):
-    """The oracle with one slot of its optimizer's state, or all that it counts and keeps, lost after every update."""
+@dataclass(frozen=True)
+class Hypothesis:
+    """A known mistake, as another probe, other weights or another dialect for the reference model."""
 
-    lost: str | None = None
+    meaning: str
+    probe: Probe
+    weights: Arrays
+    dialect: Dialect
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A failed check with the traces of its probe."""
+
+    check: Check
+    probe: Probe
+    traces: Arrays  # of the backend
+    expected: Arrays  # of the reference model
+    dialect: Dialect
+
+    def agrees_with(self, trace: Arrays) -> bool:
+        """Return whether a trace explains the backend's values where the check failed, better than the expected one."""
+        if self.check.kind in ("outputs", "loss"):
+            key = f"outputs/{self.check.updates}"
+            return output_error(self.traces[key], trace[key]) < min(AGREEMENT, self.check.error / 3)
+        keys = [key for key in self.expected if key.startswith(f"weights/{self.check.updates}/")]
+        distance = sum(float(np.linalg.norm(self.traces[key] - trace[key])) for key in keys)
+        return distance < 0.05 * sum(float(np.linalg.norm(self.traces[key] - self.expected[key])) for key in keys)
+
+
+class ForgetfulModel(reference.Model):
+    """The reference model with a part of its optimizer's state lost after every update: one slot, or all."""
+
+    lost_slot: str | None = None  # None: all slots, and the number of updates
 
     def update(self, gradients: Arrays) -> None:
+        """Do one update and lose the state."""
         super().update(gradients)
         for slots in self.state.values():
-            if self.lost is None:
+            if self.lost_slot is None:
                 slots.clear()
                 self.updates = 0
             else:
-                slots.pop(self.lost)
+                slots.pop(self.lost_slot)
 
 
-def hint(oracle: Oracle, check: parity.Check, traces: Arrays, dialect: dict[str, Any]) -> str | None:
-    """The known mistake that has the shape of a failed check, in words; None where none has."""
-    probe = next(probe for probe in oracle.question.probes if probe.name == check.probe)
-    if check.what in ("round trip", "repeats", "barrier"):
+def find_hint(reference_traces: ReferenceTraces, check: Check, traces: Arrays, dialect: Dialect) -> str | None:
+    """Return the known mistake that has the shape of a failed check; None if there is none.
+
+    `traces` are those of all probes: `<probe>/<key>` -> array.
+    """
+    if check.kind in ("round trip", "repeats", "barrier"):
         return None
+    probe = next(probe for probe in reference_traces.probe_set.probes if probe.name == check.probe)
     prefix = f"{probe.name}/"
-    seen = {name.removeprefix(prefix): value for name, value in traces.items() if name.startswith(prefix)}
-    want = oracle.trace(probe, dialect)
-    # Where gradients are clipped, to leave that out is a common factor too.
-    if check.what in ("gradient", "weights") and probe.task.clip_norm is None:
-        scaled = common_factor(seen, want, oracle.weights, check.updates)
-        if scaled:
-            return scaled
-    give_up = time.monotonic() + PATIENCE_S
-    for meaning, other, weights, words in alternatives(probe, oracle.weights, dialect):
-        if time.monotonic() > give_up:
+    probe_traces = {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
+    failure = FailedCheck(check, probe, probe_traces, reference_traces.trace(probe, dialect), dialect)
+    # Gradients that are not clipped differ by a common factor too.
+    if check.kind in ("gradient", "weights") and probe.task.clip_norm is None:
+        factor = describe_common_factor(failure, reference_traces.weights)
+        if factor:
+            return factor
+    deadline = time.monotonic() + TIME_LIMIT_S
+    for hypothesis in list_hypotheses(probe, reference_traces.weights, dialect):
+        if time.monotonic() > deadline:
             return None
-        guess = reference_traces.oracle_trace(other, weights, oracle.batches, words)
-        if agrees(seen, guess, want, check):
-            return meaning
-    return state(probe, oracle, seen, want, check, dialect) if check.what == "weights" else None
+        weights, batches = hypothesis.weights, reference_traces.batches
+        if failure.agrees_with(compute_trace(hypothesis.probe, weights, batches, hypothesis.dialect)):
+            return hypothesis.meaning
+    return describe_lost_state(failure, reference_traces) if check.kind == "weights" else None
 
 
-def state(
-    probe: Probe, oracle: Oracle, seen: Arrays, want: Arrays, check: parity.Check, dialect: dict[str, Any]
-) -> str | None:
-    """Which part of the optimizer's state parts, where what came before agrees: the gradient, and earlier updates."""
-    stateful = reference.prepare(probe.task, oracle.weights, "cpu", dialect=dialect)
-    stateful.update({name: np.ones(shape) for name, shape in probe.task.parameters().items()})
-    slots = list(next(iter(stateful.state.values())))
-    for lost in [*slots, None]:
-        model = Forgetful(probe.task, oracle.weights, np.dtype("float64"), dialect)
-        model.lost = lost
-        if slots and agrees(seen, trace(probe, model, oracle.batches), want, check):
-            return f"the optimizer forgets {f'its {lost}' if lost else 'all that it keeps'} between updates"
-    if probe.name == EPOCH or check.updates < 2 or not slots:
+def describe_lost_state(failure: FailedCheck, reference_traces: ReferenceTraces) -> str | None:
+    """Return which part of the optimizer's state is wrong; None if the failure does not begin there."""
+    probe, weights, dialect = failure.probe, reference_traces.weights, failure.dialect
+    model = reference.prepare(probe.task, weights, "cpu", dialect=dialect)
+    model.update({name: np.ones(shape) for name, shape in probe.task.parameters().items()})  # makes the slots
+    slots = list(next(iter(model.state.values())))
+    if not slots:
         return None
-    return f"gradients and earlier updates agree: what parts is the optimizer's state ({' or '.join(slots)})"
+    for slot in [*slots, None]:
+        forgetful = ForgetfulModel(probe.task, weights, np.dtype("float64"), dialect)
+        forgetful.lost_slot = slot
+        if failure.agrees_with(trace(probe, forgetful, reference_traces.batches)):
+            return f"the optimizer forgets {f'its {slot}' if slot else 'its whole state'} between updates"
+    if probe.name == EPOCH or failure.check.updates < 2:
+        return None
+    return f"gradients and earlier updates agree; the state of the optimizer differs ({' or '.join(slots)})"
 
 
-def moved(side: Arrays, weights: Arrays, updates: int, name: str) -> np.ndarray:
-    return side[f"weights/{updates}/{name}"].astype(np.float64) - weights[name]
-
-
-def common_factor(seen: Arrays, want: Arrays, weights: Arrays, updates: int) -> str | None:
-    """Whether all steps, or those of the recurrent biases alone, are the oracle's times one number."""
+def describe_common_factor(failure: FailedCheck, start: Arrays) -> str | None:
+    """Return a hint if all steps, or those of the recurrent biases only, are the expected ones times one factor."""
+    prefix = f"weights/{failure.check.updates}/"
     factors = {}
-    for name in (key.split("/")[2] for key in want if key.startswith(f"weights/{updates}/")):
-        ours, theirs = moved(want, weights, updates, name), moved(seen, weights, updates, name)
-        if not ours.any():
+    for name in (key.removeprefix(prefix) for key in failure.expected if key.startswith(prefix)):
+        expected, step = (
+            trace[prefix + name].astype(np.float64) - start[name] for trace in (failure.expected, failure.traces)
+        )
+        if not expected.any():
             continue
-        factor = float((ours * theirs).sum() / (ours * ours).sum())
-        if np.linalg.norm(theirs - factor * ours) > 20 * AGREES * np.linalg.norm(theirs):
+        factor = float((expected * step).sum() / (expected * expected).sum())
+        if np.linalg.norm(step - factor * expected) > 20 * AGREEMENT * np.linalg.norm(step):
             return None
         factors[name] = factor
-    odd = {name for name, factor in factors.items() if abs(factor - 1) > AGREES}
+    deviating = {name for name, factor in factors.items() if abs(factor - 1) > AGREEMENT}
     biases = {name for name in factors if name.startswith("lstm") and name.endswith(".b")}
-    if odd and odd == biases and all(abs(factors[name] - 2) < 0.01 for name in odd):
+    if deviating and deviating == biases and all(abs(factors[name] - 2) < 0.01 for name in deviating):
         return "the recurrent biases move twice as far: a second bias is trained"
     values = list(factors.values())
-    if odd == factors.keys() and max(values) - min(values) < AGREES * abs(values[0]) * 10:
-        return f"every step is {np.median(values):.4g} times the oracle's: the loss or the learning rate is scaled"
+    if deviating == factors.keys() and max(values) - min(values) < AGREEMENT * abs(values[0]) * 10:
+        factor = float(np.median(values))
+        return f"every step is {factor:.4g} times the expected one: the loss or the learning rate is scaled"
     return None
 
 
-def agrees(seen: Arrays, guess: Arrays, want: Arrays, check: parity.Check) -> bool:
-    """Whether a guess explains what was seen where the check failed, and better than the truth does."""
-    if check.what in ("outputs", "loss"):
-        key = f"outputs/{check.updates}"
-        return parity.output_error(seen[key], guess[key]) < min(AGREES, check.error / 3)
-    keys = [key for key in want if key.startswith(f"weights/{check.updates}/")]
-    off = [float(np.linalg.norm(seen[key] - guess[key])) for key in keys]
-    truth = [float(np.linalg.norm(seen[key] - want[key])) for key in keys]
-    return sum(off) < 0.05 * sum(truth)
-
-
-def alternatives(probe: Probe, weights: Arrays, dialect: dict[str, Any]) -> Iterator[Alternative]:
-    """Every known mistake, as another probe, other weights or another dialect for the oracle."""
-    task = probe.task
-    own = {name: weights[name] for name in task.parameters()}
-    for word, values in DIALECTS.items():
+def list_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator[Hypothesis]:
+    """Yield every known mistake that is possible in a probe."""
+    weights = {name: weights[name] for name in probe.task.parameters()}
+    for name, values in DIALECTS.items():
         for value in values:
-            if dialect.get(word, values[0]) != value:
-                yield f"it computes the dialect {word} = {value}, undeclared", probe, own, {**dialect, word: value}
-    settings = task.optimizer
+            if dialect.get(name, values[0]) != value:
+                meaning = f"it computes the dialect {name} = {value}, which it does not declare"
+                yield Hypothesis(meaning, probe, weights, {**dialect, name: value})
+    yield from list_training_hypotheses(probe, weights, dialect)
+    yield from list_layout_hypotheses(probe, weights, dialect)
+
+
+def list_training_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator[Hypothesis]:
+    """Yield mistakes in the optimizer and around it."""
+    task = probe.task
+    settings: Any = task.optimizer
     for name in ("epsilon", "momentum"):
         for factor in (0.1, 10.0):
-            if getattr(settings, name, 0.0):
-                changed = replace(task, optimizer=replace(settings, **{name: getattr(settings, name) * factor}))
-                yield f"its {name} is {factor:g} times the spec's", replace(probe, task=changed), own, dialect
+            value = getattr(settings, name, 0.0)
+            if value:
+                changed = replace(task, optimizer=replace(settings, **{name: value * factor}))
+                meaning = f"its {name} is {factor:g} times that of the spec"
+                yield Hypothesis(meaning, replace(probe, task=changed), weights, dialect)
     if settings.weight_decay:
-        without = replace(task, optimizer=replace(settings, weight_decay=0.0))
-        yield "weight decay is left out", replace(probe, task=without), own, dialect
+        changed = replace(task, optimizer=replace(settings, weight_decay=0.0))
+        yield Hypothesis("weight decay is left out", replace(probe, task=changed), weights, dialect)
     if task.clip_norm is not None:
-        yield "clipping is left out", replace(probe, task=replace(task, clip_norm=None)), own, dialect
+        changed = replace(task, clip_norm=None)
+        yield Hypothesis("clipping is left out", replace(probe, task=changed), weights, dialect)
     if task.schedule is not None:
-        yield "the schedule is left out", replace(probe, task=replace(task, schedule=None)), own, dialect
-    for name, kernel in own.items():
+        changed = replace(task, schedule=None)
+        yield Hypothesis("the schedule is left out", replace(probe, task=changed), weights, dialect)
+
+
+def list_layout_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator[Hypothesis]:
+    """Yield mistakes in the layout of weights: kernels of convolutions, and gates of LSTMs."""
+    for name, kernel in weights.items():
         if name.startswith("conv") and name.endswith(".w"):
-            yield f"the kernel of {name} is transposed", probe, {**own, name: kernel.swapaxes(2, 3)}, dialect
-            yield f"the kernel of {name} is flipped", probe, {**own, name: kernel[:, :, ::-1, ::-1]}, dialect
-    for layer in dict.fromkeys(name.partition(".")[0] for name in own if name.startswith("lstm")):
+            transposed, flipped = kernel.swapaxes(2, 3), kernel[:, :, ::-1, ::-1]
+            yield Hypothesis(f"the kernel of {name} is transposed", probe, {**weights, name: transposed}, dialect)
+            yield Hypothesis(f"the kernel of {name} is flipped", probe, {**weights, name: flipped}, dialect)
+    for layer in dict.fromkeys(name.partition(".")[0] for name in weights if name.startswith("lstm")):
         for order in permutations(range(4)):
-            if order != (0, 1, 2, 3):
-                mixed = {
-                    name: gates(value, order) if name.startswith(f"{layer}.") else value for name, value in own.items()
-                }
-                said = " ".join(GATES[place] for place in order)
-                yield f"the gates of {layer} stand in the order {said}", probe, mixed, dialect
+            if order == (0, 1, 2, 3):
+                continue
+            mixed = {
+                name: reorder_gates(value, order) if name.startswith(f"{layer}.") else value
+                for name, value in weights.items()
+            }
+            gates = " ".join(GATES[index] for index in order)
+            yield Hypothesis(f"the gates of {layer} are in the order {gates}", probe, mixed, dialect)
 
 
-def gates(value: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+def reorder_gates(value: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """Return a parameter of an LSTM, (..., 4 units), with its gates in another order."""
     parts = np.split(value, 4, axis=-1)
-    return np.concatenate([parts[place] for place in order], axis=-1)
+    return np.concatenate([parts[index] for index in order], axis=-1)

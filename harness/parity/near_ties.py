@@ -1,8 +1,8 @@
-"""The oracle in float32, with every near tie decided the other way: how far rounding alone can lead a training astray.
+"""The reference model in float32 with every near tie decided the other way: the most that rounding can change.
 
-A ReLU's input next to zero, or two nearly equal values in a pool, are ties that rounding decides; each decision sends a
-gradient elsewhere, by far more than rounding changes a sum. In 5 of 18 seeds some framework decided one otherwise than
-the oracle. Here all of them fall the wrong way at once.
+The input of a ReLU next to zero, or two nearly equal values in a pooling window, are ties that rounding decides. Each
+decision sends a gradient elsewhere, which changes it by far more than rounding changes a sum. In 5 of 18 seeds some
+framework decided one differently than the reference model. In this model all of them are decided the other way at once.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from crossframe.backends.reference.layers import LAYERS, Backward, Forward, pool
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays
 
-NEAR = 50 * float(np.finfo(np.float32).eps)  # of a layer's largest input: what a sum of many products may be off by
+# As a share of the largest input of a layer: the rounding error of a sum of many products.
+NEAR = 50 * float(np.finfo(np.float32).eps)
 
 
-def contrary_relu(layer: spec.ReLU, p: Arrays, x: np.ndarray, within: float = NEAR) -> tuple[np.ndarray, Any]:
+def flip_relu(layer: spec.ReLU, p: Arrays, x: np.ndarray, within: float = NEAR) -> tuple[np.ndarray, Any]:
+    """Return the outputs of a ReLU, and where its inputs are positive, inverted where they are next to zero."""
     # An exact zero is zero in every framework.
     near = (np.abs(x) < within * np.abs(x).max()) & (x != 0)
     return np.maximum(x, 0), (x > 0) ^ near
 
 
-def contrary_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray, within: float = NEAR) -> tuple[np.ndarray, Any]:
+def flip_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray, within: float = NEAR) -> tuple[np.ndarray, Any]:
+    """Return the outputs of a pooling layer, and the cache of its backward pass.
+
+    In a near tie, the second largest value of a window gets the gradient.
+    """
     y, (shape, first) = pool(layer, p, x)
     tiles = tiled(x, layer.size)
     second = tiles.argsort(axis=-1)[..., -2][..., None]
@@ -35,13 +41,15 @@ def contrary_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray, within: float
     return y, (shape, np.where(near, second, first))
 
 
-def contrary_layers(within: float) -> dict[type, tuple[Forward, Backward]]:
-    """The layers that decide; a tie is what is so near, as a share of the layer's largest input."""
+def near_tie_layers(within: float) -> dict[type, tuple[Forward, Backward]]:
+    """Return the layers that decide ties; `within` is the size of a near tie, as a share of the largest input."""
     return {
-        spec.ReLU: (partial(contrary_relu, within=within), relu_backward),
-        spec.MaxPool2D: (partial(contrary_pool, within=within), pool_backward),
+        spec.ReLU: (partial(flip_relu, within=within), relu_backward),
+        spec.MaxPool2D: (partial(flip_pool, within=within), pool_backward),
     }
 
 
-class Contrary(reference.Model):
-    layers = LAYERS | contrary_layers(NEAR)
+class NearTieModel(reference.Model):
+    """The reference model with near ties decided the other way."""
+
+    layers = LAYERS | near_tie_layers(NEAR)

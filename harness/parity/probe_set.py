@@ -1,4 +1,4 @@
-"""TODO: say what this module is."""
+"""The probes of one task, and the file with their batches and weights, which every backend reads."""
 
 from __future__ import annotations
 
@@ -8,38 +8,42 @@ from pathlib import Path
 
 import numpy as np
 
-from crossframe.harness.parity.probe_design import draw_batches, probes
+from crossframe.harness.files import write_atomically
+from crossframe.harness.parity.probe_design import design_probes, draw_batches
 from crossframe.harness.worker.probes import Probe
 from crossframe.tasks.spec import Arrays, Task
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked about one task: its probes, and the arrays that they need, as a file that every backend reads."""
+class ProbeSet:
+    """The probes of one task."""
 
     task: Task
     probes: list[Probe]
     inputs: Path  # of the run: data, weights, order of batches
-    path: Path  # of the probes
+    path: Path  # archive with the batches and weights of the probes
 
     @property
-    def size(self) -> tuple[int, int]:
-        """How many trainings (each may have to be compiled) of how many parameters: which question takes longer."""
+    def cost(self) -> tuple[int, int]:
+        """(number of trainings, number of parameters), which sorts probe sets by the time that they take.
+
+        Trainings come first, since each of them may be compiled.
+        """
         trainings = sum(1 for probe in self.probes if max(probe.weights_after, default=0))
         return trainings, sum(math.prod(shape) for shape in self.task.parameters().values())
 
-    def arrays(self) -> Arrays:
+    def read_arrays(self) -> Arrays:
+        """Return the batches and weights of the probes."""
         with np.load(self.path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
 
 
-def ask(task: Task, inputs: Path, folder: Path, every_optimizer: bool, seed: int = 0) -> Question:
-    """The question about `task`, from a run's inputs (data, weights, order of batches)."""
+def write_probe_set(task: Task, inputs: Path, folder: Path, every_optimizer: bool, seed: int = 0) -> ProbeSet:
+    """Draw the batches of the probes of a task from the inputs of a run, write them into `folder`, return the set."""
     with np.load(inputs, allow_pickle=False) as data:
         order = data["order"][0]
         batches = draw_batches(task, data["x_train"], data["y_train"], order, seed)
         weights = {name: data[name] for name in data.files if name.startswith("weights/")}
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{task.name}-{task.batch_size}.npz"
-    np.savez(path, **batches, **weights)  # type: ignore[arg-type]
-    return Question(task, probes(task, len(order), every_optimizer), inputs, path.resolve())
+    write_atomically(path, {**batches, **weights})
+    return ProbeSet(task, design_probes(task, len(order), every_optimizer), inputs, path.resolve())

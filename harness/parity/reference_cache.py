@@ -1,45 +1,55 @@
-"""TODO: say what this module is."""
+"""Results of the reference model that are slow to compute, stored in the cache folder."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import crossframe.backends.reference.model as reference
-from crossframe.harness.machine.cache import cache
-from crossframe.harness.parity.dialects import relevant
+from crossframe.backends.contract import Dialect
+from crossframe.harness.files import digest, write_atomically
+from crossframe.harness.machine.cache import cache_folder
+from crossframe.harness.parity.dialects import dialect_for
 from crossframe.tasks.spec import Arrays, Task
 
-
-def oracle_path(task: Task, inputs: Path, dialect: Mapping[str, Any], what: str) -> Path:
-    """Where something that the oracle worked out is kept: under all that it depends on."""
-    code = b"".join(file.read_bytes() for file in sorted(Path(reference.__file__).parent.glob("*.py")))
-    parts = (inputs.read_bytes(), code, repr(task).encode(), repr(relevant(task, dialect)).encode())
-    key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
-    return cache() / "oracle" / f"{task.name}-{key}-{what}"
+REFERENCE_FOLDER = Path(reference.__file__).parent
 
 
-def keep_first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any], weights: Arrays) -> None:
-    kept = oracle_path(task, inputs, dialect, "first_epoch.npz")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    aside = kept.with_suffix(".part.npz")
-    np.savez(aside, **weights)  # type: ignore[arg-type]
-    aside.replace(kept)
+def cache_path(task: Task, inputs: Path, dialect: Dialect, name: str) -> Path:
+    """Return the path of a result of the reference model.
+
+    It depends on the inputs, the code of the reference model, the task, and the settings of the dialect that apply to
+    the task.
+    """
+    parts = (digest(inputs), digest(REFERENCE_FOLDER), repr(task), repr(dialect_for(task, dialect)))
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return cache_folder() / "reference" / f"{task.name}-{key}-{name}"
 
 
-def first_epoch(task: Task, inputs: Path, dialect: Mapping[str, Any]) -> Arrays:
-    """The weights that the float64 oracle has after the first epoch; kept, since it is slow and never changes."""
-    kept = oracle_path(task, inputs, dialect, "first_epoch.npz")
-    if not kept.exists():
+def first_epoch_path(task: Task, inputs: Path, dialect: Dialect) -> Path:
+    """Return the path of the weights after the first epoch."""
+    return cache_path(task, inputs, dialect, "first_epoch.npz")
+
+
+def store_first_epoch(task: Task, inputs: Path, dialect: Dialect, weights: Arrays) -> None:
+    """Store the weights that the float64 reference model has after the first epoch."""
+    write_atomically(first_epoch_path(task, inputs, dialect), weights)
+
+
+def compute_first_epoch(task: Task, inputs: Path, dialect: Dialect) -> Arrays:
+    """Return the weights that the float64 reference model has after the first epoch, from the cache if they are there.
+
+    `inputs` is the archive of a run with data, initial weights and order of batches.
+    """
+    path = first_epoch_path(task, inputs, dialect)
+    if not path.exists():
         with np.load(inputs, allow_pickle=False) as data:
             weights = {name: data[f"weights/{name}"] for name in task.parameters()}
-            oracle = reference.prepare(task, weights, "cpu", dialect=dialect)
+            model = reference.prepare(task, weights, "cpu", dialect=dialect)
             x, y = data["x_train"], data["y_train"]
-            oracle.train([oracle.put(x[rows], y[rows]) for rows in data["order"][0]])
-        keep_first_epoch(task, inputs, dialect, oracle.weights())
-    with np.load(kept, allow_pickle=False) as stored:
+            model.train([model.put(x[rows], y[rows]) for rows in data["order"][0]])
+        write_atomically(path, model.weights())
+    with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

@@ -1,99 +1,127 @@
-"""TODO: say what this module is."""
+"""Traces of the reference model: what a backend must compute, and what rounding may change in it."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
 import crossframe.backends.reference.model as reference
-from crossframe.harness.parity import dialects
-from crossframe.harness.parity.low_precision import ROUNDING, Rounded
-from crossframe.harness.parity.near_ties import Contrary
-from crossframe.harness.parity.probe_design import pooled
-from crossframe.harness.parity.probe_set import Question, ask
-from crossframe.harness.parity.reference_cache import keep_first_epoch
-from crossframe.harness.plan.inputs import inputs_of
-from crossframe.harness.plan.plan import Cell, Plan, task_of
+from crossframe.backends.contract import Dialect
+from crossframe.harness.parity.checks import ExpectedTraces
+from crossframe.harness.parity.dialects import dialect_for
+from crossframe.harness.parity.low_precision import ROUNDING, LowPrecisionModel
+from crossframe.harness.parity.near_ties import NearTieModel
+from crossframe.harness.parity.probe_design import has_pooling
+from crossframe.harness.parity.probe_set import ProbeSet, write_probe_set
+from crossframe.harness.parity.reference_cache import store_first_epoch
+from crossframe.harness.plan.inputs import inputs_path
+from crossframe.harness.plan.plan import Plan, task_for
+from crossframe.harness.records.model import Cell
 from crossframe.harness.worker.probes import EPOCH, Probe, trace
 from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import Arrays
 
 
-def oracle_trace(
-    probe: Probe,
-    weights: Arrays,
-    batches: Arrays,
-    dialect: Mapping[str, Any],
-    precision: str = "float64",
-    contrary: bool = True,
+@dataclass(frozen=True)
+class Arithmetic:
+    """The arithmetic of the reference model."""
+
+    precision: str = "float64"
+    flip_near_ties: bool = True  # below float32; in float32 near ties are always decided the other way
+
+
+EXACT = Arithmetic()
+
+
+def compute_trace(
+    probe: Probe, weights: Arrays, batches: Arrays, dialect: Dialect, arithmetic: Arithmetic = EXACT
 ) -> Arrays:
-    """What the oracle leaves of a probe, in its dialect; below float64, as far astray as rounding may lead it.
+    """Return the trace of a probe in the reference model.
 
-    `contrary`: near ties decided the other way, below float32.
+    Below float64 it is a trace with the errors that rounding may cause: see `crossframe.harness.parity.low_precision`
+    and `crossframe.harness.parity.near_ties`.
     """
+    precision = arithmetic.precision
     if precision in ROUNDING:
-        return trace(probe, Rounded(probe.task, weights, precision, dialect, contrary), batches)
-    kind = Contrary if precision == "float32" else reference.Model
-    return trace(probe, kind(probe.task, weights, np.dtype(precision), dialect), batches)
+        low = LowPrecisionModel(probe.task, weights, precision, dialect, arithmetic.flip_near_ties)
+        return trace(probe, low, batches)
+    model = NearTieModel if precision == "float32" else reference.Model
+    return trace(probe, model(probe.task, weights, np.dtype(precision), dialect), batches)
 
 
-class Oracle:
-    """The oracle's traces, worked out once for each probe, dialect and precision."""
+class ReferenceTraces:
+    """The traces of the reference model for one set of probes, each computed once; safe to use from several threads."""
 
-    def __init__(self, question: Question):
-        self.question = question
-        self.batches = question.arrays()
+    def __init__(self, probe_set: ProbeSet) -> None:
+        self.probe_set = probe_set
+        self.batches = probe_set.read_arrays()
         self.weights = {
             name.removeprefix("weights/"): value for name, value in self.batches.items() if name.startswith("weights/")
         }
-        self.lock = Lock()
-        self.working: dict[tuple[str, str, str, bool], Lock] = {}
-        self.known: dict[tuple[str, str, str, bool], Arrays] = {}
-        self.scales: dict[str, Mapping[str, Any]] = {}
+        self._lock = Lock()
+        self._trace_locks: defaultdict[tuple[str, str, Arithmetic], Lock] = defaultdict(Lock)
+        self._traces: dict[tuple[str, str, Arithmetic], Arrays] = {}
+        self._rounding_dialects: dict[str, Dialect] = {}  # name of a probe -> dialect
 
-    def trace(
-        self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float64", contrary: bool = True
-    ) -> Arrays:
-        dialect = dialects.relevant(probe.task, dialect) if probe.weights_after else {}
-        key = (probe.name, json.dumps(dialect), precision, contrary)
-        with self.lock:
-            working = self.working.setdefault(key, Lock())
-        with working:
-            if key not in self.known:
-                self.known[key] = oracle_trace(probe, self.weights, self.batches, dialect, precision, contrary)
-                if (probe.name, precision) == (EPOCH, "float64") and not pooled(probe.task):
-                    # Unless the probe's data has a grain, this is what the judge will ask for: not twice.
-                    last = f"weights/{probe.weights_after[-1]}/"
-                    weights = {name: self.known[key][last + name] for name in self.weights}
-                    keep_first_epoch(probe.task, self.question.inputs, dialect, weights)
-            return self.known[key]
+    def trace(self, probe: Probe, dialect: Dialect, arithmetic: Arithmetic = EXACT) -> Arrays:
+        """Return the trace of a probe."""
+        dialect = dialect_for(probe.task, dialect) if probe.weights_after else {}
+        key = (probe.name, json.dumps(dialect), arithmetic)
+        with self._lock:
+            trace_lock = self._trace_locks[key]
+        with trace_lock:
+            if key not in self._traces:
+                traces = compute_trace(probe, self.weights, self.batches, dialect, arithmetic)
+                self._traces[key] = traces
+                # Evaluation needs the weights after the first epoch too. With pooling, the probe's data has noise.
+                if (probe.name, arithmetic) == (EPOCH, EXACT) and not has_pooling(probe.task):
+                    prefix = f"weights/{probe.weights_after[-1]}/"
+                    weights = {name: traces[prefix + name] for name in self.weights}
+                    store_first_epoch(probe.task, self.probe_set.inputs, dialect, weights)
+            return self._traces[key]
 
-    def scale(self, probe: Probe, dialect: Mapping[str, Any], precision: str = "float32") -> tuple[Arrays, ...]:
-        """(`precision`, float64): what rounding does to a probe. For a scale, the first dialect that comes will do.
+    def rounding_pairs(self, probe: Probe, dialect: Dialect, precision: str) -> tuple[tuple[Arrays, Arrays], ...]:
+        """Return pairs (trace in `precision`, exact trace), whose differences are the cost of rounding.
 
-        Below float32 in two ways: near ties decided the other way, and as they fall.
+        There are two below float32, with near ties decided the other way and as they fall; none in float64. The cost
+        hardly depends on the dialect, so the first dialect of a probe serves for all.
         """
-        with self.lock:
-            dialect = self.scales.setdefault(probe.name, dialect)
-        ways = (True,) if precision == "float32" else (True, False)
-        return *(self.trace(probe, dialect, precision, contrary) for contrary in ways), self.trace(probe, dialect)
+        if precision == "float64":
+            return ()
+        with self._lock:
+            dialect = self._rounding_dialects.setdefault(probe.name, dialect)
+        exact = self.trace(probe, dialect)
+        flips = (True,) if precision == "float32" else (True, False)
+        return tuple((self.trace(probe, dialect, Arithmetic(precision, flip)), exact) for flip in flips)
+
+    def expect(self, probe: Probe, dialect: Dialect, precision: str) -> ExpectedTraces:
+        """Return what a backend must compute for a probe, in its dialect and precision."""
+        weights = {name: self.weights[name] for name in probe.task.parameters() if name in self.weights}
+        exact, rounding = self.trace(probe, dialect), self.rounding_pairs(probe, dialect, precision)
+        return ExpectedTraces(probe, precision, exact, rounding, weights, self.batches)
 
 
-def oracles(plan: Plan, folder: Path, cells: list[Cell], seed: int = 0) -> dict[tuple[str, int], Oracle]:
-    """(task, batch size) -> its oracle. The smallest task of all is asked about every optimizer."""
-    known = [presets["standard"] for presets in discover_tasks().values()]
-    smallest = min(known, key=lambda task: sum(map(math.prod, task.parameters().values())))
-    found: dict[tuple[str, int], Oracle] = {}
+def build_reference_traces(
+    plan: Plan, folder: Path, cells: Sequence[Cell], seed: int = 0
+) -> dict[tuple[str, int], ReferenceTraces]:
+    """Return (task, batch size) -> reference traces, for all cells; the probes of the optimizers for one task only.
+
+    That task is the smallest of all tasks; see `crossframe.harness.parity.probe_design.design_probes`.
+    """
+    tasks = [presets["standard"] for presets in discover_tasks().values()]
+    smallest = min(tasks, key=lambda task: sum(map(math.prod, task.parameters().values())))
+    traces: dict[tuple[str, int], ReferenceTraces] = {}
     for cell in cells:
         key = cell.task, cell.batch_size
-        if key not in found:
-            inputs, whole = inputs_of(folder, cell, seed), cell.task == smallest.name
-            question = ask(task_of(plan, cell), inputs, folder / "jobs", whole, seed)
-            found[key] = Oracle(question)
-    return found
+        if key not in traces:
+            task, inputs = task_for(plan, cell), inputs_path(folder, cell, seed)
+            probe_set = write_probe_set(task, inputs, folder / "jobs", cell.task == smallest.name, seed)
+            traces[key] = ReferenceTraces(probe_set)
+    return traces

@@ -1,0 +1,173 @@
+"""Verification of cells: the probes run in each backend's own process, and their traces are checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import crossframe.backends
+import crossframe.backends.reference
+import crossframe.harness.launch
+import crossframe.harness.parity
+import crossframe.harness.worker
+import crossframe.tasks
+from crossframe.backends import Backend
+from crossframe.backends.contract import Precision
+from crossframe.harness.files import digest, write_atomically
+from crossframe.harness.launch.launch import Outcome, launch
+from crossframe.harness.launch.processes import end_all
+from crossframe.harness.machine.cache import cache_folder
+from crossframe.harness.machine.environments import Environment
+from crossframe.harness.machine.host import fingerprint
+from crossframe.harness.parity import checks
+from crossframe.harness.parity.dialects import dialect_in
+from crossframe.harness.parity.hints import find_hint
+from crossframe.harness.parity.reference_traces import ReferenceTraces
+from crossframe.harness.parity.result import ParityResult
+from crossframe.harness.plan.plan import Plan
+from crossframe.harness.records.codec import from_json, to_json, to_plain
+from crossframe.harness.records.model import Cell
+from crossframe.harness.worker.jobs import ProbeJob
+from crossframe.harness.worker.measurements import ProbeMeasurements
+from crossframe.harness.worker.probes import name_second_pass
+from crossframe.harness.worker.states import State
+from crossframe.tasks.spec import Arrays
+
+# The code that a result depends on, beside the folder of the backend.
+PACKAGES = (
+    crossframe.backends.reference,
+    crossframe.harness.launch,
+    crossframe.harness.parity,
+    crossframe.harness.worker,
+    crossframe.tasks,
+)
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Everything that the verification of the cells of a plan needs."""
+
+    plan: Plan
+    environments: Mapping[str, Environment]  # name of a backend -> environment
+    references: Mapping[tuple[str, int], ReferenceTraces]  # (task, batch size) -> traces
+    folder: Path  # of the jobs
+
+    def reference_for(self, cell: Cell) -> ReferenceTraces:
+        """Return the traces that a cell is compared with."""
+        return self.references[cell.task, cell.batch_size]
+
+    def verify(self, cell: Cell, cpus: list[int]) -> ParityResult:
+        """Return the result of one cell, from the cache if it was verified before with the same code and pins."""
+        backend, environment = self.plan.backends[cell.backend], self.environments[cell.backend]
+        reference = self.reference_for(cell)
+        job = ProbeJob(
+            module=backend.module,
+            packages=list(backend.manifest.packages),
+            mode=cell.mode,
+            device=cell.device,
+            precision=Precision(cell.precision),
+            inputs=str(reference.probe_set.path),
+            probes=reference.probe_set.probes,
+            cpus=cpus,
+        )
+        cached = cached_result_path(backend, environment, job)
+        if cached.exists():
+            return from_json(cached.read_bytes(), ParityResult)
+        folder = (self.folder / f"parity-{cell.name}").resolve()
+        outcome = launch(environment.python, backend, job, folder, self.plan.options.timeout_s)
+        result = judge_outcome(reference, cell, outcome, folder)
+        if result.state == State.OK:
+            write_atomically(cached, to_json(result))
+        return result
+
+
+def verify_cells(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ParityResult]]:
+    """Yield each cell with its result. Nothing is timed, so on a CPU as many cells run at once as there are processors.
+
+    On a GPU they run one after another: two at once would share its memory, and where a framework chooses kernels by
+    trial, each would disturb the trials of the other.
+    """
+    cpus = verifier.plan.options.cpus
+    parallel = len(cpus) if all(cell.device == "cpu" for cell in cells) else 1
+    # The longest first; otherwise the other processors would wait for it at the end.
+    ordered = sorted(cells, key=lambda cell: verifier.reference_for(cell).probe_set.cost, reverse=True)
+
+    def verify_numbered(number: int, cell: Cell) -> tuple[Cell, ParityResult]:
+        return cell, verifier.verify(cell, cpus[number % parallel :: parallel])
+
+    pool = ThreadPoolExecutor(parallel)
+    try:
+        # The reference model gets as few threads as a worker, or its threads would compete with the workers.
+        with threadpool_limits(len(cpus) // parallel):
+            yield from pool.map(verify_numbered, range(len(ordered)), ordered)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_all()
+        raise
+    finally:
+        pool.shutdown()
+
+
+def cached_result_path(backend: Backend, environment: Environment, job: ProbeJob) -> Path:
+    """Return the path of a result in the cache; it depends on everything that the result depends on."""
+    request = replace(job, inputs="", cpus=[]).to_json()
+    contract = Path(crossframe.backends.__path__[0]).glob("*.py")
+    folders = [Path(package.__path__[0]) for package in PACKAGES]
+    code = digest(backend.folder, *sorted(contract), *folders)
+    host = fingerprint()
+    machine = to_plain([host.cpu, host.gpus])
+    key = json.dumps([request, digest(Path(job.inputs)), code, str(environment.python), machine])
+    return cache_folder() / "parity" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+
+
+def judge_outcome(
+    reference: ReferenceTraces, cell: Cell, outcome: Outcome[ProbeMeasurements], folder: Path
+) -> ParityResult:
+    """Return the result of a cell from what its worker left in `folder`."""
+    measurements = outcome.measurements
+    result = ParityResult(outcome.state, outcome.reason, dialect=measurements.dialect, modes=measurements.modes)
+    if outcome.state != State.OK:
+        return result
+    for name, probe in measurements.probes.items():
+        if probe.state != State.OK:
+            return replace(result, state=probe.state, reason=f"{name}: {probe.reason}")
+    if measurements.unfinished is None:
+        return replace(result, state=State.FAILED, reason="the worker left no measurement of its barrier")
+    with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
+        traces = {name: stored[name] for name in stored.files}
+    results = list(check_cell(reference, cell, measurements, traces))
+    if not results:
+        return replace(result, state=State.FAILED, reason="nothing was compared")
+    result = replace(result, checks=checks.select_worst(results))
+    failure = checks.first_failure(results)
+    if failure is None:
+        return result
+    hint = find_hint(reference, failure, traces, dialect_in(measurements.dialect, cell.precision))
+    return replace(result, state=State.FAILED, reason=checks.describe_check(failure), hint=hint)
+
+
+def check_cell(
+    reference: ReferenceTraces, cell: Cell, measurements: ProbeMeasurements, traces: Arrays
+) -> Iterator[checks.Check]:
+    """Yield every check of every probe of a cell."""
+    dialect = dialect_in(measurements.dialect, cell.precision)
+
+    def select_traces(name: str) -> Arrays:
+        prefix = f"{name}/"
+        return {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
+
+    for probe in reference.probe_set.probes:
+        first = select_traces(probe.name)
+        expected = reference.expect(probe, dialect, cell.precision)
+        yield from checks.compare_traces(first, expected)
+        if probe.twice:
+            yield checks.check_repeats(first, select_traces(name_second_pass(probe)), expected, cell.device)
+    if measurements.unfinished is not None:
+        yield checks.check_barrier(measurements.unfinished)
