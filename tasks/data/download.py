@@ -44,5 +44,6 @@ def obtain(name: str, url: str, checksum: str, folder: Path | None) -> Path:
         else:
             cause = str(error)
         raise DataError(
-            f"{name} could not be downloaded from {url} ({cause}): get it by other means and pass its folder as --data-dir"
+            f"{name} could not be downloaded from {url} ({cause}): "
+            "get it by other means and pass its folder as --data-dir"
         ) from error

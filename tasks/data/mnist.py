@@ -41,9 +41,7 @@ def load_part(name: str, folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     if images.shape[1:] != (28, 28):
         raise DataError(f"{paths[0]} has images of {images.shape[1:]}, not (28, 28): download it again")
     if len(images) != len(labels) or labels.max(initial=0) > 9:
-        raise DataError(
-            f"{paths[1]} does not have a label of 0 to 9 for each of {len(images)} images: download it again"
-        )
+        raise DataError(f"{paths[1]} has no label of 0 to 9 for each of {len(images)} images: download it again")
     return images[:, np.newaxis], labels.astype(np.int64)
 
 

@@ -30,6 +30,9 @@ from crossframe.tasks.data import cifar10, images, mnist, points
 from crossframe.tasks.data.download import DataError, cache_folder
 from crossframe.tasks.spec import Task
 
+# requests leaves the socket of a refused connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 TASKS = {name: presets["standard"] for name, presets in discover().items()}
 ON_IMAGES = [task for task in TASKS.values() if data.SOURCES[task.data].white is not None]
 ON_POINTS = [task for task in TASKS.values() if data.SOURCES[task.data].white is None]
