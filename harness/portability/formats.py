@@ -1,88 +1,135 @@
-"""The matrix exporter x task x runtime for a terminal, a spreadsheet or a pull request."""
+"""A portability report for a terminal, a spreadsheet or a pull request."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import os
-import sys
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
 from crossframe.harness.analysis.labels import ABSENT
-from crossframe.harness.console import escaped
-from crossframe.harness.portability.verdict import STATES
+from crossframe.harness.console import TableLayout, escape_markdown, markdown_table, terminal_table
+from crossframe.harness.records.codec import to_json
+from crossframe.harness.records.portability import (
+    REFERENCE_MODEL,
+    FileReport,
+    NanBehaviour,
+    OpsetRange,
+    OpsetSpan,
+    PortabilityReport,
+    PortabilityState,
+    RuntimeResult,
+)
 
-Document = dict[str, Any]
-COLOURS = {"pass": "green", "degraded": "yellow", "wrong": "bold red"}
-FIGURES = ("bytes", "load_s", "compile_s", "first_run_s", "batch_1_p50_s", "batch_1_p95_s", "batch_64_p50_s")
-NUMBERS = ("max_abs", "scaled", "max_ulp", "cosine", "own_errors")
+STYLES = {PortabilityState.PASS: "green", PortabilityState.DEGRADED: "yellow", PortabilityState.WRONG: "bold red"}
+FILE_COLUMNS = ("task", "exporter", "variant")
+# Columns of the CSV: attributes of a result, of its distances and of its metrics.
+RESULT_COLUMNS = (*FILE_COLUMNS, "opset", "runtime", "state", "stage", "reason")
+DISTANCE_COLUMNS = ("max_abs", "relative_error", "max_ulp", "cosine", "framework_error_ratio")
+METRIC_COLUMNS = (
+    *("load_s", "compile_s", "first_run_s"),
+    *("batch_1_p50_s", "batch_1_p95_s", "batch_64_p50_s", "host_peak_bytes"),
+)
 
 
-def grid(document: Document) -> tuple[list[str], list[list[str]]]:
-    """(headings, rows): a row for each file, a column for each runtime."""
-    names = list(dict.fromkeys(cell["runtime"] for cell in document["cells"]))
-    files: dict[tuple[str, ...], dict[str, str]] = {}
-    for cell in document["cells"]:
-        shown = cell["state"] if cell["state"] in ("pass", "degraded") else f"{cell['state']} ({cell['stage']})"
-        files.setdefault((cell["task"], cell["exporter"], cell["variant"]), {})[cell["runtime"]] = shown
-    body = [[*key, *(found.get(name, ABSENT) for name in names)] for key, found in files.items()]
-    return ["task", "exporter", "variant", *names], body
+def describe_state(result: RuntimeResult) -> str:
+    """Return the state, with the stage if the outputs are not correct."""
+    return str(result.state) if result.state.runs else f"{result.state} ({result.stage})"
 
 
-def notes(document: Document) -> list[str]:
-    """Counts, a line for every file and reason, the rungs of the ladder, and how figures were taken."""
-    cells = document["cells"]
-    counts = Counter(cell["state"] for cell in cells)
-    lines = [f"{len(cells)} cells: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])]
-    for file in document["files"]:
-        lines += [f"{file['task']} {file['exporter']}: {finding}" for finding in findings(file)]
-    reasons: dict[tuple[str, ...], list[str]] = {}
-    for cell in cells:
-        if cell["reason"]:
-            key = f"{cell['task']} {cell['exporter']} {cell['variant']}", f"{cell['state']}: {cell['reason']}"
-            reasons.setdefault(key, []).append(cell["runtime"])
-    lines += [f"{what} in {', '.join(where)}: {why}" for (what, why), where in reasons.items()]
-    lines += [f"{c['task']} {c['exporter']} in {c['runtime']}: {blamed(c)}" for c in cells if c["blame"]]
-    swallowed: dict[str, list[str]] = {}
-    for cell in cells:
-        if cell["checks"].get("inputs", {}).get("nan") == "swallowed":
-            swallowed.setdefault(cell["runtime"], []).append(f"{cell['task']} {cell['exporter']}")
-    lines += [f"a sample of NaN comes out as a number in {name}: {', '.join(of)}" for name, of in swallowed.items()]
-    for rungs in document["ladder"]:
-        spans = ", ".join(f"{name} {span(found)}" for name, found in rungs["runtimes"].items())
-        lines.append(f"opsets of {rungs['task']} {rungs['exporter']}: writes {ranges(rungs['written'])}; {spans}")
-    lines.append(f"seconds are of one thread on one processor, {document['at_a_time']} cells at a time")
-    on_card = list(dict.fromkeys(cell["runtime"] for cell in cells if cell["facts"].get("device")))
-    if on_card:
-        lines.append(f"those of {', '.join(on_card)} are of {document['device']}, copies to and from it included")
+def build_grid(report: PortabilityReport) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows: one row for each file, one column for each runtime."""
+    names = list(dict.fromkeys(result.runtime for result in report.results))
+    states: dict[tuple[str, str, str], dict[str, str]] = {}
+    for result in report.results:
+        key = (result.task, result.exporter, result.variant)
+        states.setdefault(key, {})[result.runtime] = describe_state(result)
+    rows = [[*key, *(by_runtime.get(name, ABSENT) for name in names)] for key, by_runtime in states.items()]
+    return [*FILE_COLUMNS, *names], rows
+
+
+def list_notes(report: PortabilityReport) -> list[str]:
+    """Return the counts, the findings of every file, the reasons, the opset ranges, and how the times were measured."""
+    counts = Counter(result.state for result in report.results)
+    summary = ", ".join(f"{counts[state]} {state}" for state in PortabilityState if counts[state])
+    lines = [f"{len(report.results)} results: {summary}"]
+    for file in report.files:
+        lines += [f"{file.task} {file.exporter}: {finding}" for finding in list_findings(file)]
+    lines += list_reasons(report.results)
+    lines += [describe_fault(result) for result in report.results if result.fault]
+    lines += list_swallowed_nans(report.results)
+    lines += [describe_range(opset_range) for opset_range in report.opset_ranges]
+    lines.append(f"times are those of one thread on one processor, {report.concurrency} results at a time")
+    on_gpu = list(dict.fromkeys(result.runtime for result in report.results if result.facts.get("device")))
+    if on_gpu:
+        lines.append(f"times of {', '.join(on_gpu)} are those of {report.device}, including copies to and from it")
     return lines
 
 
-def findings(file: dict[str, Any]) -> list[str]:
-    """What is to be said of a file apart from any runtime."""
-    found = [f"compared with {file['oracle'] or 'nothing: no oracle runs it'}"] if "oracle" in file else []
-    if file["problem"]:
-        found.append(f"load: onnx.checker: {file['problem']}")
-    for words in ("outside", "missing"):
-        if (file["external"] or {}).get(words):
-            found.append(f"load: weights {words}: {', '.join(file['external'][words])}")
-    return found
+def group(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return key -> values, from pairs of a key and a value."""
+    groups: dict[str, list[str]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
-def blamed(cell: dict[str, Any]) -> str:
-    found = cell["blame"]
-    return f"parts from the oracle at {found['node']}: {found['why']}; reproducer: {found['reproducer']}"
+def list_reasons(results: Iterable[RuntimeResult]) -> list[str]:
+    """Return a line for every file and reason, with the runtimes that share it."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        if result.reason:
+            file = f"{result.task} {result.exporter} {result.variant}"
+            reasons.setdefault((file, f"{result.state}: {result.reason}"), []).append(result.runtime)
+    return [f"{file} in {', '.join(runtimes)}: {reason}" for (file, reason), runtimes in reasons.items()]
 
 
-def span(found: dict[str, Any]) -> str:
-    return "none" if found["lowest"] is None else f"{found['lowest']} to {found['highest']}"
+def list_swallowed_nans(results: Iterable[RuntimeResult]) -> list[str]:
+    """Return a line for every runtime that turns NaN inputs into numbers."""
+    swallowed = [result for result in results if result.checks.inputs.nan == NanBehaviour.SWALLOWED]
+    files = group((result.runtime, f"{result.task} {result.exporter}") for result in swallowed)
+    return [f"a NaN sample becomes a number in {name}: {', '.join(labels)}" for name, labels in files.items()]
 
 
-def ranges(numbers: list[int]) -> str:
-    """[7, 8, 9, 12] -> `7-9, 12`."""
+def list_findings(file: FileReport) -> list[str]:
+    """Return what is notable about a file apart from any runtime."""
+    findings = []
+    if file.reference != REFERENCE_MODEL:
+        findings.append(f"compared with {file.reference or 'nothing: no reference runtime runs it'}")
+    if file.structure is None:
+        return findings
+    if file.structure.problem:
+        findings.append(f"load: onnx.checker: {file.structure.problem}")
+    external = file.structure.external
+    for paths, description in ((external.outside, "outside"), (external.missing, "missing")):
+        if paths:
+            findings.append(f"load: weights {description}: {', '.join(paths)}")
+    return findings
+
+
+def describe_fault(result: RuntimeResult) -> str:
+    """Return where the wrong outputs of a result begin."""
+    fault = result.fault
+    assert fault is not None
+    place = f"{result.task} {result.exporter} in {result.runtime}: outputs are wrong from node {fault.node} on"
+    return f"{place}: {fault.reason}; reproducer: {fault.reproducer}"
+
+
+def describe_range(opset_range: OpsetRange) -> str:
+    """Return the opsets of an exporter in one line."""
+    spans = ", ".join(f"{name} {describe_span(span)}" for name, span in opset_range.runtimes.items())
+    written = format_ranges(opset_range.written)
+    return f"opsets of {opset_range.task} {opset_range.exporter}: writes {written}; {spans}"
+
+
+def describe_span(span: OpsetSpan) -> str:
+    """Return the lowest and the highest opset of a runtime."""
+    return "none" if span.lowest is None else f"{span.lowest} to {span.highest}"
+
+
+def format_ranges(numbers: Sequence[int]) -> str:
+    """Return ascending numbers with runs shortened: [7, 8, 9, 12] -> `7-9, 12`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][-1] == number - 1:
@@ -92,53 +139,40 @@ def ranges(numbers: list[int]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or "none"
 
 
-def as_table(document: Document) -> str:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    headings, body = grid(document)
-    table = Table(header_style="bold", pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
-    for row in body:
-        table.add_row(*row[:3], *(Text(state, style=COLOURS.get(state, "red")) for state in row[3:]))
-    out = io.StringIO()
-    terminal = sys.stdout.isatty()
-    width = None if terminal else 200
-    console = Console(file=out, width=width, force_terminal=terminal and "NO_COLOR" not in os.environ)
-    console.print(table)
-    for line in notes(document):
-        console.print(Text(line))
-    return out.getvalue()
+def as_table(report: PortabilityReport) -> str:
+    """Return the report as a table for a terminal."""
+    headings, rows = build_grid(report)
+    styles = {describe_state(result): STYLES.get(result.state, "red") for result in report.results}
+    return terminal_table(headings, rows, TableLayout(styles=styles), list_notes(report))
 
 
-def as_json(document: Document) -> str:
-    return json.dumps(document, indent=1) + "\n"
+def as_json(report: PortabilityReport) -> str:
+    """Return the report as JSON, as in `portability.json`."""
+    return to_json(report, indent=1) + "\n"
 
 
-def as_csv(document: Document) -> str:
-    """One line a cell."""
-    keys = ("task", "exporter", "variant", "opset", "runtime", "state", "stage", "reason")
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*keys, *NUMBERS, *FIGURES, "host_peak_bytes"])
-    for cell in document["cells"]:
-        found, metrics = cell["checks"].get("numbers", {}), cell["metrics"]
-        figures = [found.get(name) for name in NUMBERS] + [metrics.get(n) for n in (*FIGURES, "host_peak_bytes")]
-        writer.writerow([*(cell[key] for key in keys), *figures])
-    return out.getvalue()
+def as_csv(report: PortabilityReport) -> str:
+    """Return one line for each result."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*RESULT_COLUMNS, *DISTANCE_COLUMNS, *METRIC_COLUMNS])
+    read_result, read_distances, read_metrics = (
+        attrgetter(*names) for names in (RESULT_COLUMNS, DISTANCE_COLUMNS, METRIC_COLUMNS)
+    )
+    for result in report.results:
+        distances = result.checks.distances
+        values = read_distances(distances) if distances else [None] * len(DISTANCE_COLUMNS)
+        writer.writerow([*read_result(result), *values, *read_metrics(result.metrics)])
+    return text.getvalue()
 
 
-def as_markdown(document: Document) -> str:
-    headings, body = grid(document)
-    lines = [f"## ONNX portability of {document['name']}", "", "| " + " | ".join(headings) + " |"]
-    lines.append("|" + " --- |" * len(headings))
-    lines += ["| " + " | ".join(escaped(text) for text in row) + " |" for row in body]
-    return "\n".join([*lines, "", *(f"- {escaped(line)}" for line in notes(document)), ""])
+def as_markdown(report: PortabilityReport) -> str:
+    """Return the report as Markdown."""
+    lines = [f"## ONNX portability of {report.name}", "", *markdown_table(*build_grid(report)), ""]
+    return "\n".join([*lines, *(f"- {escape_markdown(note)}" for note in list_notes(report)), ""])
 
 
-FORMATS: dict[str, Callable[[Document], str]] = {
+FORMATS: dict[str, Callable[[PortabilityReport], str]] = {
     "table": as_table,
     "json": as_json,
     "csv": as_csv,

@@ -1,121 +1,121 @@
-"""Whose fault, and where: the first node that parts from the oracle, and a file as small as can be that shows it.
+"""The node at which wrong outputs begin, and the smallest model that shows it.
 
-Where another runtime gets the file right, the accused one is at fault, and bisecting graphs cut short finds the node.
-Where none does, the file is: of the oracle's layers some is computed nowhere in it, and the node behind the last tensor
-that the oracle knows is named.
+If another runtime computes the file correctly, the runtime is at fault, and bisection over truncated graphs finds the
+node. If none does, the file is at fault: it does not compute some layer of the reference model, and the result is the
+node behind the last tensor that equals one of the reference model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
 
 from crossframe.harness.portability import surgery
-from crossframe.harness.portability.matrix import Bench
-from crossframe.harness.portability.model_file import Subject
-from crossframe.harness.portability.test_vectors import Feeds, Reference
-from crossframe.harness.portability.verdict import TOLERANCE
+from crossframe.harness.portability.checks import TOLERANCE
+from crossframe.harness.portability.model_file import ModelFile
+from crossframe.harness.portability.runtime_matrix import RuntimeMatrix
+from crossframe.harness.portability.test_vectors import Feeds, ReferenceVectors
+from crossframe.harness.records.portability import Fault
 from crossframe.tasks.spec import Arrays
 
-TRUSTED = ("onnxruntime", "reference_evaluator")
+TRUSTED_RUNTIMES = ("onnxruntime", "reference_evaluator")
 
 
-def close(got: np.ndarray, want: np.ndarray) -> bool:
-    """Whether two arrays hold the same numbers; a NaN is close to a NaN."""
-    if got.shape != want.shape:
+def is_close(actual: np.ndarray, expected: np.ndarray) -> bool:
+    """Return whether two arrays are equal within the tolerance; NaN equals NaN."""
+    if actual.shape != expected.shape:
         return False
-    scale = float(np.abs(want[np.isfinite(want)]).max(initial=0.0)) or 1.0
-    return bool(np.allclose(got, want, rtol=0, atol=TOLERANCE * scale, equal_nan=True))
+    largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)) or 1.0
+    return bool(np.allclose(actual, expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True))
 
 
-def same_numbers(got: np.ndarray, want: np.ndarray) -> bool:
-    """Whether two arrays hold the same numbers in any layout."""
-    return got.size == want.size and close(np.sort(got, axis=None), np.sort(want, axis=None))
+def has_same_values(actual: np.ndarray, expected: np.ndarray) -> bool:
+    """Return whether two arrays have the same values in any layout."""
+    return actual.size == expected.size and is_close(np.sort(actual, axis=None), np.sort(expected, axis=None))
 
 
-class Search:
-    """One accused file and runtime, and what a trusted runtime has for every tensor in the file."""
+class FaultSearch:
+    """A file with wrong outputs in one runtime, and the value of every tensor by a trusted runtime."""
 
-    def __init__(self, bench: Bench, subject: Subject, runtime: str):
-        self.bench, self.subject, self.runtime = bench, subject, runtime
-        self.set = "batch_2" if "batch_2" in subject.reference.feeds else "declared"
-        self.folder = bench.folder / "reproducers" / f"{subject.key}-{runtime}"
-        self.model = onnx.load(subject.path)
-        self.names = surgery.tensors(self.model)
-        self.fed = surgery.depending(self.model)
-        feeds = self.feeds = subject.reference.feeds[self.set]
-        others = [name for name in TRUSTED if name in bench.ready and name not in bench.failed and name != runtime]
-        found = (self.run(self.model, feeds, self.names, name) for name in others)
-        self.values: Arrays = next((values for values in found if values), {})
+    def __init__(self, matrix: RuntimeMatrix, file: ModelFile, runtime: str) -> None:
+        self.matrix, self.file, self.runtime = matrix, file, runtime
+        self.set_name = "batch_2" if "batch_2" in file.vectors.feeds else "declared"
+        self.folder = matrix.folder / "reproducers" / f"{file.key}-{runtime}"
+        self.model = onnx.load(file.path)
+        self.tensors = surgery.list_computed_tensors(self.model)
+        self.dependent = surgery.find_input_dependent(self.model)
+        self.feeds = file.vectors.feeds[self.set_name]
+        trusted = [name for name in TRUSTED_RUNTIMES if matrix.is_usable(name) and name != runtime]
+        attempts = (self.run(self.model, self.feeds, self.tensors, name) for name in trusted)
+        self.values: Arrays = next((values for values in attempts if values), {})
 
-    def run(self, model: ModelProto, feeds: Feeds, names: list[str], runtime: str) -> Arrays:
-        """Tensor -> value by a runtime, {} where it does not run."""
+    def run(self, model: ModelProto, feeds: Feeds, tensors: Sequence[str], runtime: str) -> Arrays:
+        """Return tensor -> value, {} if the runtime fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "searched.onnx"
-        onnx.save(surgery.ending_in(model, names), path)
-        archive = Reference({self.set: feeds}, {}, {}).save(self.folder / "feeds.npz")
-        asked = replace(self.subject, path=path, feeds=archive, variant="searched")
-        _, _, outputs = self.bench.run(asked, runtime)
-        return {
-            name: outputs[f"{self.set}/{number}"]
-            for number, name in enumerate(names)
-            if f"{self.set}/{number}" in outputs
-        }
+        onnx.save(surgery.cut_at(model, tensors), path)
+        archive = ReferenceVectors({self.set_name: feeds}, {}, {}).save(self.folder / "feeds.npz")
+        file = replace(self.file, path=path, feeds=archive, variant="searched")
+        outputs = self.matrix.run_file(file, runtime).outputs
+        keys = {name: f"{self.set_name}/{number}" for number, name in enumerate(tensors)}
+        return {name: outputs[key] for name, key in keys.items() if key in outputs}
 
-    def parts(self, name: str) -> bool:
-        """Whether the accused runtime, asked for this tensor alone, says something else than the trusted one."""
-        got = self.run(self.model, self.feeds, [name], self.runtime)
-        return name in got and not close(got[name], self.values[name])
+    def differs_at(self, tensor: str) -> bool:
+        """Return whether the runtime under test computes this tensor differently from the trusted one."""
+        values = self.run(self.model, self.feeds, [tensor], self.runtime)
+        return tensor in values and not is_close(values[tensor], self.values[tensor])
 
-    def bisect(self, names: list[str]) -> str:
-        """The tensor at which agreement turns into difference; the last one is known to differ."""
-        low, high = -1, len(names) - 1
+    def bisect(self, tensors: Sequence[str]) -> str:
+        """Return the first tensor that differs, given that the last one does."""
+        low, high = -1, len(tensors) - 1
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.parts(names[middle]) else (middle, high)
-        return names[high]
+            low, high = (low, middle) if self.differs_at(tensors[middle]) else (middle, high)
+        return tensors[high]
 
-    def lost(self, names: list[str]) -> tuple[str, str]:
-        """(the tensor behind the last that the oracle knows, the layer that is computed nowhere)."""
-        layers = {"input": next(iter(self.feeds.values())), **self.subject.reference.layers}
-        known = {
-            layer: [place for place, name in enumerate(names) if same_numbers(self.values[name], want)]
-            for layer, want in layers.items()
+    def find_missing_layer(self, tensors: Sequence[str]) -> tuple[str, str]:
+        """Return the tensor behind the last one that is correct, and the layer that the file does not compute."""
+        layers = {"input": next(iter(self.feeds.values())), **self.file.vectors.layers}
+        matches = {
+            layer: [index for index, name in enumerate(tensors) if has_same_values(self.values[name], expected)]
+            for layer, expected in layers.items()
         }
-        missing = next((layer for layer in self.subject.reference.layers if not known[layer]), "the last layer")
-        before = list(layers)[: list(layers).index(missing)] if missing in layers else list(layers)
-        last = max((place for layer in before for place in known[layer]), default=-1)
-        return names[min(last + 1, len(names) - 1)], missing
+        missing = next((layer for layer in self.file.vectors.layers if not matches[layer]), "the last layer")
+        earlier = list(layers)[: list(layers).index(missing)] if missing in layers else list(layers)
+        last = max((index for layer in earlier for index in matches[layer]), default=-1)
+        return tensors[min(last + 1, len(tensors) - 1)], missing
 
-    def node_of(self, name: str) -> NodeProto:
-        return next(node for node in self.model.graph.node if name in node.output)
+    def find_node(self, tensor: str) -> NodeProto:
+        """Return the node that computes a tensor."""
+        return next(node for node in self.model.graph.node if tensor in node.output)
 
-    def reproducer(self, node: NodeProto) -> str:
-        """The node alone with what it is fed, or, where that shows nothing, the file up to it."""
-        small, feeds = surgery.alone(self.model, node, self.values | self.feeds, self.fed)
-        onnx.save(small, self.folder / "model.onnx")
-        want = {f"output/{name}": self.values[name] for name in node.output if name in self.values}
-        np.savez(self.folder / "io.npz", **{f"input/{name}": array for name, array in feeds.items()}, **want)  # type: ignore[arg-type]
-        return str(self.folder / "model.onnx")
+    def write_reproducer(self, node: NodeProto) -> str:
+        """Write a model of one node and its inputs and outputs; return the path of the model."""
+        path = self.folder / "model.onnx"
+        model, feeds = surgery.isolate_node(self.model, node, self.values | self.feeds, self.dependent)
+        onnx.save(model, path)
+        arrays = {f"input/{name}": array for name, array in feeds.items()}
+        arrays |= {f"output/{name}": self.values[name] for name in node.output if name in self.values}
+        np.savez(self.folder / "io.npz", **arrays)  # type: ignore[arg-type]  # NumPy's stub, as in test_vectors
+        return str(path)
 
 
-def blame(bench: Bench, subject: Subject, runtime: str) -> dict[str, Any] | None:
-    """{node, operator, why, reproducer}; None where no trusted runtime runs the file, so that nothing can be told."""
-    search = Search(bench, subject, runtime)
-    if not search.values or search.set not in subject.reference.wanted:
+def locate_fault(matrix: RuntimeMatrix, file: ModelFile, runtime: str) -> Fault | None:
+    """Return where wrong outputs begin; None if no trusted runtime runs the file or there is no reference."""
+    search = FaultSearch(matrix, file, runtime)
+    if not search.values or search.set_name not in file.vectors.expected:
         return None
-    floats = [n for n in search.names if n in search.fed and search.values[n].dtype.kind == "f"]
-    last = search.values[search.model.graph.output[0].name]
-    if close(last, subject.reference.wanted[search.set][0]):
+    floats = [name for name in search.tensors if name in search.dependent and search.values[name].dtype.kind == "f"]
+    output = search.values[search.model.graph.output[0].name]
+    if is_close(output, file.vectors.expected[search.set_name][0]):
         tensor = search.bisect(floats)
-        why = f"{runtime} parts there from what another runtime computes"
+        reason = f"{runtime} differs there from another runtime"
     else:
-        tensor, layer = search.lost(floats)
-        why = f"the file itself: {layer} is computed nowhere in it"
-    node = search.node_of(tensor)
-    made = search.reproducer(node)
-    return {"node": node.name or tensor, "operator": node.op_type, "why": why, "reproducer": made}
+        tensor, layer = search.find_missing_layer(floats)
+        reason = f"the file does not compute {layer}"
+    node = search.find_node(tensor)
+    return Fault(node.name or tensor, node.op_type, reason, search.write_reproducer(node))

@@ -1,57 +1,61 @@
-"""The opset ladder: the lowest and highest opset that an exporter writes and a runtime runs right, by trying."""
+"""The lowest and the highest opset that an exporter writes and that a runtime computes correctly, found by trying."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import onnx
 
-from crossframe.harness.portability.matrix import Bench
-from crossframe.harness.portability.model_file import Subject
-from crossframe.harness.portability.variants import Made
+from crossframe.harness.portability.model_file import ModelFile, PreparedFile
+from crossframe.harness.portability.runtime_matrix import RuntimeMatrix
+from crossframe.harness.records.portability import OpsetRange, OpsetSpan
 
-OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)  # the neutral writer begins at 7
-GOOD = ("pass", "degraded")
+OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)  # spec_onnx writes opset 7 and later
+REASON_LENGTH = 300  # characters
 
 
-def climb(bench: Bench, made: dict[int, Made], runtime: str) -> dict[str, Any]:
-    """{lowest, highest, refused}: tried from each end on; refused: opset -> state and reason."""
-    written = sorted(opset for opset, each in made.items() if each.reason is None)
+def find_span(matrix: RuntimeMatrix, files: Mapping[int, PreparedFile], runtime: str) -> OpsetSpan:
+    """Return the opsets that a runtime accepts, tried from both ends; `files` is opset -> file."""
+    written = sorted(opset for opset, prepared in files.items() if prepared.reason is None)
+    lowest, refused = find_first_accepted(matrix, files, runtime, written)
+    highest = None
+    if lowest is not None:
+        highest, refused_above = find_first_accepted(matrix, files, runtime, reversed(written))
+        refused |= refused_above
+    return OpsetSpan(lowest, highest, refused)
+
+
+def find_first_accepted(
+    matrix: RuntimeMatrix, files: Mapping[int, PreparedFile], runtime: str, opsets: Iterable[int]
+) -> tuple[int | None, dict[str, str]]:
+    """Return the first opset at which the runtime computes correctly, and the reasons of those before it."""
     refused: dict[str, str] = {}
-    lowest = first_good(bench, made, runtime, written, refused)
-    highest = None if lowest is None else first_good(bench, made, runtime, reversed(written), refused)
-    return {"lowest": lowest, "highest": highest, "refused": refused}
-
-
-def first_good(
-    bench: Bench, made: dict[int, Made], runtime: str, opsets: Iterable[int], refused: dict[str, str]
-) -> int | None:
     for opset in opsets:
-        record = bench.cell(narrow(bench, made[opset].subject), runtime)
-        if record["state"] in GOOD:
-            return opset
-        refused[str(opset)] = f"{record['state']} at {record['stage']}: {record['reason']}"[:300]
-    return None
+        result = matrix.measure(select_small_batches(matrix, files[opset].file), runtime)
+        if result.state.runs:
+            return opset, refused
+        refused[str(opset)] = f"{result.state} at {result.stage}: {result.reason}"[:REASON_LENGTH]
+    return None, refused
 
 
-def narrow(bench: Bench, subject: Subject) -> Subject:
-    """The subject with the smallest batches alone: a ladder has many rungs."""
-    reference = subject.reference.narrow()
-    feeds = bench.folder / "feeds" / f"{subject.feeds.stem}-narrow.npz"
-    feeds = feeds if feeds.exists() else reference.save(feeds)
-    return replace(subject, reference=reference, feeds=feeds, targets=None)  # too few to measure quality on
+def select_small_batches(matrix: RuntimeMatrix, file: ModelFile) -> ModelFile:
+    """Return the file with the sets of the smallest batches only, since there are many opsets to try."""
+    vectors = file.vectors.select_small()
+    feeds = matrix.folder / "feeds" / f"{file.feeds.stem}-small.npz"
+    feeds = feeds if feeds.exists() else vectors.save(feeds)
+    return replace(file, vectors=vectors, feeds=feeds, targets=None)  # too few samples for the quality metric
 
 
-def ladder(bench: Bench, made: dict[int, Made], names: list[str]) -> dict[str, Any]:
-    """One exporter and task: the opsets written, why others are not, and the rungs of each runtime."""
-    subject = next(iter(made.values())).subject
-    ready = [name for name in names if name not in bench.failed]
-    return {
-        "exporter": subject.exporter,
-        "task": subject.name,
-        "written": sorted(opset for opset, each in made.items() if each.reason is None),
-        "not_written": {str(opset): each.reason[:300] for opset, each in made.items() if each.reason},
-        "runtimes": {name: climb(bench, made, name) for name in ready},
-    }
+def find_opset_range(matrix: RuntimeMatrix, files: Mapping[int, PreparedFile], runtimes: Sequence[str]) -> OpsetRange:
+    """Return the opsets of one exporter and task; `files` is opset -> file."""
+    file = next(iter(files.values())).file
+    return OpsetRange(
+        exporter=file.exporter,
+        task=file.name,
+        written=sorted(opset for opset, prepared in files.items() if prepared.reason is None),
+        not_written={
+            str(opset): prepared.reason[:REASON_LENGTH] for opset, prepared in files.items() if prepared.reason
+        },
+        runtimes={name: find_span(matrix, files, name) for name in runtimes if name not in matrix.missing},
+    )

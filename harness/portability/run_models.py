@@ -1,4 +1,4 @@
-"""The files of a run, each laid alone into a folder and looked at; the neutral writer's file beside each task's."""
+"""The model files of a run, each copied to a folder of its own and inspected."""
 
 from __future__ import annotations
 
@@ -8,84 +8,95 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from crossframe.backends import discover
 from crossframe.harness.launch.launch import launch
-from crossframe.harness.plan.inputs import inputs_of
-from crossframe.harness.plan.plan import Cell
-from crossframe.harness.portability.model_file import Subject
-from crossframe.harness.portability.test_vectors import of_task
+from crossframe.harness.plan.inputs import inputs_path
+from crossframe.harness.portability.jobs import InspectJob
+from crossframe.harness.portability.model_file import ModelFile
+from crossframe.harness.portability.test_vectors import vectors_from_task
 from crossframe.harness.records import store
+from crossframe.harness.records.model import Record
+from crossframe.harness.records.portability import ExternalData, ModelStructure
+from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays, from_json
 
-STRUCTURE_TIMEOUT_S = 120
+INSPECT_TIMEOUT_S = 120
 
 
-class Unreadable(Exception):
-    """The file can't be examined at all; the message says at which stage, and why."""
+class UnreadableError(Exception):
+    """A file that cannot be tested at all; the message names the stage and the reason."""
 
 
-def look(path: Path, folder: Path) -> dict[str, Any]:
-    """What `crossframe.harness.portability.inspect_model` finds, in a process of its own; Unreadable where it finds no model."""
-    job = {"model": str(path.resolve()), "cpus": sorted(os.sched_getaffinity(0))}
-    program = "crossframe.harness.portability.inspect_model"
-    outcome = launch(Path(sys.executable), discover()["reference"], job, folder.resolve(), STRUCTURE_TIMEOUT_S, program)
-    if outcome.state != "ok":
-        raise Unreadable(f"load: {outcome.reason}")
-    return outcome.measures
+def inspect(path: Path, folder: Path) -> ModelStructure:
+    """Return the structure of the file `path`, read by a process in `folder`; UnreadableError if it is no model."""
+    job = InspectJob(cpus=sorted(os.sched_getaffinity(0)), model=str(path.resolve()))
+    outcome = launch(Path(sys.executable), discover()["reference"], job, folder.resolve(), INSPECT_TIMEOUT_S)
+    structure = outcome.measurements.structure
+    if outcome.state != State.OK or structure is None:
+        raise UnreadableError(f"load: {outcome.reason}")
+    return structure
 
 
-def lay(path: Path, told: dict[str, Any], folder: Path) -> Path:
-    """The file, and what it names within its own folder, copied into an empty one."""
+def copy_model(path: Path, external: ExternalData, folder: Path) -> Path:
+    """Copy a model with its external weights to the empty folder `folder`; return the path of the copy.
+
+    External weights outside the folder of the model are not copied.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(path, folder / "model.onnx")
-    for name in set(told["external"]["files"]) - set(told["external"]["outside"] + told["external"]["missing"]):
+    for name in set(external.files) - {*external.outside, *external.missing}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path.parent / name, folder / name)
     return folder / "model.onnx"
 
 
-def examined(subject: Subject, folder: Path) -> Subject:
-    """The subject, looked at and laid into `folder`."""
-    told = look(subject.path, folder / "structure" / subject.key)
-    return replace(subject, told=told, path=lay(subject.path, told, folder / "files" / subject.key))
+def inspect_file(file: ModelFile, folder: Path) -> ModelFile:
+    """Return the file with its structure, copied below `folder`; UnreadableError if it is no model."""
+    structure = inspect(file.path, folder / "structure" / file.key)
+    path = copy_model(file.path, structure.external, folder / "files" / file.key)
+    return replace(file, structure=structure, path=path)
 
 
-def arrays(path: Path) -> Arrays:
+def load_arrays(path: Path) -> Arrays:
+    """Return the arrays of an archive."""
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 
-def weights_of(job: Path) -> Arrays:
-    """The trained weights that a job left. Unreadable where there are none."""
-    prefix = "weights/"
-    found = {k.removeprefix(prefix): array for k, array in arrays(job / "outputs.npz").items() if k.startswith(prefix)}
-    if not found:
-        raise Unreadable(f"{job}: its outputs hold no weights: made by an older Crossframe; run again")
-    return found
+def load_weights(job: Path) -> Arrays:
+    """Return the trained weights in the folder of a job; UnreadableError if there are none."""
+    prefix, arrays = "weights/", load_arrays(job / "outputs.npz")
+    weights = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    if not weights:
+        raise UnreadableError(f"{job}: there are no weights in outputs.npz of this older Crossframe; run again")
+    return weights
 
 
-def jobs_of(run: Path, tasks: Iterable[str]) -> list[dict[str, Any]]:
-    """The record of the first float32 job of each task and backend that ended well."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for record in sorted(store.read_with_warnings(run), key=lambda record: record["job"]):
-        task, backend = record["cell"]["task"], record["cell"]["backend"]
-        if record["cell"]["precision"] == "float32" and record["state"] == "ok" and task in tasks:
-            found.setdefault((task, backend), record)
-    return [found[key] for key in sorted(found)]
+def select_records(run: Path, tasks: Iterable[str]) -> list[Record]:
+    """Return the record of the first successful float32 job of each task and backend."""
+    records: dict[tuple[str, str], Record] = {}
+    for record in sorted(store.read_with_warnings(run), key=lambda record: record.job):
+        cell = record.cell
+        if cell.precision == "float32" and record.state == State.OK and cell.task in tasks:
+            records.setdefault((cell.task, cell.backend), record)
+    return [records[key] for key in sorted(records)]
 
 
-def of_job(run: Path, record: dict[str, Any], folder: Path) -> Subject:
-    """The file that a job left, with the oracle of its trained weights. Unreadable where the job left no weights."""
-    cell, job = Cell(**record["cell"]), run / "jobs" / record["job"]
-    task = from_json(store.read_run(run)["specs"][cell.task])
-    data = arrays(inputs_of(run, cell))
-    reference = of_task(task, weights_of(job), data["x_test"])
-    feeds = reference.save(folder / "feeds" / f"{cell.task}-{cell.backend}.npz")
-    own = arrays(job / "outputs.npz")["outputs"]
-    subject = Subject(cell.backend, cell.task, job / "model.onnx", feeds, reference, task, data["y_test"], own)
-    return replace(subject, own_error=float(np.abs(own - subject.oracle()[: len(own)]).max()))
+def load_file(run: Path, record: Record, folder: Path) -> ModelFile:
+    """Return the file that a job exported, with the reference model's outputs for its trained weights.
+
+    Raise UnreadableError if the job left no weights.
+    """
+    cell, job = record.cell, run / "jobs" / record.job
+    task = from_json(store.read_run(run).specs[cell.task])
+    inputs = load_arrays(inputs_path(run, cell))
+    vectors = vectors_from_task(task, load_weights(job), inputs["x_test"])
+    feeds = vectors.save(folder / "feeds" / f"{cell.task}-{cell.backend}.npz")
+    outputs = load_arrays(job / "outputs.npz")["outputs"]
+    file = ModelFile(cell.backend, cell.task, job / "model.onnx", feeds, vectors, task, inputs["y_test"], outputs)
+    error = float(np.abs(outputs - file.held_out_outputs()[: len(outputs)]).max())
+    return replace(file, framework_error=error)

@@ -1,195 +1,240 @@
-"""`crossframe portability`: the files of a run in every runtime, as they are, at other opsets and in fewer bits."""
+"""`crossframe portability`: the model files of a run in every runtime, in several variants."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from crossframe.backends import discover
 from crossframe.harness import runtimes
 from crossframe.harness.console import say
-from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, Usage
-from crossframe.harness.machine.runtime_environments import made
+from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, UsageError
+from crossframe.harness.files import write_atomically
+from crossframe.harness.machine.runtime_environments import make_runtime_environments
 from crossframe.harness.portability import run_models, spec_onnx, variants
-from crossframe.harness.portability.localize import blame
-from crossframe.harness.portability.matrix import Bench, Record, Resources, ended
-from crossframe.harness.portability.model_file import AS_EXPORTED, REDUCED, Subject
-from crossframe.harness.portability.opset_range import OPSETS, ladder
-from crossframe.harness.portability.variants import Made, Recipe
+from crossframe.harness.portability.checks import Conclusion
+from crossframe.harness.portability.jobs import LowPrecision
+from crossframe.harness.portability.localize import locate_fault
+from crossframe.harness.portability.model_file import AS_EXPORTED, ModelFile, PreparedFile
+from crossframe.harness.portability.opset_range import OPSETS, find_opset_range
+from crossframe.harness.portability.runtime_matrix import Resources, RuntimeMatrix, make_result
+from crossframe.harness.portability.variants import Recipe, TrainingJob
 from crossframe.harness.records import store
+from crossframe.harness.records.codec import to_json
+from crossframe.harness.records.model import SCHEMA_VERSION, Record
+from crossframe.harness.records.portability import (
+    REFERENCE_MODEL,
+    FileReport,
+    OpsetRange,
+    PortabilityReport,
+    PortabilityState,
+    RuntimeResult,
+    Stage,
+)
+from crossframe.harness.worker.states import State
 
-SCHEMA_VERSION = 1
-
-Document = dict[str, Any]
-Job = dict[str, Any]  # a record of the run
+WARNINGS = 5  # most lines of a log that a report quotes
+WARNING_LENGTH = 200  # characters
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to look at: names that exist, and how deep."""
+class PortabilityOptions:
+    """What to test; all names exist."""
 
     tasks: list[str]
     exporters: list[str]
     runtimes: list[str]
-    opsets: list[int]
-    routes: bool
-    ladder: bool
-    reduced: bool
+    opsets: list[int]  # export again at these opsets, and leave out the files of the run; empty: the files of the run
+    routes: bool  # by the further routes of the exporters too
+    opset_range: bool
+    low_precision: bool
     resources: Resources
 
 
 @dataclass(frozen=True)
-class Source:
-    """One exporter's network: the job that trained it, and the file as the run left it."""
+class TrainedModel:
+    """The network of one exporter: the job that trained it, and the file of the run."""
 
-    job: Job
-    made: Made
+    record: Record
+    prepared: PreparedFile
+
+
+@dataclass(frozen=True)
+class Reexport:
+    """The variants that a network was exported to again, and the inference of its framework."""
+
+    files: Mapping[str, PreparedFile]  # variant -> file
+    framework_samples_s: Mapping[str, Sequence[float]]  # timed set -> seconds of each call
 
 
 @contextmanager
-def open_bench(folder: Path, names: list[str], resources: Resources) -> Iterator[Bench]:
-    """The runtimes' environments, made where they are not there, each having passed its positive control."""
-    known = runtimes.on(resources.device)
-    ready, failed = made([known[name] for name in names], resources.device, resources.python)
-    with Bench(folder, known, ready, failed, resources) as bench:
-        bench.control()
-        for name, reason in bench.failed.items():
+def open_matrix(folder: Path, names: Sequence[str], resources: Resources) -> Iterator[RuntimeMatrix]:
+    """Make the environments of the runtimes `names`, where necessary, and check each with a positive control."""
+    available = runtimes.find_runtimes(resources.device)
+    selected = [available[name] for name in names]
+    environments, missing = make_runtime_environments(selected, resources.device, dict(resources.python))
+    with RuntimeMatrix(folder, available, environments, missing, resources) as matrix:
+        matrix.check_controls()
+        for name, reason in matrix.missing.items():
             say(f"{name}: {reason}")
-        yield bench
+        yield matrix
 
 
-def sources(bench: Bench, run: Path, asked: Asked) -> list[Source]:
-    """The files of the run, and the neutral writer's of each task, with the weights of its first job."""
-    jobs = run_models.jobs_of(run, asked.tasks)
-    if not jobs:
-        raise Usage(f"{run} has no float32 job of {', '.join(asked.tasks)} that ended well")
-    exported = [job for job in jobs if job["cell"]["backend"] in asked.exporters]
-    found = bench.map(lambda job: Source(job, file_of(bench, run, job)), exported)
-    if spec_onnx.NAME in asked.exporters:
-        first = {job["cell"]["task"]: job for job in reversed(jobs)}.values()
-        found += bench.map(lambda job: Source(job, neutral(bench, run, job)), first)
-    order = {name: place for place, name in enumerate(asked.tasks)}
-    return sorted(found, key=lambda source: order[source.made.subject.name])
+def collect_models(matrix: RuntimeMatrix, run: Path, options: PortabilityOptions) -> list[TrainedModel]:
+    """Return the files of the run, and for each task a file from the specification with the weights of one job."""
+    records = run_models.select_records(run, options.tasks)
+    if not records:
+        raise UsageError(f"{run} has no successful float32 job of {', '.join(options.tasks)}")
+    exported = [record for record in records if record.cell.backend in options.exporters]
+    models = matrix.map(lambda record: TrainedModel(record, take_exported_file(matrix, run, record)), exported)
+    if spec_onnx.NAME in options.exporters:
+        first = {record.cell.task: record for record in reversed(records)}.values()
+        models += matrix.map(lambda record: TrainedModel(record, write_spec_file(matrix, run, record)), first)
+    order = {name: number for number, name in enumerate(options.tasks)}
+    return sorted(models, key=lambda model: order[model.prepared.file.name])
 
 
-def file_of(bench: Bench, run: Path, job: Job) -> Made:
-    subject = run_models.of_job(run, job, bench.folder)
-    exported = job["verdict"]["onnx"]  # whose state also tells whether onnxruntime agreed, which is asked anew here
-    told = exported if exported["export_s"] is None else {"state": "ok"}
-    return variants.made(bench, subject, subject.path, AS_EXPORTED, told)
+def take_exported_file(matrix: RuntimeMatrix, run: Path, record: Record) -> PreparedFile:
+    """Return the file that a job of the run exported."""
+    file = run_models.load_file(run, record, matrix.folder)
+    agreement = record.evaluation.onnx if record.evaluation else None
+    reason = str(agreement.reason if agreement else record.reason)
+    # Its state also says whether onnxruntime agreed, which is tested again here.
+    exported = agreement is not None and agreement.export_s is not None
+    return variants.prepare_file(matrix, file, file.path, AS_EXPORTED, None if exported else reason)
 
 
-def neutral(bench: Bench, run: Path, job: Job) -> Made:
-    subject = run_models.of_job(run, job, bench.folder)
-    return variants.by_spec(bench, subject, run / "jobs" / job["job"], spec_onnx.OPSET, AS_EXPORTED)
+def write_spec_file(matrix: RuntimeMatrix, run: Path, record: Record) -> PreparedFile:
+    """Return a file from the specification of the task, with the weights of a job."""
+    file = run_models.load_file(run, record, matrix.folder)
+    return variants.write_from_spec(matrix, file, run / "jobs" / record.job, spec_onnx.OPSET, AS_EXPORTED)
 
 
-def recipes(subject: Subject, asked: Asked) -> dict[str, Recipe]:
-    """Variant -> opset and route, of what is to be exported anew."""
-    opsets = sorted({*asked.opsets, *(OPSETS if asked.ladder else ())})
-    found: dict[str, Recipe] = {f"opset {opset}": (opset, None) for opset in opsets}
-    if asked.routes and subject.exporter != spec_onnx.NAME:
-        facts = discover()[subject.exporter].facts
-        found |= {f"route {route}": (facts["onnx_opset"], route) for route in facts.get("onnx_routes", [])[1:]}
-    return found
+def list_recipes(file: ModelFile, options: PortabilityOptions) -> dict[str, Recipe]:
+    """Return how to export a network again: variant -> opset and route."""
+    opsets = sorted({*options.opsets, *(OPSETS if options.opset_range else ())})
+    recipes: dict[str, Recipe] = {f"opset {opset}": (opset, None) for opset in opsets}
+    if options.routes and file.exporter != spec_onnx.NAME:
+        manifest = discover()[file.exporter].manifest
+        recipes |= {f"route {route}": (manifest.onnx_opset, route) for route in manifest.onnx_routes[1:]}
+    return recipes
 
 
-def again(bench: Bench, run: Path, source: Source, asked: Asked) -> tuple[dict[str, Made], dict[str, Any]]:
-    """The source's network exported anew: (variant -> file, the framework's own inference: set -> seconds)."""
-    subject = source.made.subject
-    wanted = recipes(subject, asked)
-    if not wanted:
-        return {}, {}
-    python = store.read_run(run)["options"]["python"].get(subject.exporter)
-    job, mode = run / "jobs" / source.job["job"], source.job["cell"]["mode"]
-    return variants.exports(bench, subject, job, mode, python and Path(python), wanted)
+def export_again(matrix: RuntimeMatrix, run: Path, model: TrainedModel, options: PortabilityOptions) -> Reexport:
+    """Export a network to all requested variants."""
+    file, record = model.prepared.file, model.record
+    recipes = list_recipes(file, options)
+    if not recipes:
+        return Reexport({}, {})
+    python = store.read_run(run).options.python.get(file.exporter)
+    job = TrainingJob(run / "jobs" / record.job, record.cell.mode, Path(python) if python else None)
+    return Reexport(*variants.export_variants(matrix, file, job, recipes))
 
 
-def cells(bench: Bench, found: list[Made], names: list[str]) -> list[Record]:
-    """A record for each file and runtime; what is wrong says where."""
-    pairs = [(made, name) for made in found for name in names]
+def measure_files(matrix: RuntimeMatrix, files: Sequence[PreparedFile], names: Sequence[str]) -> list[RuntimeResult]:
+    """Return the result of each file in each runtime; wrong outputs are traced to a node."""
+    pairs = [(prepared, name) for prepared in files for name in names]
     done = count(1)
 
-    def cell(pair: tuple[Made, str]) -> Record:
-        made, runtime = pair
-        if made.reason is not None:
-            return bench.header(made.subject, runtime) | ended("refused", "export", made.reason)
-        record = bench.cell(made.subject, runtime)
-        if record["state"] == "wrong":
-            record["blame"] = blame(bench, made.subject, runtime)
-        what = f"{made.subject.name} {made.subject.exporter} {made.subject.variant} in {runtime}"
-        say(f"[{next(done)}/{len(pairs)}] {what}: {record['state']}")
-        return record
+    def measure(pair: tuple[PreparedFile, str]) -> RuntimeResult:
+        prepared, runtime = pair
+        file = prepared.file
+        if prepared.reason is not None:
+            conclusion = Conclusion(PortabilityState.REFUSED, Stage.EXPORT, prepared.reason)
+            return make_result(file, runtime, conclusion)
+        result = matrix.measure(file, runtime)
+        if result.state == PortabilityState.WRONG:
+            result = replace(result, fault=locate_fault(matrix, file, runtime))
+        say(f"[{next(done)}/{len(pairs)}] {file.label} in {runtime}: {result.state}")
+        return result
 
-    return bench.map(cell, pairs)
+    return matrix.map(measure, pairs)
 
 
-def examine(run: Path, asked: Asked) -> Document:
-    """Everything that was asked, also left in the run's folder: `portability.json`, and its cells line by line."""
+def select_variants(
+    matrix: RuntimeMatrix,
+    models: Sequence[TrainedModel],
+    reexports: Sequence[Reexport],
+    options: PortabilityOptions,
+) -> list[PreparedFile]:
+    """Return the files to measure, in all requested variants."""
+    requested = [f"opset {opset}" for opset in options.opsets]
+    files = [reexport.files[name] for reexport in reexports for name in requested]
+    files = files or [model.prepared for model in models]
+    files += [file for reexport in reexports for name, file in reexport.files.items() if name.startswith("route")]
+    if options.low_precision:
+        intact = [model.prepared.file for model in models if model.prepared.reason is None]
+        pairs = [(file, low_precision) for file in intact for low_precision in LowPrecision]
+        files += matrix.map(lambda pair: variants.quantize_file(matrix, *pair), pairs)
+    return files
+
+
+def run_portability(run: Path, options: PortabilityOptions) -> PortabilityReport:
+    """Test the files of a run, and write `portability.json` and the results as `portability.jsonl` to its folder."""
     folder = run / "portability"
     shutil.rmtree(folder, ignore_errors=True)
-    rungs: list[dict[str, Any]] = []
-    with open_bench(folder, asked.runtimes, asked.resources) as bench:
-        found = sources(bench, run, asked)
-        exported = bench.map(lambda source: again(bench, run, source, asked), found)
-        variant_names = [f"opset {opset}" for opset in asked.opsets]
-        made = [anew[name] for anew, _ in exported for name in variant_names] or [source.made for source in found]
-        made += [each for anew, _ in exported for name, each in anew.items() if name.startswith("route")]
-        if asked.reduced:
-            whole = [source.made.subject for source in found if source.made.reason is None]
-            kinds = [(subject, kind) for subject in whole for kind in REDUCED]
-            made += bench.map(lambda pair: variants.reduced(bench, *pair), kinds)
-        told = cells(bench, made, asked.runtimes)
-        if asked.ladder:
-            steps = [{opset: anew[f"opset {opset}"] for opset in OPSETS} for anew, _ in exported]
-            rungs = bench.map(lambda made: ladder(bench, made, asked.runtimes), steps)
-    document = {
-        "schema": SCHEMA_VERSION,
-        "name": run.name,
-        "at_a_time": len(asked.resources.cpus),
-        "device": asked.resources.device,
-        "files": [file_told(run, source, own) for source, (_, own) in zip(found, exported)],
-        "cells": told,
-        "ladder": rungs,
-    }
-    (run / "portability.json").write_text(json.dumps(document, indent=1) + "\n")
-    (run / "portability.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in told))
-    return document
+    ranges: list[OpsetRange] = []
+    with open_matrix(folder, options.runtimes, options.resources) as matrix:
+        models = collect_models(matrix, run, options)
+        reexports = matrix.map(lambda model: export_again(matrix, run, model, options), models)
+        files = select_variants(matrix, models, reexports, options)
+        results = measure_files(matrix, files, options.runtimes)
+        if options.opset_range:
+            by_opset = [{opset: reexport.files[f"opset {opset}"] for opset in OPSETS} for reexport in reexports]
+            ranges = matrix.map(lambda files: find_opset_range(matrix, files, options.runtimes), by_opset)
+    report = PortabilityReport(
+        schema=SCHEMA_VERSION,
+        name=run.name,
+        concurrency=len(options.resources.cpus),
+        device=options.resources.device,
+        files=[report_file(run, model, reexport) for model, reexport in zip(models, reexports)],
+        results=results,
+        opset_ranges=ranges,
+    )
+    write_atomically(run / "portability.json", to_json(report, indent=1) + "\n")
+    write_atomically(run / "portability.jsonl", "".join(to_json(result) + "\n" for result in results))
+    return report
 
 
-def file_told(run: Path, source: Source, own: dict[str, list[float]]) -> dict[str, Any]:
-    """Provenance and structure of a file, and the framework's own inference beside it; null where not measured."""
-    subject, log = source.made.subject, run / "jobs" / source.job["job"] / "log.txt"
-    framework = subject.exporter != spec_onnx.NAME
-    # A report is sent around: whose machine it was made on is nobody's business.
-    text = log.read_text(errors="replace").replace(str(Path.home()), "~") if framework and log.exists() else ""
-    lines = text.splitlines()
-    return {
-        "exporter": subject.exporter,
-        "task": subject.name,
-        "state": "ok" if source.made.reason is None else "failed",
-        "reason": source.made.reason,
-        "versions": source.job["measures"]["versions"] if framework else {},
-        "warnings": [line.strip()[:200] for line in lines if "warn" in line.lower()][:5],
-        "export_s": source.job["verdict"]["onnx"]["export_s"] if framework else None,
-        "own_inference": {f"{name}_p50_s": float(np.median(taken)) for name, taken in own.items()} or None,
-        **{key: subject.told.get(key) for key in ("provenance", "problem", "external", "census", "inputs", "outputs")},
-    }
+def report_file(run: Path, model: TrainedModel, reexport: Reexport) -> FileReport:
+    """Return the report of a file apart from any runtime."""
+    file, record = model.prepared.file, model.record
+    by_framework = file.exporter != spec_onnx.NAME
+    agreement = record.evaluation.onnx if record.evaluation and by_framework else None
+    samples = reexport.framework_samples_s
+    medians = {f"{name}_p50_s": float(np.median(seconds)) for name, seconds in samples.items()}
+    return FileReport(
+        exporter=file.exporter,
+        task=file.name,
+        state=State.OK if model.prepared.reason is None else State.FAILED,
+        reason=model.prepared.reason,
+        structure=file.structure,
+        reference=REFERENCE_MODEL,
+        versions=record.measurements.versions if by_framework else {},
+        warnings=read_warnings(run / "jobs" / record.job / "log.txt") if by_framework else [],
+        export_s=agreement.export_s if agreement else None,
+        framework_inference=medians or None,
+    )
 
 
-def exit_code(told: list[Record]) -> int:
-    """By the rules of the command line: 4 where something is wrong, 1 where something does not run."""
-    states = {cell["state"] for cell in told}
-    if states == {"not_installed"}:
+def read_warnings(log: Path) -> list[str]:
+    """Return the first warnings of a log, without the home folder of the user."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    lines = text.replace(str(Path.home()), "~").splitlines()
+    return [line.strip()[:WARNING_LENGTH] for line in lines if "warn" in line.lower()][:WARNINGS]
+
+
+def select_exit_code(results: Sequence[RuntimeResult]) -> int:
+    """Return the exit code of a command: 4 if an output is wrong, 1 if a file does not run, 3 if no runtime does."""
+    states = {result.state for result in results}
+    if states == {PortabilityState.NOT_INSTALLED}:
         return MISSING
-    if "wrong" in states:
+    if PortabilityState.WRONG in states:
         return GATE_TRIPPED
-    return CELL_FAILED if states - {"pass", "degraded"} else DONE
+    return DONE if all(state.runs for state in states) else CELL_FAILED

@@ -1,7 +1,6 @@
-"""The neutral writer: a task and its weights as an ONNX file, by no framework's exporter.
+"""Tasks and their weights as ONNX files, written without any framework.
 
-The oracle's file, and the fallback where an exporter fails. Its `exporter` is `spec`, and no framework is credited with
-it. `model(task, weights, opset)` for opsets from 7 on, which is where Gemm learned to broadcast.
+These files are the reference for the exporters, and a substitute where an exporter fails. Their `exporter` is `spec`.
 """
 
 from __future__ import annotations
@@ -18,101 +17,128 @@ from crossframe.tasks.spec import Arrays, Task
 
 NAME = "spec"
 OPSET = 17
-# (first opset, IR version that was new with it): an older runtime refuses a newer IR, so never the newest.
-IR_VERSIONS = ((21, 10), (19, 9), (15, 8), (12, 7), (11, 6), (10, 5), (0, 4))  # below 4 weights would have to be inputs
+# (first opset, the IR version introduced with it). An older runtime refuses a newer IR version, so the newest is never
+# used. Below 4, weights would have to be inputs.
+IR_VERSIONS = ((21, 10), (19, 9), (15, 8), (12, 7), (11, 6), (10, 5), (0, 4))
 
 
-class Graph:
-    """Nodes and weights under way; `add` returns the name of its first output."""
+class GraphBuilder:
+    """The nodes and weights of a graph; each method returns the name of the tensor that it adds."""
 
-    def __init__(self, opset: int):
+    def __init__(self, opset: int) -> None:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def constant(self, name: str, value: np.ndarray) -> str:
+    def add_constant(self, name: str, value: np.ndarray) -> str:
+        """Add a weight."""
         self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
 
-    def add(self, operator: str, name: str, inputs: list[str], **attributes: Any) -> str:
+    def add_constants(self, layer: str, values: Arrays) -> list[str]:
+        """Add the weights of a layer."""
+        return [self.add_constant(f"{layer}.{name}", value) for name, value in values.items()]
+
+    def add_node(self, operator: str, name: str, inputs: list[str], **attributes: int | list[int]) -> str:
+        """Add a node with one output."""
         self.nodes.append(helper.make_node(operator, inputs, [f"{name}.out"], name, **attributes))
         return f"{name}.out"
 
-    def squeeze(self, name: str, x: str, axis: int) -> str:
-        """Squeeze takes its axes as an attribute before opset 13, as an input since."""
+    def add_squeeze(self, name: str, x: str, axis: int) -> str:
+        """Add a Squeeze, whose axes are an attribute before opset 13 and an input since."""
         if self.opset < 13:
-            return self.add("Squeeze", name, [x], axes=[axis])
-        return self.add("Squeeze", name, [x, self.constant(f"{name}.axes", np.array([axis]))])
+            return self.add_node("Squeeze", name, [x], axes=[axis])
+        return self.add_node("Squeeze", name, [x, self.add_constant(f"{name}.axes", np.array([axis]))])
 
 
-def dense(graph: Graph, name: str, layer: spec.Dense, p: Arrays, x: str) -> str:
-    weights = [graph.constant(f"{name}.{short}", p[short]) for short in ("w", "b")]
-    return graph.add("Gemm", name, [x, *weights])
+def add_dense(graph: GraphBuilder, name: str, layer: spec.Dense, weights: Arrays, x: str) -> str:
+    """Add a dense layer: (batch, inputs) -> (batch, units)."""
+    return graph.add_node("Gemm", name, [x, *graph.add_constants(name, weights)])
 
 
-def conv(graph: Graph, name: str, layer: spec.Conv2D, p: Arrays, x: str) -> str:
-    weights = [graph.constant(f"{name}.{short}", p[short]) for short in ("w", "b")]
-    return graph.add("Conv", name, [x, *weights], kernel_shape=[layer.size] * 2, pads=[layer.padding] * 4)
+def add_conv(graph: GraphBuilder, name: str, layer: spec.Conv2D, weights: Arrays, x: str) -> str:
+    """Add a convolution: (batch, channels, height, width) -> (batch, filters, height, width)."""
+    inputs = [x, *graph.add_constants(name, weights)]
+    return graph.add_node("Conv", name, inputs, kernel_shape=[layer.size] * 2, pads=[layer.padding] * 4)
 
 
-def pool(graph: Graph, name: str, layer: spec.MaxPool2D, p: Arrays, x: str) -> str:
-    return graph.add("MaxPool", name, [x], kernel_shape=[layer.size] * 2, strides=[layer.size] * 2)
+def add_pool(graph: GraphBuilder, name: str, layer: spec.MaxPool2D, weights: Arrays, x: str) -> str:
+    """Add a maximum over windows that do not overlap."""
+    return graph.add_node("MaxPool", name, [x], kernel_shape=[layer.size] * 2, strides=[layer.size] * 2)
 
 
-def lstm(graph: Graph, name: str, layer: spec.LSTM, p: Arrays, x: str) -> str:
-    """Steps first inside; ONNX has units before inputs, the gates i, o, f, c and two biases, of which one is zero."""
-    w_x, w_h, b = (reordered(p[short])[np.newaxis] for short in ("w_x", "w_h", "b"))
-    both = np.concatenate([b, np.zeros_like(b)], axis=1)
-    weights = [
-        graph.constant(f"{name}.{short}", value)
-        for short, value in (("W", w_x.transpose(0, 2, 1)), ("R", w_h.transpose(0, 2, 1)), ("B", both))
-    ]
-    steps_first = graph.add("Transpose", f"{name}.steps_first", [x], perm=[1, 0, 2])
-    every = graph.add("LSTM", name, [steps_first, *weights], hidden_size=layer.units)
-    return graph.add("Transpose", f"{name}.batch_first", [graph.squeeze(f"{name}.one_way", every, 1)], perm=[1, 0, 2])
+def add_relu(graph: GraphBuilder, name: str, layer: spec.ReLU, weights: Arrays, x: str) -> str:
+    """Add a rectifier."""
+    return graph.add_node("Relu", name, [x])
 
 
-def reordered(parameter: np.ndarray) -> np.ndarray:
-    """(..., 4H), gates i, f, g, o -> i, o, f, g: the cell's g is ONNX's c."""
+def add_flatten(graph: GraphBuilder, name: str, layer: spec.Flatten, weights: Arrays, x: str) -> str:
+    """Add a layer that flattens all axes but the batch."""
+    return graph.add_node("Flatten", name, [x])
+
+
+def add_lstm(graph: GraphBuilder, name: str, layer: spec.LSTM, weights: Arrays, x: str) -> str:
+    """Add an LSTM: (batch, steps, features) -> (batch, steps, units).
+
+    The LSTM of ONNX takes steps first and has weights of shape (units, inputs), the gates i, o, f, c and two biases, of
+    which the second is zero here.
+    """
+    w_x, w_h, b = (reorder_gates(weights[short])[np.newaxis] for short in ("w_x", "w_h", "b"))
+    biases = np.concatenate([b, np.zeros_like(b)], axis=1)
+    constants = {"W": w_x.transpose(0, 2, 1), "R": w_h.transpose(0, 2, 1), "B": biases}
+    inputs = graph.add_constants(name, constants)
+    steps_first = graph.add_node("Transpose", f"{name}.steps_first", [x], perm=[1, 0, 2])
+    outputs = graph.add_node("LSTM", name, [steps_first, *inputs], hidden_size=layer.units)
+    one_direction = graph.add_squeeze(f"{name}.one_way", outputs, 1)
+    return graph.add_node("Transpose", f"{name}.batch_first", [one_direction], perm=[1, 0, 2])
+
+
+def reorder_gates(parameter: np.ndarray) -> np.ndarray:
+    """Reorder the gates of a parameter (..., 4H) from i, f, g, o to i, o, f, c; c is the name of g in ONNX."""
     i, f, g, o = np.split(parameter, 4, axis=-1)
     return np.concatenate([i, o, f, g], axis=-1)
 
 
-def last_step(graph: Graph, name: str, layer: spec.LastStep, p: Arrays, x: str) -> str:
-    return graph.add("Gather", name, [x, graph.constant(f"{name}.index", np.array(-1))], axis=1)
+def add_last_step(graph: GraphBuilder, name: str, layer: spec.LastStep, weights: Arrays, x: str) -> str:
+    """Add the selection of the last step: (batch, steps, features) -> (batch, features)."""
+    return graph.add_node("Gather", name, [x, graph.add_constant(f"{name}.index", np.array(-1))], axis=1)
 
 
-LAYERS: dict[type, Callable[[Graph, str, Any, Arrays, str], str]] = {
-    spec.Dense: dense,
-    spec.Conv2D: conv,
-    spec.MaxPool2D: pool,
-    spec.ReLU: lambda graph, name, layer, p, x: graph.add("Relu", name, [x]),
-    spec.Flatten: lambda graph, name, layer, p, x: graph.add("Flatten", name, [x]),
-    spec.LSTM: lstm,
-    spec.LastStep: last_step,
+# Layer -> (graph, name, layer, weights by their short names, input tensor) -> output tensor.
+LAYERS: dict[type, Callable[[GraphBuilder, str, Any, Arrays, str], str]] = {
+    spec.Dense: add_dense,
+    spec.Conv2D: add_conv,
+    spec.MaxPool2D: add_pool,
+    spec.ReLU: add_relu,
+    spec.Flatten: add_flatten,
+    spec.LSTM: add_lstm,
+    spec.LastStep: add_last_step,
 }
 
 
-def ir_version(opset: int) -> int:
+def select_ir_version(opset: int) -> int:
+    """Return the IR version for an opset."""
     return next(version for first, version in IR_VERSIONS if opset >= first)
 
 
-def write(task: Task, weights: Arrays, opset: int = OPSET) -> onnx.ModelProto:
-    """The network, `x` (batch, *input_shape) -> `y` (batch, *output_shape), in the precision of the weights."""
-    graph, last = Graph(opset), "x"
+def write_model(task: Task, weights: Arrays, opset: int = OPSET) -> onnx.ModelProto:
+    """Return the network of a task, `x` (batch, *input_shape) -> `y` (batch, *output_shape), in the type of `weights`.
+
+    `opset` is 7 or later: before, Gemm did not broadcast.
+    """
+    graph, tensor = GraphBuilder(opset), "x"
     for name, layer, shape in task.walk():
-        own = {short: weights[f"{name}.{short}"] for short in layer.parameters(shape)}
-        last = LAYERS[type(layer)](graph, name, layer, own, last)
+        parameters = {short: weights[f"{name}.{short}"] for short in layer.parameters(shape)}
+        tensor = LAYERS[type(layer)](graph, name, layer, parameters, tensor)
     graph.nodes[-1].output[0] = "y"
-    kind = helper.np_dtype_to_tensor_dtype(next(iter(weights.values())).dtype)
+    element_type = helper.np_dtype_to_tensor_dtype(next(iter(weights.values())).dtype)
     x, y = (
-        helper.make_tensor_value_info(name, kind, ["batch", *shape])
+        helper.make_tensor_value_info(name, element_type, ["batch", *shape])
         for name, shape in (("x", task.input_shape), ("y", task.output_shape()))
     )
-    made = helper.make_graph(graph.nodes, task.name, [x], [y], graph.constants)
     return helper.make_model(
-        made,
+        helper.make_graph(graph.nodes, task.name, [x], [y], graph.constants),
         opset_imports=[helper.make_opsetid("", opset)],
-        ir_version=ir_version(opset),
+        ir_version=select_ir_version(opset),
         producer_name=f"crossframe {NAME}",
     )

@@ -1,4 +1,7 @@
-"""What a file is fed and what it should say: batches of many sizes, zeros, large numbers, NaN; the float64 oracle."""
+"""Inputs for a model file and the outputs that are expected: batches of several sizes, zeros, large numbers and NaN.
+
+A *set* is one batch of inputs with a name. The sets of `HELD_OUT` together contain every held-out sample.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +10,61 @@ from pathlib import Path
 
 import numpy as np
 
-import crossframe.backends.reference.model as reference
+import crossframe.backends.reference.model as reference_model
 from crossframe.tasks.spec import Arrays, Task
 
-PARTS = (1, 2, 3, 7, 64)  # batch sizes
-NARROW = ("batch_1", "batch_2", "batch_3")
-LARGE = 1e3
-NAN_ROW = 1  # in a batch of three
-HELD_OUT = (
-    *(f"batch_{size}" for size in PARTS),
-    "rest",
-    "declared",
-)  # the sets that make up the held-out samples between them
+BATCH_SIZES = (1, 2, 3, 7, 64)
+SMALL_SETS = ("batch_1", "batch_2", "batch_3")
+HELD_OUT = (*(f"batch_{size}" for size in BATCH_SIZES), "rest", "declared")
+LARGE = 1e3  # factor of the set `large`
+NAN_ROW = 1  # the sample that is NaN in the set `nan`, a batch of three
 
-Feeds = dict[str, np.ndarray]
+Feeds = dict[str, np.ndarray]  # input name -> array
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Inputs by set, and what the oracle says to each; the arrays of a set share their first axis."""
+class ReferenceVectors:
+    """Inputs by set, and the outputs that are expected; the arrays of a set share their first axis."""
 
     feeds: dict[str, Feeds]
-    wanted: dict[str, list[np.ndarray]]  # no entry where there is no oracle, and for NaN
-    rows: dict[str, np.ndarray]  # set -> which samples, of those given
-    layers: dict[str, np.ndarray] = field(default_factory=dict)  # what each layer of the task says to `batch_2`
+    expected: dict[str, list[np.ndarray]]  # set -> outputs; lacks the set `nan`, and all sets without a reference
+    rows: dict[str, np.ndarray]  # set -> indices of its samples
+    layers: dict[str, np.ndarray] = field(default_factory=dict)  # layer -> its expected output for `batch_2`
 
-    def narrow(self) -> Reference:
-        """The smallest batches alone, for questions that are asked many times."""
-        return Reference(
-            {name: self.feeds[name] for name in NARROW},
-            {name: self.wanted[name] for name in NARROW},
-            {name: self.rows[name] for name in NARROW},
+    def select_small(self) -> ReferenceVectors:
+        """Return the sets of the smallest batches only."""
+        return ReferenceVectors(
+            {name: self.feeds[name] for name in SMALL_SETS},
+            {name: self.expected[name] for name in SMALL_SETS},
+            {name: self.rows[name] for name in SMALL_SETS},
         )
 
     def save(self, path: Path) -> Path:
-        """The feeds as one archive, keys `set/input`."""
+        """Write the inputs to the archive `path`, with keys `set/input`, and return `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         flat = {f"{name}/{entry}": array for name, feeds in self.feeds.items() for entry, array in feeds.items()}
-        np.savez(path, **flat)  # type: ignore[arg-type]
+        np.savez(path, **flat)  # type: ignore[arg-type]  # NumPy's stub types the keywords as `allow_pickle`
         return path
 
 
-def rows_of_sets(samples: int) -> dict[str, np.ndarray]:
-    """Set -> rows: the parts one after another, what is left, and the parts as one; few samples come again."""
-    rows = np.resize(np.arange(samples), max(samples, sum(PARTS)))
-    ends = np.cumsum(PARTS)
-    found = {f"batch_{size}": rows[end - size : end] for size, end in zip(PARTS, ends)}
+def split_rows(samples: int) -> dict[str, np.ndarray]:
+    """Return the indices of each set: consecutive batches, the remaining samples, and all batches as one.
+
+    If there are fewer samples than the batches need, they are repeated.
+    """
+    rows = np.resize(np.arange(samples), max(samples, sum(BATCH_SIZES)))
+    ends = np.cumsum(BATCH_SIZES)
+    sets = {f"batch_{size}": rows[end - size : end] for size, end in zip(BATCH_SIZES, ends)}
     if len(rows) > ends[-1]:
-        found["rest"] = rows[ends[-1] :]
-    return found | {"whole": rows[: ends[-1]]}
+        sets["rest"] = rows[ends[-1] :]
+    return sets | {"whole": rows[: ends[-1]]}
 
 
-def of_samples(inputs: Feeds, outputs: list[np.ndarray] | None) -> Reference:
-    """Sets cut from samples: every input, and every output where they are known, has one for each."""
-    rows = rows_of_sets(len(next(iter(inputs.values()))))
-    feeds = {name: {entry: array[own] for entry, array in inputs.items()} for name, own in rows.items()}
-    wanted = {name: [array[own] for array in outputs] for name, own in rows.items()} if outputs else {}
+def vectors_from_samples(inputs: Feeds, outputs: list[np.ndarray] | None) -> ReferenceVectors:
+    """Return sets cut from `inputs`, whose first axes are samples, with `outputs` as expected outputs if given."""
+    rows = split_rows(len(next(iter(inputs.values()))))
+    feeds = {name: {entry: array[indices] for entry, array in inputs.items()} for name, indices in rows.items()}
+    expected = {name: [array[indices] for array in outputs] for name, indices in rows.items()} if outputs else {}
     three = {entry: array[rows["whole"][:3]] for entry, array in inputs.items()}
     feeds["zeros"] = {entry: np.zeros_like(array[:2]) for entry, array in three.items()}
     floats = [entry for entry, array in inputs.items() if array.dtype.kind == "f"]
@@ -72,19 +74,21 @@ def of_samples(inputs: Feeds, outputs: list[np.ndarray] | None) -> Reference:
         for entry in floats:
             feeds["large"][entry] *= LARGE
             feeds["nan"][entry][NAN_ROW] = np.nan
-    return Reference(feeds, wanted, rows)
+    return ReferenceVectors(feeds, expected, rows)
 
 
-def of_one(inputs: Feeds, outputs: list[np.ndarray] | None) -> Reference:
-    """The inputs as they are, in one set: for a file that takes no other shape."""
-    count = len(next(iter(inputs.values()), ()))  # no inputs, no samples
-    return Reference({"declared": inputs}, {"declared": outputs} if outputs else {}, {"declared": np.arange(count)})
+def vectors_from_batch(inputs: Feeds, outputs: list[np.ndarray] | None) -> ReferenceVectors:
+    """Return one set with `inputs` unchanged, for a file that does not accept other shapes."""
+    samples = len(next(iter(inputs.values()), ()))  # 0 for a file without inputs
+    expected = {"declared": outputs} if outputs else {}
+    return ReferenceVectors({"declared": inputs}, expected, {"declared": np.arange(samples)})
 
 
-def of_task(task: Task, weights: Arrays, x: np.ndarray) -> Reference:
-    """The task's held-out samples, and the float64 oracle with the trained weights."""
-    oracle = reference.prepare(task, weights, "cpu")
-    found = of_samples({"x": x.astype(np.float32)}, [oracle.predict(x)])
-    wanted = found.wanted | {name: [oracle.predict(found.feeds[name]["x"])] for name in ("zeros", "large")}
-    seen = oracle.outputs(found.feeds["batch_2"]["x"].astype(np.float64))
-    return replace(found, wanted=wanted, layers={name: value for (name, _, _), value in zip(task.walk(), seen)})
+def vectors_from_task(task: Task, weights: Arrays, x: np.ndarray) -> ReferenceVectors:
+    """Return sets cut from the held-out samples x (samples, *input_shape), with outputs of the reference model."""
+    model = reference_model.prepare(task, weights, "cpu")
+    vectors = vectors_from_samples({"x": x.astype(np.float32)}, [model.predict(x)])
+    unusual = {name: [model.predict(vectors.feeds[name]["x"])] for name in ("zeros", "large")}
+    outputs = model.outputs(vectors.feeds["batch_2"]["x"].astype(np.float64))
+    layers = {name: output for (name, _, _), output in zip(task.walk(), outputs)}
+    return replace(vectors, expected=vectors.expected | unusual, layers=layers)

@@ -1,101 +1,113 @@
-"""A subject made anew: at another opset by its own exporter, or in fewer bits by onnxruntime's tools."""
+"""Further variants of a model file: other opsets and routes of its exporter, and lower precision."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from crossframe.backends import discover
-from crossframe.harness.errors import Missing
+from crossframe.backends.contract import Precision
+from crossframe.harness.errors import MissingError
 from crossframe.harness.launch.launch import launch
-from crossframe.harness.machine.environments import make
+from crossframe.harness.machine.environments import make_environment
 from crossframe.harness.portability import run_models, spec_onnx
-from crossframe.harness.portability.matrix import TIME_S, TIMED, Bench
-from crossframe.harness.portability.model_file import Subject
-from crossframe.harness.worker.export_onnx import place
-from crossframe.tasks.spec import to_json
+from crossframe.harness.portability.jobs import LowPrecision, QuantizeJob
+from crossframe.harness.portability.model_file import ModelFile, PreparedFile
+from crossframe.harness.portability.runtime_matrix import TIME_S, TIMED_SETS, RuntimeMatrix
+from crossframe.harness.worker.export_onnx import export_path
+from crossframe.harness.worker.jobs import ExportOnnxJob
+from crossframe.harness.worker.states import State
 
 TIMEOUT_S = 900
 
-Recipe = tuple[int, str | None]  # the opset, and which of its ways the exporter shall go; None: its first
+Recipe = tuple[int, str | None]  # opset, and the route of the exporter; None for its first
 
 
 @dataclass(frozen=True)
-class Made:
-    """A file made anew, or why there is none; `subject` is the one it comes from where there is none."""
+class TrainingJob:
+    """The job that trained a network."""
 
-    subject: Subject
-    reason: str | None
+    folder: Path
+    mode: str
+    python: Path | None  # an interpreter to use instead of the backend's environment
 
 
-def exports(
-    bench: Bench, subject: Subject, job: Path, mode: str, python: Path | None, wanted: dict[str, Recipe]
-) -> tuple[dict[str, Made], dict[str, list[float]]]:
-    """(variant -> file, the framework's own inference: set -> seconds), all of it in one process of its backend."""
-    if subject.exporter == spec_onnx.NAME:
-        return {name: by_spec(bench, subject, job, opset, name) for name, (opset, _) in wanted.items()}, {}
-    backend = discover()[subject.exporter]
-    folder = bench.folder / "exports" / subject.key
-    asked = {
-        "module": backend.module,
-        "task": to_json(subject.task),
-        "outputs": str((job / "outputs.npz").resolve()),
-        "feeds": str(subject.feeds.resolve()),
-        "mode": mode,
-        "precision": "float32",
-        "timed": TIMED,
-        "time_s": TIME_S,
-        "exports": wanted,
-    }
+def export_variants(
+    matrix: RuntimeMatrix, file: ModelFile, job: TrainingJob, recipes: Mapping[str, Recipe]
+) -> tuple[dict[str, PreparedFile], dict[str, list[float]]]:
+    """Export a trained network again, in one process of its backend, and time the inference of the backend.
+
+    Return variant -> file, and timed set -> seconds of each call.
+    """
+    if file.exporter == spec_onnx.NAME:
+        return {
+            name: write_from_spec(matrix, file, job.folder, opset, name) for name, (opset, _) in recipes.items()
+        }, {}
+    assert file.task is not None
+    backend = discover()[file.exporter]
+    folder = matrix.folder / "exports" / file.key
     try:
-        interpreter = python or make(backend, "cpu").python
-        with bench.processor() as cpu:
-            program = "crossframe.harness.worker.export_onnx"
-            outcome = launch(interpreter, backend, {**asked, "cpus": [cpu]}, folder, TIMEOUT_S, program)
-        told = outcome.measures["exports"] if outcome.state == "ok" else dict.fromkeys(wanted, failed(outcome.reason))
-    except Missing as error:
-        return {name: Made(replace(subject, variant=name), str(error)) for name in wanted}, {}
-    found = {name: made(bench, subject, place(folder, name), name, told[name]) for name in wanted}
-    return found, outcome.measures.get("infer_samples_s", {})
+        interpreter = job.python or make_environment(backend, "cpu").python
+    except MissingError as error:
+        return {name: PreparedFile(replace(file, variant=name), str(error)) for name in recipes}, {}
+    with matrix.claim_processor() as cpu:
+        worker_job = ExportOnnxJob(
+            cpus=[cpu],
+            module=backend.module,
+            packages=list(backend.manifest.packages),
+            mode=job.mode,
+            device="cpu",
+            precision=Precision.FLOAT32,
+            task=file.task,
+            outputs=str((job.folder / "outputs.npz").resolve()),
+            feeds=str(file.feeds.resolve()),
+            timed=list(TIMED_SETS),
+            time_s=TIME_S,
+            exports=dict(recipes),
+        )
+        outcome = launch(interpreter, backend, worker_job, folder, TIMEOUT_S)
+    files = {}
+    for name in recipes:
+        result = outcome.measurements.exports[name] if outcome.state == State.OK else outcome
+        reason = None if result.state == State.OK else str(result.reason)
+        files[name] = prepare_file(matrix, file, export_path(folder, name), name, reason)
+    return files, outcome.measurements.infer_samples_s
 
 
-def failed(reason: str | None) -> dict[str, Any]:
-    return {"state": "failed", "reason": reason}
-
-
-def by_spec(bench: Bench, subject: Subject, job: Path, opset: int, variant: str) -> Made:
-    """The same weights in the neutral writer's file."""
-    assert subject.task is not None
-    path = bench.folder / "spec" / f"{subject.name}-{opset}.onnx"
+def write_from_spec(matrix: RuntimeMatrix, file: ModelFile, job: Path, opset: int, variant: str) -> PreparedFile:
+    """Write the network with the weights in the folder `job`, without any framework."""
+    assert file.task is not None
+    path = matrix.folder / "spec" / f"{file.name}-{opset}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(spec_onnx.write(subject.task, run_models.weights_of(job), opset), path)
-    return made(bench, replace(subject, exporter=spec_onnx.NAME), path, variant, {"state": "ok"})
+    onnx.save(spec_onnx.write_model(file.task, run_models.load_weights(job), opset), path)
+    return prepare_file(matrix, replace(file, exporter=spec_onnx.NAME), path, variant, None)
 
 
-def reduced(bench: Bench, subject: Subject, kind: str) -> Made:
-    """The file in float16 or int8."""
-    folder = bench.folder / "reduced" / f"{subject.key}-{kind}"
-    asked = {"model": str(subject.path.resolve()), "kind": kind, "cpus": sorted(os.sched_getaffinity(0))}
-    program = "crossframe.harness.portability.quantize"
-    outcome = launch(Path(sys.executable), discover()["reference"], asked, folder, TIMEOUT_S, program)
-    return made(bench, subject, folder / "model.onnx", kind, {"state": outcome.state, "reason": outcome.reason})
+def quantize_file(matrix: RuntimeMatrix, file: ModelFile, low_precision: LowPrecision) -> PreparedFile:
+    """Convert the file to a lower precision."""
+    folder = matrix.folder / "quantized" / f"{file.key}-{low_precision}"
+    cpus = sorted(os.sched_getaffinity(0))
+    job = QuantizeJob(cpus=cpus, model=str(file.path.resolve()), low_precision=low_precision)
+    outcome = launch(Path(sys.executable), discover()["reference"], job, folder, TIMEOUT_S)
+    reason = None if outcome.state == State.OK else str(outcome.reason)
+    return prepare_file(matrix, file, folder / "model.onnx", str(low_precision), reason)
 
 
-def made(bench: Bench, subject: Subject, path: Path, variant: str, told: dict[str, Any]) -> Made:
-    """The new file, examined; it must be of the opset that was asked for."""
-    anew = replace(subject, path=path, variant=variant)
-    if told["state"] != "ok":
-        return Made(anew, told["reason"])
+def prepare_file(matrix: RuntimeMatrix, file: ModelFile, path: Path, variant: str, reason: str | None) -> PreparedFile:
+    """Inspect the file `path`, which must have the requested opset; `reason` says why it was not written."""
+    new = replace(file, path=path, variant=variant)
+    if reason is not None:
+        return PreparedFile(new, reason)
     try:
-        anew = run_models.examined(anew, bench.folder)
-    except run_models.Unreadable as error:
-        return Made(anew, str(error))
-    written = anew.told["provenance"]["opset"].get("ai.onnx")
+        new = run_models.inspect_file(new, matrix.folder)
+    except run_models.UnreadableError as error:
+        return PreparedFile(new, str(error))
+    written = new.structure.provenance.opset.get("ai.onnx") if new.structure else None
     if variant.startswith("opset") and variant != f"opset {written}":
-        return Made(anew, f"its exporter wrote opset {written} where another was asked for")
-    return Made(anew, None)
+        return PreparedFile(new, f"its exporter wrote opset {written} instead of the requested one")
+    return PreparedFile(new, None)

@@ -23,6 +23,8 @@ MEMORY_BYTES = 8 * 2**30  # of address space for one process; allocators reserve
 class RuntimeManifest(EnvironmentManifest):
     """The content of a `runtime.toml`."""
 
+    not_inherited: tuple[str, ...] = ()  # patterns of variables that workers do not inherit from the user
+
 
 @dataclass(frozen=True)
 class Runtime(Plugin):

@@ -21,4 +21,5 @@ class Session:
 
     def run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return the outputs in the order of the graph."""
-        return self.session.run(None, feeds)
+        outputs: list[np.ndarray] = self.session.run(None, feeds)
+        return outputs

@@ -37,11 +37,12 @@ class Session:
 
     def partitions(self) -> list[onnxruntime.capi.onnxruntime_pybind11_state.OrtEpAssignedSubgraph]:
         """Return the parts of the graph, each with the provider that runs it."""
-        return self.session.get_provider_graph_assignment_info()
+        return list(self.session.get_provider_graph_assignment_info())
 
     def compile(self, example: dict[str, np.ndarray] | None) -> None:
         """Do nothing: the file was compiled while it was loaded."""
 
     def run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return the outputs in the order of the graph."""
-        return self.session.run(None, feeds)
+        outputs: list[np.ndarray] = self.session.run(None, feeds)
+        return outputs

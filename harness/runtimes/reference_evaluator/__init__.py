@@ -19,4 +19,5 @@ class Session:
 
     def run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return the outputs in the order of the graph."""
-        return self.evaluator.run(None, feeds)
+        outputs: list[np.ndarray] = self.evaluator.run(None, feeds)
+        return outputs
