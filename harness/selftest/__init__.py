@@ -1,1 +1,1 @@
-"""Whether the measurement on this machine can be trusted, tested with known costs."""
+"""The self-test: whether the measurement can be trusted, tested with costs that are known."""

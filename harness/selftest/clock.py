@@ -1,73 +1,88 @@
-"""Whether a backend's clock stops when the work is done: no sooner than its sums take, and with nothing left over."""
+"""The check of a backend's clock: a step takes at least the time of its operations, and `sync` leaves nothing over."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from crossframe.backends import Backend
-from crossframe.harness.errors import Missing
-from crossframe.harness.machine.environments import Environment, make
+from crossframe.harness.errors import MissingError
+from crossframe.harness.machine.environments import Environment, make_environment
 from crossframe.harness.machine.gpus import refusal
 from crossframe.harness.parity.checks import BARRIER
-from crossframe.harness.selftest.bench import Bench, NotMeasured
+from crossframe.harness.selftest.model import ClockCheck
+from crossframe.harness.selftest.step_timer import MeasurementError, StepTimer
+from crossframe.harness.worker.measurements import StepMeasurements
+from crossframe.harness.worker.states import State
 from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import Task
-from crossframe.tasks.widen import scaled
+from crossframe.tasks.widen import widen
 
-# NumPy's product may be slower than a framework's; a clock that stops early is off by far more.
+# The matrix product of NumPy may be slower than that of a framework; a clock that stops early is off by far more.
 MARGIN = 3.0
-CARD_SCALE = 4  # of the busiest task, so that its sums take a card longer than the host takes to ask for them
+GPU_SCALE = 4  # of the task, so that its operations take a GPU longer than the host takes to request them
 
 
-def busiest(device: str = "cpu") -> Task:
-    """The task with the most sums for each parameter, which must be read back to see what is left after `sync`."""
+def select_clock_task(device: str = "cpu") -> Task:
+    """Return the task with the most operations per parameter.
+
+    The parameters are read back to see what is left after `sync`, which should take little of the time of a step.
+    """
     tasks = [presets["quick"] for presets in discover_tasks().values()]
-    found = max(tasks, key=lambda task: task.flops() / sum(map(math.prod, task.parameters().values())))
-    return scaled(found, 1 if device == "cpu" else CARD_SCALE)
+    task = max(tasks, key=lambda task: task.flops() / sum(map(math.prod, task.parameters().values())))
+    return widen(task, 1 if device == "cpu" else GPU_SCALE)
 
 
-def clock(bench: Bench, task: Task, backend: Backend, environment: Environment) -> dict[str, Any]:
-    """{backend, state, reason, ...}: failed where steps end before the sums in them can be done, or after `sync`."""
-    measures = bench.measure(task, backend, environment, ceiling=True)
-    steps = measures["epochs"][0]["steps"]
-    # Of a busy processor others may take any part of the time on the wall; what a card does shows on the wall alone.
-    on_wall = [epoch["train_s"] for epoch in measures["epochs"]]
-    worked = measures["processor_samples_s"] if bench.device == "cpu" else on_wall
-    worked_s = float(np.median(worked)) / steps
-    # Forward, and the gradient of the weights: what can't be left out in any step.
-    needed_s = 2 * task.flops() * task.batch_size / measures["ceiling_flops"]
-    left = min(read / epoch["train_s"] for read, epoch in zip(measures["read_samples_s"], measures["epochs"]))
-    why = []
+def check_clock(timer: StepTimer, task: Task, backend: Backend, environment: Environment) -> ClockCheck:
+    """Return `failed` if steps end before their operations can be done, or are not finished after `sync`.
+
+    MeasurementError if the process fails.
+    """
+    measurements = timer.time_steps(task, backend, environment, ceiling=True)
+    worked_s, needed_s = median_step_s(measurements, timer.device), least_step_s(measurements, task)
+    left = min(
+        read_s / epoch.train_s for read_s, epoch in zip(measurements.read_samples_s, measurements.epochs, strict=True)
+    )
+    reasons = []
     if worked_s * MARGIN < needed_s:
-        why.append(f"a step ends after {worked_s:.2g} s of {time_of(bench.device)}, but its sums take {needed_s:.2g} s")
+        kind = describe_time(timer.device)
+        reasons.append(f"a step ends after {worked_s:.2g} s of {kind}, but its operations take {needed_s:.2g} s")
     if left > BARRIER:
-        why.append(f"after sync, reading the weights still waits for {left:.0%} of the time")
-    return {
-        "backend": backend.name,
-        "device": bench.device,
-        "state": "failed" if why else "ok",
-        "reason": "; ".join(why) or None,
-        "worked_s": worked_s,
-        "needed_s": needed_s,
-        "left_after_sync": left,
-    }
+        reasons.append(f"after sync, reading the weights still waits for {left:.0%} of the time")
+    state = State.FAILED if reasons else State.OK
+    return ClockCheck(backend.name, timer.device, state, "; ".join(reasons) or None, worked_s, needed_s, left)
 
 
-def time_of(device: str) -> str:
-    return "processor time" if device == "cpu" else "time on the wall"
+def median_step_s(measurements: StepMeasurements, device: str) -> float:
+    """Return the median seconds of a step: of processor time on a CPU, of elapsed time on a GPU.
+
+    Other programs may take any share of the elapsed time of a busy processor; the work of a GPU is visible in elapsed
+    time only.
+    """
+    elapsed_s = [epoch.train_s for epoch in measurements.epochs]
+    samples_s = measurements.processor_samples_s if device == "cpu" else elapsed_s
+    return float(np.median(samples_s)) / measurements.epochs[0].steps
 
 
-def clock_or_why(bench: Bench, task: Task, backend: Backend) -> dict[str, Any]:
-    """`clock`; unsupported where its build can't run; failed too where it has none, or the process ends badly."""
-    why = refusal(backend, bench.device)
-    state = "unsupported" if why else "failed"
+def least_step_s(measurements: StepMeasurements, task: Task) -> float:
+    """Return the least seconds of a step: the forward pass and the gradient of the weights, at the measured ceiling."""
+    assert measurements.ceiling_flops is not None
+    return 2 * task.flops() * task.batch_size / measurements.ceiling_flops
+
+
+def describe_time(device: str) -> str:
+    """Return the name of the time by which the steps on a device are measured."""
+    return "processor time" if device == "cpu" else "elapsed time"
+
+
+def try_clock(timer: StepTimer, task: Task, backend: Backend) -> ClockCheck:
+    """Return the check of a backend's clock; `unsupported` if its build can't run here, `failed` if it did not run."""
+    reason = refusal(backend, timer.device)
+    if reason:
+        return ClockCheck(backend.name, timer.device, State.UNSUPPORTED, reason)
     try:
-        if not why:
-            return clock(bench, task, backend, make(backend, bench.device.partition(":")[0]))
-    except (NotMeasured, Missing) as error:
-        why = str(error)
-    nothing = {"worked_s": None, "needed_s": None, "left_after_sync": None}
-    return {"backend": backend.name, "device": bench.device, "state": state, "reason": why, **nothing}
+        environment = make_environment(backend, timer.device.partition(":")[0])
+        return check_clock(timer, task, backend, environment)
+    except (MeasurementError, MissingError) as error:
+        return ClockCheck(backend.name, timer.device, State.FAILED, str(error))

@@ -1,0 +1,64 @@
+"""The results of a self-test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crossframe.harness.worker.states import State
+
+STEP_S, PEAK_BYTES = "step_s", "host_peak_bytes"  # the metrics with a known cost
+
+
+@dataclass(frozen=True)
+class KnownCost:
+    """A cost that is known, and what was measured."""
+
+    metric: str
+    known: float
+    measured: float
+    deviation: float  # relative for seconds, absolute for bytes
+
+
+@dataclass(frozen=True)
+class ClockCheck:
+    """Whether the steps of a backend take at least as long as their operations, and are finished after `sync`."""
+
+    backend: str
+    device: str
+    state: State
+    reason: str | None
+    worked_s: float | None = None  # measured time of a step
+    needed_s: float | None = None  # least time of its operations
+    left_after_sync: float | None = None  # share of the time of the steps
+
+
+@dataclass(frozen=True)
+class EqualPairs:
+    """Comparisons of a backend with itself, which must not be called different."""
+
+    pairs: int
+    called_different: int
+
+
+@dataclass(frozen=True)
+class SlowedPairs:
+    """Comparisons of a backend with itself slowed down, which must be called different."""
+
+    slowdown: float  # relative
+    tries: int
+    detected: int
+
+
+@dataclass(frozen=True)
+class SelftestReport:
+    """The results of one self-test."""
+
+    known_costs: list[KnownCost]
+    clocks: list[ClockCheck]
+    equal: EqualPairs
+    slower: SlowedPairs
+    smallest_slowdown: float | None  # the least that the noise lets be detected; None if no pair was compared
+    created: str  # UTC, ISO 8601
+    rounds: int  # processes of each side of a comparison
+    candidate: str  # the backend of the known costs and the comparisons
+    device: str  # of the candidate
