@@ -54,5 +54,5 @@ def summarize(report: SelftestReport) -> str:
         f"{slower.slowdown:.0%}, {slower.detected} were detected"
     )
     if report.smallest_slowdown is not None:
-        sentence += f"; the smallest slowdown that this noise lets be detected is about {report.smallest_slowdown:.1%}"
+        sentence += f"; in this noise the smallest detectable slowdown is about {report.smallest_slowdown:.1%}"
     return sentence

@@ -6,8 +6,8 @@
 * equal: one backend as two variants, repeatedly, which must tie;
 * slower: the same with one variant slowed down, which must be detected; and the least slowdown that could be.
 
-With a GPU, clocks are tested on it, and so is a candidate that has a build for it. NumPy, the default candidate, runs on
-the CPU.
+With a GPU, clocks are tested on it, and so is a candidate that has a build for it. The default candidate, the NumPy
+reference model, runs on the CPU.
 """
 
 from __future__ import annotations
