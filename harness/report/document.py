@@ -1,55 +1,61 @@
-"""`crossframe report`: the records of a run as a table, JSON, CSV or Markdown. From the records alone."""
+"""The report of a run as one typed object, built from its records alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from crossframe.backends import discover
 from crossframe.harness.analysis import fairness, metrics, ranking, warnings
 from crossframe.harness.records import store
-from crossframe.harness.report import framework_profiles
-from crossframe.tasks.describe import sentence
+from crossframe.harness.records.model import SCHEMA_VERSION, Record, RunInfo
+from crossframe.harness.report.framework_profiles import build_profiles, resolve_titles
+from crossframe.harness.report.model import Report, RunSummary, TaskReport
+from crossframe.tasks.describe import describe_task
 from crossframe.tasks.spec import from_json
 
-Cell = dict[str, Any]
+
+def build_report(run: Path) -> Report:
+    """Return the report of the run in a folder; NoRunError if the folder holds no run."""
+    return build_report_from(run, *store.read(run))
 
 
-def document(run: Path) -> dict[str, Any]:
-    """The report as one object, by the schema `report.json`."""
-    return of_records(run, *store.read(run))
-
-
-def of_records(run: Path, found: list[dict[str, Any]], damaged_lines: list[str]) -> dict[str, Any]:
-    """The same where the records, and what is wrong with their file, are read already."""
-    told = store.read_run(run)
-    uncompiled = {
-        name: facts["uncompiled_mode"] for name, facts in told["backends"].items() if facts.get("uncompiled_mode")
-    }
-    options = told["options"]
-    cells = metrics.cells(found, uncompiled)
-    portability, damaged = store.read_portability(run)
-    titles = framework_profiles.titles(told["backends"], (cell["backend"] for cell in cells))
-    return {
-        "schema": store.SCHEMA_VERSION,
-        "run": {
-            "name": told["name"],
-            "created": told["created"],
-            "preset": options["preset"],
-            "data": options["data"],
-            "repeats": max((record["repeat"] for record in found), default=options["repeats"]),
-            "threads": len(options["cpus"]),
+def build_report_from(run: Path, records: list[Record], damaged_lines: list[str]) -> Report:
+    """Return the report of a run whose records were read before, with the warnings of reading them."""
+    info = store.read_run(run)
+    uncompiled = {name: backend.uncompiled_mode for name, backend in info.backends.items() if backend.uncompiled_mode}
+    cells, comparisons = ranking.rank(metrics.build_cell_reports(records, uncompiled), records)
+    portability, damaged_files = store.read_portability(run)
+    titles = resolve_titles(info.backends, [cell.backend for cell in cells])
+    return Report(
+        schema=SCHEMA_VERSION,
+        run=summarize_run(info, records),
+        host=info.host,
+        selftest=info.selftest,
+        tasks={
+            name: TaskReport(task.parameters, task.baseline, describe(info, name)) for name, task in info.tasks.items()
         },
-        "host": told["host"],
-        "selftest": told.get("selftest"),
-        "tasks": {
-            name: {**facts, **({"about": sentence(from_json(told["specs"][name]))} if "specs" in told else {})}
-            for name, facts in told["tasks"].items()
-        },
-        "cells": cells,
-        "comparisons": ranking.rank(cells, found),
-        "receipts": fairness.receipts(found),
-        "cards": framework_profiles.cards(cells, portability or [], titles, discover()),
-        "warnings": damaged_lines + damaged + warnings.warnings(found, told["host"]),
-        **({} if portability is None else {"portability": portability}),
-    }
+        cells=cells,
+        comparisons=comparisons,
+        receipts=fairness.fairness_rows(records),
+        profiles=build_profiles(cells, portability or [], titles, discover()),
+        warnings=damaged_lines + damaged_files + warnings.warnings(records, info.host),
+        portability=portability,
+    )
+
+
+def summarize_run(info: RunInfo, records: Sequence[Record]) -> RunSummary:
+    """Return what a reader needs to know of a run: its options, and how often its cells really ran."""
+    return RunSummary(
+        name=info.name,
+        created=info.created,
+        preset=info.options.preset,
+        data=info.options.data,
+        repeats=max((record.repeat for record in records), default=info.options.repeats),
+        threads=len(info.options.cpus),
+    )
+
+
+def describe(info: RunInfo, task: str) -> str | None:
+    """Return a task in one sentence; None in old runs, which did not store the specifications of their tasks."""
+    return describe_task(from_json(info.specs[task])) if task in info.specs else None

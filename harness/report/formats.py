@@ -1,174 +1,162 @@
-"""TODO: say what this module is."""
+"""The formats of a report: a table for a terminal, JSON, CSV, Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from crossframe.harness.analysis import metrics, operators
-from crossframe.harness.analysis.labels import ABSENT, COLUMNS, names_of, shown
-from crossframe.harness.console import escaped, fitting
-from crossframe.harness.parity.effects import described
-from crossframe.harness.records import store
-from crossframe.harness.report.document import Cell
-from crossframe.harness.report.framework_profiles import of_cards
+from crossframe.harness.analysis import metrics
+from crossframe.harness.analysis.labels import ABSENT, COLUMNS, cell_labels, format_metric
+from crossframe.harness.analysis.model import CellReport
+from crossframe.harness.analysis.operators import operator_lines, operator_table
+from crossframe.harness.console import TableLayout, escape_markdown, fit_lines, markdown_table, terminal_table
+from crossframe.harness.parity.effects import describe_effect
+from crossframe.harness.records import codec
+from crossframe.harness.records.model import CELL_KEYS
+from crossframe.harness.report.framework_profiles import markdown_profiles
+from crossframe.harness.report.model import Report
+from crossframe.harness.worker.states import State
 
-MARKDOWN_BYTES = 64_000
-
-
-def quality_shown(cell: Cell) -> str:
-    name = metrics.quality_name(cell)
-    if name is None:
-        return ABSENT
-    return f"{name} {shown(cell['metrics'][name], 1, 4)}"
+MARKDOWN_BYTES = 64_000  # the longest comment on a pull request
+STATE_STYLES = {state.value: "green" if state == State.OK else "red" for state in State}
+# Of the table. The tier is that of the next column, samples per second.
+FIRST_HEADINGS = ["task", "backend", "mode", "state", "parity", "held-out", "tier"]
+HEADINGS = [*FIRST_HEADINGS, *(heading for heading, *_ in COLUMNS.values())]
 
 
-def rows(cells: list[Cell]) -> list[list[str]]:
-    """The table's body, a row a cell."""
-    body = []
-    for cell, name in zip(cells, names_of(cells)):
-        exported = cell["onnx"]["state"] if cell["onnx"] else ABSENT
-        size = shown(cell["metrics"]["onnx_bytes"], 1e3, 0)
-        body.append(
-            [
-                *name,
-                cell["state"],
-                cell["parity"]["state"] if cell["parity"] else ABSENT,
-                quality_shown(cell),
-                str(cell["metrics"]["train_samples_per_s"]["tier"] or ABSENT),
-                *(shown(cell["metrics"][name], *COLUMNS[name][1:]) for name in COLUMNS if name != "onnx_bytes"),
-                f"{exported} {size}" if exported == "ok" else exported,
-            ]
-        )
-    return body
+def format_quality(cell: CellReport) -> str:
+    """Return the metric of the task's quality with its name, `accuracy 0.9750 ±1%`."""
+    name = metrics.find_quality_metric(cell)
+    return ABSENT if name is None else f"{name} {format_metric(cell.metrics[name], 1, 4)}"
 
 
-def headings() -> list[str]:
-    first = ["task", "backend", "mode", "state", "parity", "held-out", "tier"]  # the tier of what comes next: samples/s
-    return [*first, *(heading for heading, *_ in COLUMNS.values())]
+def table_rows(cells: Sequence[CellReport]) -> list[list[str]]:
+    """Return the body of the table, one row per cell, under `HEADINGS`."""
+    rows = []
+    for cell, label in zip(cells, cell_labels(cells)):
+        columns = [format_metric(cell.metrics[name], *COLUMNS[name][1:]) for name in COLUMNS]
+        export = str(cell.onnx.state) if cell.onnx else ABSENT
+        columns[-1] = f"{export} {columns[-1]}" if export == State.OK else export
+        parity = str(cell.parity.state) if cell.parity else ABSENT
+        tier = str(cell.metrics["train_samples_per_s"].tier or ABSENT)
+        rows.append([*label, str(cell.state), parity, format_quality(cell), tier, *columns])
+    return rows
 
 
-def problems(cells: list[Cell]) -> list[str]:
-    """A line for everything that did not work, with its reason."""
+def list_problems(cells: Sequence[CellReport]) -> list[str]:
+    """Return a line for everything that did not succeed, with its reason."""
     lines = []
-    for cell, name in zip(cells, names_of(cells)):
-        where = " ".join(name)
-        if cell["parity"] and cell["parity"]["state"] != "ok":
-            hint = f" ({cell['parity']['hint']})" if cell["parity"]["hint"] else ""
-            lines.append(f"{where}: parity {cell['parity']['state']}, not ranked: {cell['parity']['reason']}{hint}")
-        if cell["state"] != "ok":
-            lines.append(f"{where}: {cell['state']}: {cell['reason']}")
-        elif cell["onnx"]["state"] != "ok":
-            lines.append(f"{where}: ONNX {cell['onnx']['state']}: {cell['onnx']['reason']}")
+    for cell, label in zip(cells, cell_labels(cells)):
+        name = " ".join(label)
+        if cell.parity and cell.parity.state != State.OK:
+            hint = f" ({cell.parity.hint})" if cell.parity.hint else ""
+            lines.append(f"{name}: parity {cell.parity.state}, not ranked: {cell.parity.reason}{hint}")
+        if cell.state != State.OK:
+            lines.append(f"{name}: {cell.state}: {cell.reason}")
+        elif cell.onnx and cell.onnx.state != State.OK:
+            lines.append(f"{name}: ONNX {cell.onnx.state}: {cell.onnx.reason}")
     return lines
 
 
-def notes(report: dict[str, Any]) -> list[str]:
-    """What stands under the table: how to read it, baselines, problems, damaged lines."""
-    run, varied = report["run"], ("device", "precision", "batch_size")
-    settings = [f"{key} {', '.join(sorted({str(cell[key]) for cell in report['cells']}))}" for key in varied]
-    lines = [
-        f"preset {run['preset']}, {', '.join(settings)}, threads {run['threads']}, "
-        f"median of {run['repeats']} process{'es' * (run['repeats'] != 1)} a cell"
-    ]
-    if run["repeats"] > 1:
-        lines[0] += "; ± is the farther end of the 95 % interval over them"
-    proven = [cell for cell in report["cells"] if (cell["parity"] or {}).get("state") == "ok"]
-    reasons = dict.fromkeys(cell["metrics"]["train_samples_per_s"].get("tier_reason") for cell in proven)
-    lines += [f"no tier: {reason}" for reason in reasons if reason and reason.startswith("not enough")]
-    if any(cell["parity"] is None for cell in report["cells"]):
-        lines.append("parity was not checked for every cell (--no-parity): what was not proven equal is not ranked")
-    lines.append(
-        report["selftest"] or "how small a difference this machine can show was not tested: crossframe selftest"
-    )
-    for withheld in dict.fromkeys(cell["withheld"] for cell in report["cells"]):
-        lines += [f"no ranking, since budgets were not equal: {withheld}"] if withheld else []
-    for task, facts in report["tasks"].items():
-        for name, value in (facts["baseline"] or {}).items():
-            lines.append(f"{task}: {name} {value:.4f} is the linear optimum (principal components), untrained")
+def list_notes(report: Report) -> list[str]:
+    """Return the lines below the table: how to read it, baselines, problems, damaged files."""
+    cells = report.cells
+    lines = [describe_settings(report), *describe_evidence(cells)]
+    lines.append(report.selftest or "this machine's resolution is unknown; run `crossframe selftest`")
     lines += [
-        f"memory of {' '.join(name)}: {cell['gpu_memory']}"
-        for cell, name in zip(report["cells"], names_of(report["cells"]))
-        if cell["gpu_memory"]
+        f"no ranking, because the processes had unequal resources: {reason}"
+        for reason in dict.fromkeys(cell.withheld for cell in cells)
+        if reason
+    ]
+    lines += [
+        f"{task}: {name} {value:.4f} is the linear optimum (principal components), without training"
+        for task, facts in report.tasks.items()
+        for name, value in (facts.baseline or {}).items()
+    ]
+    lines += [
+        f"memory of {' '.join(label)}: {cell.gpu_memory}"
+        for cell, label in zip(cells, cell_labels(cells))
+        if cell.gpu_memory
     ]
     lines += dict.fromkeys(
-        described(cell["backend"], cell["task"], cell["parity"]["effect"])
-        for cell in report["cells"]
-        if cell["parity"] and cell["parity"].get("effect")
+        describe_effect(cell.backend, cell.task, cell.parity.effect)
+        for cell in cells
+        if cell.parity and cell.parity.effect
     )
-    return lines + problems(report["cells"]) + [f"warning: {warning}" for warning in report["warnings"]]
+    return [*lines, *list_problems(cells), *(f"warning: {warning}" for warning in report.warnings)]
 
 
-def as_table(report: dict[str, Any]) -> str:
-    """A table for a terminal: coloured where there is one, as wide as it needs where there is none."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=None, header_style="bold", pad_edge=False)
-    for place, heading in enumerate(headings()):
-        table.add_column(heading, justify="left" if place < 6 else "right", no_wrap=place < 5)
-    last = None
-    for row in rows(report["cells"]):
-        if last not in (None, row[0]):
-            table.add_section()
-        state = Text(row[3], style="green" if row[3] == "ok" else "red")
-        table.add_row("" if row[0] == last else row[0], row[1], row[2], state, *row[4:])
-        last = row[0]
-    width = None if sys.stdout.isatty() else 200
-    console = Console(
-        file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    )
-    console.print(table)
-    for line in [*notes(report), *operators.lines(report["cells"])]:
-        console.print(Text(line))
-    return console.file.getvalue()  # type: ignore[attr-defined]
+def describe_settings(report: Report) -> str:
+    """Return what all cells have in common, and how many processes stand behind a value."""
+    run = report.run
+    settings = [
+        f"{name} {', '.join(sorted({str(getattr(cell, name)) for cell in report.cells}))}"
+        for name in ("device", "precision", "batch_size")
+    ]
+    plural = "es" if run.repeats != 1 else ""
+    text = f"preset {run.preset}, {', '.join(settings)}, threads {run.threads}, "
+    text += f"median of {run.repeats} process{plural} per cell"
+    return text + ("; ± is the farther end of the 95 % interval over them" if run.repeats > 1 else "")
 
 
-def as_json(report: dict[str, Any]) -> str:
-    import json
-
-    store.validator("report")(report)
-    return json.dumps(report, indent=1) + "\n"
-
-
-def as_csv(report: dict[str, Any]) -> str:
-    """One line a cell and figure: long form, the raw material of a spreadsheet."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*store.CELL_KEYS, "state", "metric", "value", "low", "high", "n", "reason", "tier"])
-    for cell in report["cells"]:
-        for name, metric in cell["metrics"].items():
-            where = [cell[key] for key in store.CELL_KEYS]
-            figure = [metric[key] for key in ("value", "low", "high", "n")]
-            writer.writerow([*where, cell["state"], name, *figure, metric.get("reason", ""), metric.get("tier")])
-    return out.getvalue()
+def describe_evidence(cells: Sequence[CellReport]) -> list[str]:
+    """Return why verified cells have no tier, and that others were not verified."""
+    verified = [cell for cell in cells if cell.parity and cell.parity.state == State.OK]
+    reasons = dict.fromkeys(cell.metrics["train_samples_per_s"].tier_reason for cell in verified)
+    lines = [f"no tier: {reason}" for reason in reasons if reason and reason.startswith("not enough")]
+    if any(cell.parity is None for cell in cells):
+        lines.append("some cells were not verified (--no-parity), so they are not ranked")
+    return lines
 
 
-def as_markdown(report: dict[str, Any]) -> str:
-    """A table for a pull request, of at most 64 kB: half for the notes, a quarter for the cards, then the table."""
-    said = fitting([f"- {escaped(line)}" for line in notes(report)], MARKDOWN_BYTES // 2, "- and {} more notes")
-    said += fitting(of_cards(report["cards"]), MARKDOWN_BYTES // 4, "\n{} more lines of the cards")
-    head = [f"## {report['run']['name']}", "", "| " + " | ".join(headings()) + " |", "|" + " --- |" * len(headings())]
-    body = ["| " + " | ".join(escaped(text) for text in row) + " |" for row in rows(report["cells"])]
-    left = MARKDOWN_BYTES - len("\n".join([*head, *said]).encode())
-    table = fitting(body, left, "\n{} more cells: crossframe report RUN --format html")
-    text = "\n".join([*head, *table, "", *said, ""])
-    found = ["| " + " | ".join(map(escaped, row)) + " |" for row in operators.table(report["cells"])]
-    if not found:
-        return text
-    head = ["## Where a step's time goes, by each framework's own profiler", "", found[0], "|" + " --- |" * 7]
-    left = MARKDOWN_BYTES - len("\n".join([text, *head]).encode())
-    return "\n".join(
-        [text, *head, *fitting(found[1:], left, "\n{} more rows: crossframe report RUN --format json"), ""]
-    )
+def as_table(report: Report) -> str:
+    """Return a table for a terminal, with notes and the longest operators."""
+    layout = TableLayout(right=range(6, len(HEADINGS)), wrap=range(5, len(HEADINGS)), styles=STATE_STYLES, grouped=True)
+    notes = [*list_notes(report), *operator_lines(report.cells)]
+    return terminal_table(HEADINGS, table_rows(report.cells), layout, notes)
 
 
-FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
+def as_json(report: Report) -> str:
+    """Return the report by the published schema `report.json`."""
+    return codec.to_json(report, indent=1) + "\n"
+
+
+def as_csv(report: Report) -> str:
+    """Return one line per cell and metric."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*CELL_KEYS, "state", "metric", "value", "low", "high", "n", "reason", "tier"])
+    for cell in report.cells:
+        keys = [getattr(cell, key) for key in CELL_KEYS]
+        for name, metric in cell.metrics.items():
+            values = [metric.value, metric.low, metric.high, metric.n, metric.reason or "", metric.tier]
+            writer.writerow([*keys, str(cell.state), name, *values])
+    return text.getvalue()
+
+
+def as_markdown(report: Report) -> str:
+    """Return a table for a pull request, of at most 64 kB: notes up to a half, profiles up to a quarter, then cells."""
+    notes = [f"- {escape_markdown(line)}" for line in list_notes(report)]
+    end = fit_lines(notes, MARKDOWN_BYTES // 2, "- and {} more notes")
+    end += fit_lines(markdown_profiles(report.profiles), MARKDOWN_BYTES // 4, "\n{} more lines of the profiles")
+    title, *table = [f"## {escape_markdown(report.run.name)}", "", *markdown_table(HEADINGS, table_rows(report.cells))]
+    free = MARKDOWN_BYTES - count_bytes([title, *end])
+    text = [title, *fit_lines(table, free, "\n{} more cells: crossframe report RUN --format html"), "", *end, ""]
+    operators = operator_table(report.cells)
+    if operators:
+        heading = ["## Time of a step by operator, from the profiler of each framework", ""]
+        lines = markdown_table(operators[0], operators[1:])
+        free = MARKDOWN_BYTES - count_bytes([*text, *heading])
+        text += [*heading, *fit_lines(lines, free, "\n{} more rows: crossframe report RUN --format json"), ""]
+    return "\n".join(text)
+
+
+def count_bytes(lines: Sequence[str]) -> int:
+    return len("\n".join(lines).encode())
+
+
+FORMATS: dict[str, Callable[[Report], str]] = {
     "table": as_table,
     "json": as_json,
     "csv": as_csv,

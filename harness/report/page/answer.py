@@ -9,8 +9,8 @@ from typing import Any
 from crossframe.harness.analysis import ranking
 from crossframe.harness.analysis.statistics import fewest_rounds
 from crossframe.harness.decision.candidates import candidates, limit
-from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, PROFILES
-from crossframe.harness.decision.decide import EQUAL, among, beaten_in_all
+from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, USE_CASES
+from crossframe.harness.decision.decide import EQUAL, decide_among, beaten_in_all
 
 DEFAULT = "research"  # as of `crossframe decide`
 SPEED = "train_samples_per_s"
@@ -37,9 +37,9 @@ def weighing(cells: list[dict[str, Any]], found: list[dict[str, Any]], facts: Ma
     """
     known = candidates(found, facts, cells)
     profiles = {}
-    for name, profile in PROFILES.items():
+    for name, profile in USE_CASES.items():
         own = [replace(one) for one in known]
-        verdict = among(own, profile, profile.require)
+        verdict = decide_among(own, profile, profile.require)
         limits = {
             one.name: one.out or next(filter(None, (limit(one, text) for text in profile.require)), None)
             for one in known
@@ -98,7 +98,7 @@ def fastest(cells: list[dict[str, Any]], names: Mapping[ranking.Key, str]) -> st
     """Who trains fastest, and where, from tiers alone."""
     won: dict[str, list[str]] = {}
     untold = []
-    for key, members in ranking.families(cells).items():
+    for key, members in ranking.group_by_family(cells).items():
         first = [ranking.candidate(cell) for cell in members if cell["metrics"][SPEED].get("tier") == 1]
         if first:
             won.setdefault(first[0] if len(first) == 1 else f"a tie of {listed(first)}", []).append(names[key])

@@ -65,7 +65,7 @@ def limits(families: dict[ranking.Key, Any], names: Names) -> Section:
                     ("bandwidth_share", 0.01),
                 )
             ]
-            bound = "-" if exponent is None else f"{scaling.regime(exponent)} ({exponent:.2f})"
+            bound = "-" if exponent is None else f"{scaling.classify_exponent(exponent)} ({exponent:.2f})"
             made.rows.append([names[key], ranking.candidate(cell), *figures, bound])
     return made
 
@@ -80,7 +80,7 @@ def time_by_operator(families: dict[ranking.Key, Any], names: Names) -> Section:
         ["workload", "candidate", "operator", "calls a step", "own ms a step", "share %"],
     )
     for key, members in families.items():
-        told = {ranking.candidate(cell): operators.rows(cell) for cell in members}
+        told = {ranking.candidate(cell): operators.operator_rows(cell) for cell in members}
         told = {name: rows for name, rows in told.items() if rows}
         if not told:
             continue
@@ -146,6 +146,6 @@ def gpu(families: dict[ranking.Key, Any], names: Names) -> Section:
 
 def sections(told: dict[str, Any], names: Names) -> list[Section]:
     """Every one of these for which the run has something to show."""
-    families = ranking.families(told["cells"])
+    families = ranking.group_by_family(told["cells"])
     made = [limits(families, names), time_by_operator(families, names), gpu(families, names)]
     return [one for one in made if one.rows]

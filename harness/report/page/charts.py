@@ -136,7 +136,7 @@ def curves(families: dict[ranking.Key, Any], names: Names, styles: Any, records:
         axis = ""
         for cell in members:
             own = [r["measures"]["curve"] for r in groups.get(ranking.key_of(cell), []) if r["measures"].get("curve")]
-            quality = metrics.quality_name(cell)
+            quality = metrics.find_quality_metric(cell)
             length = min(map(len, own), default=0)
             if not length or quality is None or quality not in own[0][0]:
                 continue
@@ -174,7 +174,7 @@ def curves(families: dict[ranking.Key, Any], names: Names, styles: Any, records:
             )
             made.rows.append([names[key], name, quality, text(cell["metrics"][quality]), f"{seconds[-1]:.3g}"])
         if traces:
-            better = "higher" if metrics.FIGURES[axis].better == "more" else "lower"
+            better = "higher" if metrics.METRICS[axis].better == "more" else "lower"
             scale = {"yaxis": {"type": "log"}} if better == "lower" else {}
             drawn = panel(traces, "seconds of training", f"{axis}: {better} is better", 360, **scale)
             made.panels.append((names[key], drawn))
@@ -303,7 +303,7 @@ def onnx(cells: list[dict[str, Any]]) -> Section:
 
 def sections(told: dict[str, Any], records: list[dict[str, Any]], names: Names, ratios: Ratios) -> list[Section]:
     """Every chart for which the run has something to draw."""
-    families, styles = ranking.families(told["cells"]), looks(told["cells"])
+    families, styles = ranking.group_by_family(told["cells"]), looks(told["cells"])
     made = [
         ratio_dots(families, names, ratios, styles),
         trade(families, names, styles),

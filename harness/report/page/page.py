@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from crossframe.backends import discover
 from crossframe.harness.analysis import fairness, labels, metrics, ranking
-from crossframe.harness.parity.effects import described
+from crossframe.harness.parity.effects import describe_effect
 from crossframe.harness.records import store
 from crossframe.harness.report import document, formats, framework_profiles
 from crossframe.harness.report.page import answer, bottleneck_charts, charts, plotly_panels
@@ -73,10 +73,10 @@ def processes_csv(found: list[dict[str, Any]]) -> str:
     """One line a process, one column a figure, to seven digits; the samples within processes stay in the records."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*store.CELL_KEYS, "repeat", "state", *metrics.FIGURES])
+    writer.writerow([*store.CELL_KEYS, "repeat", "state", *metrics.METRICS])
     for record in found:
         ok = record["state"] == "ok"
-        values = [figure.read(record) if ok else None for figure in metrics.FIGURES.values()]
+        values = [figure.read(record) if ok else None for figure in metrics.METRICS.values()]
         shown = ["" if value is None else f"{value:.7g}" for value in values]
         writer.writerow([*record["cell"].values(), record["repeat"], record["state"], *shown])
     return out.getvalue()
@@ -92,7 +92,7 @@ def marks(cell: dict[str, Any]) -> list[str]:
 
 def row(cell: dict[str, Any], name: str, ratios: Ratios) -> dict[str, Any]:
     """One cell of the run as a row of the table."""
-    quality = metrics.quality_name(cell)
+    quality = metrics.find_quality_metric(cell)
     cells = []
     for metric in [quality, *labels.COLUMNS]:
         found = (
@@ -191,7 +191,7 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
     ratios = Ratios(told["comparisons"])
     weighed = answer.weighing(told["cells"], found, facts)
     effects = dict.fromkeys(
-        described(cell["backend"], cell["task"], cell["parity"]["effect"])
+        describe_effect(cell["backend"], cell["task"], cell["parity"]["effect"])
         for cell in told["cells"]
         if (cell["parity"] or {}).get("effect")
     )
@@ -201,7 +201,7 @@ def view(told: dict[str, Any], found: list[dict[str, Any]], facts: dict[str, Any
         "notices": notices(told),
         "versions": versions(told["cells"]),
         "rows": [row(cell, names[ranking.family_of(cell)], ratios) for cell in told["cells"]],
-        "columns": {name: (heading, metrics.FIGURES[name].better) for name, (heading, *_) in labels.COLUMNS.items()},
+        "columns": {name: (heading, metrics.METRICS[name].better) for name, (heading, *_) in labels.COLUMNS.items()},
         "labels": LABELS,
         "words": WORDS,
         "tasks": {name: facts["about"] for name, facts in told["tasks"].items() if "about" in facts},

@@ -30,7 +30,7 @@ class Section:
 
 def family_names(cells: list[dict[str, Any]]) -> Names:
     """Workload -> its task, with the device, precision and batch size where the run has several."""
-    keys = list(ranking.families(cells))
+    keys = list(ranking.group_by_family(cells))
     varied = [place for place in range(1, len(ranking.FAMILY)) if len({key[place] for key in keys}) > 1]
     words = {place: "batch " if ranking.FAMILY[place] == "batch_size" else "" for place in varied}
     return {key: ", ".join([str(key[0]), *(f"{words[place]}{key[place]}" for place in varied)]) for key in keys}
