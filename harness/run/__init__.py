@@ -1,1 +1,1 @@
-"""The main job, end to end: inputs, verification, measured jobs, evaluation, records."""
+"""The main job, end to end: environments, verification, jobs, evaluation and records; inference and conformance too."""

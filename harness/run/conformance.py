@@ -1,7 +1,7 @@
-"""`crossframe conformance NAME`: everything that we ask of our own backends, asked of one, with a named result a check.
+"""`crossframe conformance NAME`: all checks of a built-in backend, applied to any backend, one named result a check.
 
-Three groups: the contract (what the folder says is what the module does), parity (every task in every mode against
-the oracle), and a small real run of every task (trains, checkpoint exact, device as asked, ONNX exported or refused).
+Three groups: the contract (the module has the modes of its manifest), parity (every task in every mode against the
+reference model), and a small run of every task (it trains, its checkpoint is exact, it exports to ONNX or refuses to).
 """
 
 from __future__ import annotations
@@ -9,70 +9,85 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from crossframe.harness.parity import checks as parity
-from crossframe.harness.parity import verify
+from crossframe.harness.parity import checks, verify
+from crossframe.harness.parity.result import CellParity
 from crossframe.harness.plan.plan import Plan
 from crossframe.harness.records import store
-from crossframe.harness.run import folder as folders
+from crossframe.harness.records.model import Record
+from crossframe.harness.run import folder as run_folder
 from crossframe.harness.run import run
+from crossframe.harness.worker.states import State
+
+
+class ConformanceState(StrEnum):
+    """How a check ended; `unsupported`: the backend raised Unsupported with a reason."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNSUPPORTED = "unsupported"
+
+
+STATES = {State.OK: ConformanceState.PASSED, State.UNSUPPORTED: ConformanceState.UNSUPPORTED}  # others: failed
 
 
 @dataclass(frozen=True)
-class Result:
-    """One named check: `passed`, `failed` or `unsupported` (the backend says that it cannot, and why)."""
+class ConformanceResult:
+    """The result of one check."""
 
     name: str
-    state: str
+    state: ConformanceState
     reason: str | None = None
 
 
-def examine(plan: Plan) -> Iterator[Result]:
-    """The results, as they come. The plan holds one backend, all its modes and the tasks to ask about."""
+def check_conformance(plan: Plan) -> Iterator[ConformanceResult]:
+    """Yield the results. The plan has one backend, all its modes, and the tasks to check."""
     (backend,) = plan.backends.values()
-    found = verify.examine(plan, seed=0, work=False)
-    told = next((verdict["modes"] for verdict in found if verdict.get("modes")), None)
-    if told is not None:
-        same = told == backend.modes
-        why = None if same else f"backend.toml says {backend.modes}, the module {told}"
-        yield Result("contract::modes", "passed" if same else "failed", why)
-    for verdict in found:
-        yield from parity_results(verdict)
+    results = verify.verify_parity(plan, seed=0, compute_effects=False)
+    modes = next((each.result.modes for each in results if each.result.modes), None)
+    if modes is not None:
+        same = modes == list(backend.manifest.modes)
+        reason = None if same else f"backend.toml has {list(backend.manifest.modes)}, the module has {modes}"
+        yield ConformanceResult("contract::modes", judge(same), reason)
+    for each in results:
+        yield from list_parity_results(each)
     with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
         folder = Path(name)
-        folders.start(plan, folder)
-        run.carry_out(plan, folder, set())
+        run_folder.start_run(plan, folder)
+        run.execute(plan, folder, set())
         for record in store.read(folder)[0]:
-            yield from run_results(record)
+            yield from list_run_results(record)
 
 
-def parity_results(verdict: dict[str, Any]) -> Iterator[Result]:
-    """One result a probe and kind of check; or one, where the probes did not run."""
-    cell = verdict["cell"]
-    where = f"parity::{cell['task']}[{cell['mode']}]"
-    if not verdict["checks"]:
-        state = "unsupported" if verdict["state"] == "unsupported" else "failed"
-        yield Result(where, state, verdict["reason"])
-    for told in verdict["checks"]:
-        check = parity.Check(**told)
-        reason = None if check.passed else parity.describe(check)
-        if reason and verdict["hint"] and reason == verdict["reason"]:
-            reason += f"; {verdict['hint']}"
-        yield Result(f"{where}::{check.name}", "passed" if check.passed else "failed", reason)
+def judge(passed: bool | None) -> ConformanceState:
+    """Return `passed` or `failed`."""
+    return ConformanceState.PASSED if passed else ConformanceState.FAILED
 
 
-def run_results(record: dict[str, Any]) -> Iterator[Result]:
-    """What a real run of one task and mode shows."""
-    where = f"run::{record['cell']['task']}[{record['cell']['mode']}]"
-    if record["state"] != "ok":
-        yield Result(
-            f"{where}::trains", "unsupported" if record["state"] == "unsupported" else "failed", record["reason"]
-        )
+def list_parity_results(parity: CellParity) -> Iterator[ConformanceResult]:
+    """Yield one result for each probe and kind of check, or a single one if the probes did not run."""
+    cell, result = parity.cell, parity.result
+    prefix = f"parity::{cell.task}[{cell.mode}]"
+    if not result.checks:
+        state = STATES.get(result.state, ConformanceState.FAILED)
+        yield ConformanceResult(prefix, state, result.reason)
+    for check in result.checks:
+        reason = None if check.passed else checks.describe_check(check)
+        if reason and result.hint and reason == result.reason:
+            reason += f"; {result.hint}"
+        yield ConformanceResult(f"{prefix}::{check.name}", judge(check.passed), reason)
+
+
+def list_run_results(record: Record) -> Iterator[ConformanceResult]:
+    """Yield the results of a small run of one task and mode."""
+    prefix = f"run::{record.cell.task}[{record.cell.mode}]"
+    if record.evaluation is None or record.state != State.OK:
+        state = STATES.get(record.state, ConformanceState.FAILED)
+        yield ConformanceResult(f"{prefix}::trains", state, record.reason)
         return
-    exported = record["verdict"]["onnx"]
-    state = {"ok": "passed"}.get(exported["state"], exported["state"])
-    yield Result(f"{where}::trains", "passed")
-    yield Result(f"{where}::checkpoint", "passed" if record["measures"]["checkpoint_exact"] else "failed")
-    yield Result(f"{where}::onnx", state, exported["reason"])
+    onnx = record.evaluation.onnx
+    yield ConformanceResult(f"{prefix}::trains", ConformanceState.PASSED)
+    yield ConformanceResult(f"{prefix}::checkpoint", judge(record.measurements.checkpoint_exact))
+    yield ConformanceResult(f"{prefix}::onnx", STATES.get(onnx.state, ConformanceState.FAILED), onnx.reason)

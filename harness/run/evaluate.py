@@ -1,93 +1,122 @@
-"""From a worker's arrays to numbers: quality, agreement with the oracle, agreement of the exported file.
+"""Evaluation of the arrays that a worker left: quality, distance from the reference model, agreement of the ONNX file.
 
-One side only judges, and it is this one.
+Only the harness evaluates, by the same code for every backend.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from crossframe.harness.parity.dialects import spoken
-from crossframe.harness.parity.reference_cache import first_epoch
+from crossframe.backends.contract import Dialect
+from crossframe.harness.parity.dialects import dialect_in
+from crossframe.harness.parity.reference_cache import compute_first_epoch
+from crossframe.harness.records.model import Evaluation, OnnxAgreement
 from crossframe.harness.worker import quality
+from crossframe.harness.worker.jobs import TrainJob
+from crossframe.harness.worker.measurements import ExportResult, TrainMeasurements
+from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Task
 
-ONNX_BATCHES = (1, 3, 64)  # none of them the exporter's example
-# The largest difference, by the largest output; measured: at most 5e-6 where the file is right. The file of a network
-# that was trained in mixed precision computes in float32, and so agrees with it as far as that precision goes.
+ONNX_BATCHES = (1, 3, 64)  # the exporter's example has another size
+ONNX_TIMEOUT_S = 120
+# The largest difference, relative to the largest output; measured: at most 5e-6 for a correct file. The file of a
+# network that was trained in mixed precision computes in float32, so it agrees with the network only up to that
+# precision.
 ONNX_TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "tf32": 5e-3, "float16": 5e-3, "bfloat16": 5e-2}
 
 
-def first_epoch_gap(task: Task, inputs: Path, outputs: Mapping[str, np.ndarray], dialect: Mapping[str, Any]) -> float:
-    """The largest difference of any weight from the oracle's, after the first epoch."""
-    oracle = first_epoch(task, inputs, dialect)
-    return max(float(np.abs(outputs[f"after_first_epoch/{name}"] - want).max()) for name, want in oracle.items())
+def evaluate(job: TrainJob, folder: Path, measurements: TrainMeasurements, checker: OnnxChecker) -> Evaluation:
+    """Return the evaluation of the arrays in the folder of a job.
+
+    OSError, ValueError or KeyError if they are damaged.
+    """
+    with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
+        outputs = {name: stored[name] for name in stored.files}
+    with np.load(job.inputs, allow_pickle=False) as data:
+        x_test, y_test = data["x_test"], data["y_test"]
+    if measurements.export is None:
+        raise ValueError("the worker left no result of its ONNX export")
+    onnx = OnnxAgreement(**vars(measurements.export), max_error=None)
+    if onnx.state == State.OK:
+        tolerance = ONNX_TOLERANCE[job.precision]
+        onnx = checker.check(measurements.export, folder / "model.onnx", x_test, outputs["outputs"], tolerance)
+    dialect = dialect_in(measurements.dialect, job.precision)
+    return Evaluation(
+        quality=quality.compute_quality(job.task.loss, outputs["outputs"], y_test),
+        first_epoch_gap=first_epoch_gap(job.task, Path(job.inputs), outputs, dialect),
+        onnx=onnx,
+    )
+
+
+def first_epoch_gap(task: Task, inputs: Path, outputs: Mapping[str, np.ndarray], dialect: Dialect) -> float:
+    """Return the largest difference of a weight from that of the reference model after the first epoch."""
+    expected = compute_first_epoch(task, inputs, dialect)
+    return max(
+        float(np.abs(outputs[f"after_first_epoch/{name}"] - weights).max()) for name, weights in expected.items()
+    )
 
 
 def run_onnx(path: str, x: np.ndarray) -> list[np.ndarray]:
-    """onnx.checker's full check, then onnxruntime on the CPU at several batch sizes; runs in a process of its own."""
+    """Check a file with onnx.checker and run it by onnxruntime on the CPU; return the outputs for each of ONNX_BATCHES.
+
+    A faulty file may crash onnxruntime, so this runs in a process of its own.
+    """
     import onnx
     import onnxruntime
 
     onnx.checker.check_model(path, full_check=True)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     entry = session.get_inputs()[0]
     x = x.astype(np.float64 if "double" in entry.type else np.float32)
     return [session.run(None, {entry.name: x[:batch]})[0] for batch in ONNX_BATCHES]
 
 
-class OnnxJudge:
-    """Runs exported files in another process, which is started again if a file brings it down."""
+class OnnxChecker:
+    """A process that runs exported files, started again if a file crashes it."""
 
     def __init__(self) -> None:
         self.pool: ProcessPoolExecutor | None = None
 
     def close(self) -> None:
+        """End the process."""
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
             self.pool = None
 
-    def agreement(self, path: Path, x: np.ndarray, outputs: np.ndarray, tolerance: float) -> dict[str, Any]:
-        """{state, reason, max_error}: `ok` if it is valid, runs at any batch, and says what the framework said."""
+    def check(
+        self, export: ExportResult, path: Path, x: np.ndarray, outputs: np.ndarray, tolerance: float
+    ) -> OnnxAgreement:
+        """Compare onnxruntime's outputs for x with those of the framework, both (samples, ...).
+
+        `ok` if the file is valid, runs at any batch size, and its largest error relative to the largest output is at
+        most `tolerance`.
+        """
+        state, reason, max_error = self.compare_outputs(path, x, outputs, tolerance)
+        return OnnxAgreement(state, reason, export.export_s, export.onnx_bytes, max_error)
+
+    def compare_outputs(
+        self, path: Path, x: np.ndarray, outputs: np.ndarray, tolerance: float
+    ) -> tuple[State, str | None, float | None]:
+        """Return (state, reason, largest error); see `check`."""
         self.pool = self.pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         try:
-            answers = self.pool.submit(run_onnx, str(path), x[: max(ONNX_BATCHES)]).result(timeout=120)
+            answers = self.pool.submit(run_onnx, str(path), x[: max(ONNX_BATCHES)]).result(timeout=ONNX_TIMEOUT_S)
         except BrokenProcessPool:
             self.close()
-            return {"state": "failed", "reason": "onnxruntime crashed on the file", "max_error": None}
+            return State.FAILED, "onnxruntime crashed on the file", None
         except Exception as error:
             self.close()
-            return {"state": "failed", "reason": " ".join(str(error).split())[:300], "max_error": None}
-        gaps = [float(np.abs(answer - outputs[: len(answer)]).max()) for answer in answers]
-        worst, largest = max(gaps), float(np.abs(outputs).max())
-        if worst > tolerance * max(largest, 1.0):
-            reason = f"onnxruntime's outputs differ from the framework's by up to {worst:.2g}"
-            return {"state": "failed", "reason": reason, "max_error": worst}
-        return {"state": "ok", "reason": None, "max_error": worst}
-
-
-def judge(task: Task, inputs: Path, folder: Path, measures: dict[str, Any], onnx: OnnxJudge) -> dict[str, Any]:
-    """{quality, first_epoch_gap, onnx}: what the arrays in a job's folder say. ValueError where they are damaged."""
-    with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
-        outputs = {name: stored[name] for name in stored.files}
-    with np.load(inputs, allow_pickle=False) as data:
-        x_test, y_test = data["x_test"], data["y_test"]
-    precision = json.loads((folder / "job.json").read_text())["precision"]
-    exported = {**measures["export"], "max_error": None}
-    if exported["state"] == "ok":
-        exported |= onnx.agreement(folder / "model.onnx", x_test, outputs["outputs"], ONNX_TOLERANCE[precision])
-    return {
-        "quality": quality.measure(task.loss, outputs["outputs"], y_test),
-        "first_epoch_gap": first_epoch_gap(task, inputs, outputs, spoken(measures["dialect"], precision)),
-        "onnx": exported,
-    }
+            return State.FAILED, " ".join(str(error).split())[:300], None
+        max_error = max(float(np.abs(answer - outputs[: len(answer)]).max()) for answer in answers)
+        if max_error > tolerance * max(float(np.abs(outputs).max()), 1.0):
+            reason = f"the outputs of onnxruntime differ from those of the framework by up to {max_error:.2g}"
+            return State.FAILED, reason, max_error
+        return State.OK, None, max_error

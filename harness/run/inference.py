@@ -1,155 +1,208 @@
-"""`crossframe infer`: every mode's inference at several batch sizes, beside onnxruntime on the file that was exported.
+"""`crossframe infer`: inference of every mode at several batch sizes, beside onnxruntime on the exported file.
 
-Nothing is trained: a network's speed does not depend on its weights. Each row is one process a round; the rounds are
-interleaved in random order, and onnxruntime has the same processors, or the same card, as everyone. Nothing here is
-proven equal first, so these figures rank nobody: `crossframe run` does.
+Nothing is trained, since the speed of a network does not depend on its weights. Each row has one process a round; the
+rounds are interleaved in random order, and onnxruntime gets the same processors or the same GPU as the frameworks. The
+cells are not verified first, so nothing is ranked: use `crossframe run` for that.
 """
 
 from __future__ import annotations
 
 import random
 import tempfile
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from crossframe.harness.analysis.metrics import steady
-from crossframe.harness.analysis.statistics import interval
+from crossframe.backends.contract import Precision
+from crossframe.harness.analysis.model import Metric
+from crossframe.harness.analysis.statistics import interval, steady
 from crossframe.harness.console import say
+from crossframe.harness.files import write_atomically
 from crossframe.harness.launch.launch import Outcome, launch
 from crossframe.harness.machine.environments import Environment
-from crossframe.harness.machine.runtime_environments import made
-from crossframe.harness.plan.inputs import draw
-from crossframe.harness.plan.plan import Cell, Plan, task_of
-from crossframe.harness.plan.readiness import prepared
+from crossframe.harness.machine.runtime_environments import make_runtime_environments
+from crossframe.harness.plan.inputs import draw_inputs
+from crossframe.harness.plan.plan import Plan, task_for
+from crossframe.harness.plan.readiness import prepare_environments
+from crossframe.harness.records.model import Cell
 from crossframe.harness.runtimes import MEMORY_BYTES, Runtime, discover
-from crossframe.tasks.spec import to_json
+from crossframe.harness.worker.jobs import InferJob, RunOnnxJob
+from crossframe.harness.worker.measurements import InferMeasurements, OnnxMeasurements
+from crossframe.harness.worker.states import State
+from crossframe.tasks.spec import Arrays
 
 BASELINE = "onnxruntime"
+SAMPLED_S = 0.3  # of each batch size
 Samples = dict[str, list[float]]  # batch size -> seconds of each call
 
 
-class Bench:
-    """Where the processes of `crossframe infer` run, and what they left: (cell, who ran it) -> a Samples a round."""
+@dataclass(frozen=True)
+class InferenceRow:
+    """The inference of a cell by one runner at one batch size."""
 
-    def __init__(self, plan: Plan, sizes: list[int], folder: Path):
-        self.plan, self.sizes, self.folder = plan, sizes, folder
-        self.ready, self.missing = prepared(plan, plan.backends)
+    task: str
+    backend: str
+    device: str
+    precision: str
+    runs: str  # a mode of the backend, or `onnxruntime` on the backend's file
+    batch_size: int
+    state: State
+    reason: str | None
+    p50_s: Metric | None
+    p95_s: Metric | None
+    samples_per_s: Metric | None
+
+
+class InferenceBench:
+    """The processes of `crossframe infer` and their results, by (cell, runner)."""
+
+    def __init__(self, plan: Plan, batch_sizes: list[int], folder: Path) -> None:
+        self.plan, self.batch_sizes, self.folder = plan, batch_sizes, folder
+        self.environments, self.missing = prepare_environments(plan, plan.backends)
         self.runtime: Runtime = discover()[BASELINE if plan.device == "cpu" else f"{BASELINE}_cuda"]
-        own = {name: Path(python) for name, python in plan.options["python"].items()}
-        ready, failed = made([self.runtime], plan.device, own)
-        self.environment: Environment | None = ready.get(self.runtime.name)
-        self.reason = failed.get(self.runtime.name)
-        self.taken: dict[tuple[Cell, str], list[Samples]] = {}
-        self.ended: dict[tuple[Cell, str], tuple[str, str | None]] = {}
+        interpreters = {name: Path(python) for name, python in plan.options.python.items()}
+        environments, failures = make_runtime_environments([self.runtime], plan.device, interpreters)
+        self.runtime_environment: Environment | None = environments.get(self.runtime.name)
+        self.runtime_reason = failures.get(self.runtime.name)
+        self.rounds: dict[tuple[Cell, str], list[Samples]] = {}
+        self.states: dict[tuple[Cell, str], tuple[State, str | None]] = {}
 
-    def keep(self, cell: Cell, who: str, outcome: Outcome) -> None:
-        if outcome.state == "ok":
-            self.taken.setdefault((cell, who), []).append(outcome.measures["infer_samples_s"])
-        # A round that ended well does not make up for one that did not.
-        if outcome.state != "ok" or (cell, who) not in self.ended:
-            self.ended[cell, who] = (outcome.state, outcome.reason)
+    def store(self, cell: Cell, runner: str, outcome: Outcome[InferMeasurements] | Outcome[OnnxMeasurements]) -> None:
+        """Store the samples and the state of one round; the state of a round that failed stays."""
+        if outcome.state == State.OK:
+            self.rounds.setdefault((cell, runner), []).append(outcome.measurements.infer_samples_s)
+        if outcome.state != State.OK or (cell, runner) not in self.states:
+            self.states[cell, runner] = (outcome.state, outcome.reason)
 
-    def own(self, cell: Cell) -> None:
-        """The framework itself, which leaves its file for the baseline."""
+    def run_framework(self, cell: Cell) -> None:
+        """Run the framework, which exports its file for the baseline."""
         backend = self.plan.backends[cell.backend]
-        if cell.backend not in self.ready:
-            self.ended[cell, cell.mode] = self.missing[cell.backend]
+        if cell.backend not in self.environments:
+            self.states[cell, cell.mode] = self.missing[cell.backend]
             return
-        document = {
-            **asdict(cell),
-            "task": to_json(task_of(self.plan, cell)),
-            "module": backend.module,
-            "packages": backend.facts["packages"],
-            "onnx_opset": backend.facts.get("onnx_opset", 0),
-            "inputs": str(draw(self.plan, self.folder, cell).resolve()),
-            "batch_sizes": self.sizes,
-            "cpus": self.plan.options["cpus"],
-        }
-        python, where = self.ready[cell.backend].python, (self.folder / cell.name).resolve()
-        timeout_s, program = self.plan.options["timeout"], "crossframe.harness.worker.infer"
-        outcome = launch(python, backend, document, where, timeout_s, program)
-        self.keep(cell, cell.mode, outcome)
-        if outcome.state == "ok" and outcome.measures["export"]["state"] != "ok":
-            self.ended[cell, BASELINE] = ("unsupported", f"no file: {outcome.measures['export']['reason']}")
+        job = InferJob(
+            module=backend.module,
+            packages=list(backend.manifest.packages),
+            mode=cell.mode,
+            device=cell.device,
+            precision=Precision(cell.precision),
+            task=task_for(self.plan, cell),
+            inputs=str(draw_inputs(self.plan, self.folder, cell).resolve()),
+            onnx_opset=backend.manifest.onnx_opset,
+            batch_sizes=self.batch_sizes,
+            cpus=self.plan.options.cpus,
+        )
+        python, folder = self.environments[cell.backend].python, (self.folder / cell.name).resolve()
+        outcome = launch(python, backend, job, folder, self.plan.options.timeout_s)
+        self.store(cell, cell.mode, outcome)
+        export = outcome.measurements.export
+        if outcome.state == State.OK and export is not None and export.state != State.OK:
+            self.states[cell, BASELINE] = (State.UNSUPPORTED, f"no file: {export.reason}")
 
-    def baseline(self, cell: Cell) -> None:
-        """onnxruntime on the file that the cell's backend left."""
+    def run_baseline(self, cell: Cell) -> None:
+        """Run onnxruntime on the file that the backend of a cell exported."""
         model = self.folder / cell.name / "model.onnx"
-        if self.environment is None:
-            self.ended[cell, BASELINE] = ("not_installed", self.reason)
+        if self.runtime_environment is None:
+            self.states[cell, BASELINE] = (State.NOT_INSTALLED, self.runtime_reason)
             return
         if not model.exists():
-            self.ended.setdefault((cell, BASELINE), ("skipped", "the framework left no file"))
+            self.states.setdefault((cell, BASELINE), (State.SKIPPED, "the framework exported no file"))
             return
-        feeds = self.folder / f"{cell.task}-feeds.npz"
-        if not feeds.exists():
-            with np.load(draw(self.plan, self.folder, cell), allow_pickle=False) as stored:
+        job = RunOnnxJob(
+            module=self.runtime.module,
+            packages=list(self.runtime.manifest.packages),
+            model=str(model.resolve()),
+            feeds=str(self.write_feeds(cell).resolve()),
+            device=self.plan.device,
+            memory_bytes=MEMORY_BYTES,
+            fixed=False,
+            timed=[str(size) for size in self.batch_sizes],
+            time_s=SAMPLED_S,
+            cpus=self.plan.options.cpus,
+        )
+        folder = (self.folder / f"{cell.name}-{BASELINE}").resolve()
+        python, timeout_s = self.runtime_environment.python, self.plan.options.timeout_s
+        self.store(cell, BASELINE, launch(python, self.runtime, job, folder, timeout_s))
+
+    def write_feeds(self, cell: Cell) -> Path:
+        """Return the archive with the inputs of each batch size, written once for each task."""
+        path = self.folder / f"{cell.task}-feeds.npz"
+        if not path.exists():
+            with np.load(draw_inputs(self.plan, self.folder, cell), allow_pickle=False) as stored:
                 x = stored["x_test"]
-            sets: dict[str, Any] = {f"{n}/x": np.resize(x, (n, *x.shape[1:])).astype(np.float32) for n in self.sizes}
-            np.savez(feeds, **sets)
-        document = {
-            "model": str(model.resolve()),
-            "feeds": str(feeds.resolve()),
-            "module": self.runtime.module,
-            "packages": self.runtime.facts["packages"],
-            "device": self.plan.device,
-            "cpus": self.plan.options["cpus"],
-            "memory_bytes": MEMORY_BYTES,
-            "fixed": False,
-            "timed": [str(size) for size in self.sizes],
-            "time_s": 0.3,
-        }
-        where, timeout_s = (self.folder / f"{cell.name}-{BASELINE}").resolve(), self.plan.options["timeout"]
-        program = "crossframe.harness.worker.run_onnx"
-        self.keep(cell, BASELINE, launch(self.environment.python, self.runtime, document, where, timeout_s, program))
+            feeds: Arrays = {
+                f"{size}/x": np.resize(x, (size, *x.shape[1:])).astype(np.float32) for size in self.batch_sizes
+            }
+            write_atomically(path, feeds)
+        return path
+
+    def summarize_row(self, cell: Cell, runner: str, batch_size: int) -> InferenceRow:
+        """Return the median over rounds of percentiles and throughput, after warm-up."""
+        state, reason = self.states[cell, runner]
+        samples = (rounds.get(str(batch_size)) for rounds in self.rounds.get((cell, runner), []))
+        rounds = [steady(seconds) for seconds in samples if seconds]
+
+        def percentile(share: float) -> Metric | None:
+            return interval([float(np.percentile(seconds, share)) for seconds in rounds]) if rounds else None
+
+        rates = [batch_size / float(np.median(seconds)) for seconds in rounds]
+        return InferenceRow(
+            task=cell.task,
+            backend=cell.backend,
+            device=cell.device,
+            precision=cell.precision,
+            runs=runner,
+            batch_size=batch_size,
+            state=state,
+            reason=reason,
+            p50_s=percentile(50),
+            p95_s=percentile(95),
+            samples_per_s=interval(rates) if rates else None,
+        )
 
 
-def examine(plan: Plan, sizes: list[int]) -> list[dict[str, Any]]:
-    """A row for each cell, who ran it and batch size: {runs, state, reason, p50_s, p95_s, samples_per_s, …}."""
+def measure_inference(plan: Plan, batch_sizes: list[int]) -> list[InferenceRow]:
+    """Return a row for each cell, runner and batch size."""
     cells = list(dict.fromkeys(job.cell for job in plan.jobs))
-    # A file is the backend's, whatever its mode; its first one stands for it.
-    files = {(cell.task, cell.backend, cell.precision): cell for cell in reversed(cells)}
+    # All modes of a backend export the same file; that of the first mode is run.
+    exporters = {(cell.task, cell.backend, cell.precision): cell for cell in reversed(cells)}
     with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
-        bench = Bench(plan, sizes, Path(name))
-        for number in range(1, plan.options["repeats"] + 1):
+        bench = InferenceBench(plan, batch_sizes, Path(name))
+        for number in range(1, plan.options.repeats + 1):
             for cell in random.Random(number).sample(cells, len(cells)):
-                bench.own(cell)
-                if cell in files.values() and cell.precision != "float64":  # fewer bits export the float32 network
-                    bench.baseline(cell)
-                say(f"round {number}: {cell.task} {cell.backend} {cell.mode} {bench.ended[cell, cell.mode][0]}")
-    return [row(bench, cell, who, size) for cell, who in sorted(bench.ended, key=str) for size in sizes]
+                bench.run_framework(cell)
+                # Below float32 the exported network is the one of float32.
+                if cell in exporters.values() and cell.precision != "float64":
+                    bench.run_baseline(cell)
+                say(f"round {number}: {cell.task} {cell.backend} {cell.mode} {bench.states[cell, cell.mode][0]}")
+    runs = sorted(bench.states, key=str)
+    return [bench.summarize_row(cell, runner, size) for cell, runner in runs for size in batch_sizes]
 
 
-def row(bench: Bench, cell: Cell, who: str, size: int) -> dict[str, Any]:
-    state, reason = bench.ended[cell, who]
-    rounds = [steady(one[str(size)]) for one in bench.taken.get((cell, who), []) if one.get(str(size))]
-    keys = {key: value for key, value in asdict(cell).items() if key not in ("mode", "batch_size")}
-    told = {**keys, "runs": who, "batch_size": size, "state": state, "reason": reason}
-    for name, share in (("p50_s", 50), ("p95_s", 95)):
-        told[name] = interval([float(np.percentile(one, share)) for one in rounds]) if rounds else None
-    told["samples_per_s"] = interval([size / float(np.median(one)) for one in rounds]) if rounds else None
-    return told
-
-
-def as_text(rows: list[dict[str, Any]]) -> str:
-    """A line a row; `x ort` is the throughput beside onnxruntime's on the same backend's file."""
-    width = 20 if len({row["precision"] for row in rows}) > 1 else 12
-    first = f"{'task':<12} {'backend':<11} {'runs':<{width}} {'batch':>5}"
-    lines = [f"{first} {'p50 ms':>9} {'p95 ms':>9} {'samples/s':>11} x ort"]
-    place = {(r["task"], r["backend"], r["runs"], r["batch_size"]): r for r in rows if r["precision"] == "float32"}
-    for one in sorted(rows, key=lambda r: (r["task"], r["batch_size"], r["backend"], r["runs"], r["precision"])):
-        runs = f"{one['runs']} {one['precision']}" if width > 12 else one["runs"]
-        head = f"{one['task']:<12} {one['backend']:<11} {runs:<{width}} {one['batch_size']:>5}"
-        if one["p50_s"] is None:
-            lines.append(f"{head} {one['state']}: {one['reason']}")
-            continue
-        other = place.get((one["task"], one["backend"], BASELINE, one["batch_size"]))
-        beside = ""
-        if other and other["samples_per_s"]:
-            beside = f"{one['samples_per_s']['value'] / other['samples_per_s']['value']:.2f}"
-        p50, p95 = (one[name]["value"] * 1e3 for name in ("p50_s", "p95_s"))
-        lines.append(f"{head} {p50:>9.3f} {p95:>9.3f} {one['samples_per_s']['value']:>11,.0f} {beside}")
+def format_rows(rows: Sequence[InferenceRow]) -> str:
+    """Return a line for each row; `x ort` is the throughput relative to onnxruntime on the same backend's file."""
+    several = len({row.precision for row in rows}) > 1
+    width = 20 if several else 12
+    label = f"{'task':<12} {'backend':<11} {'runs':<{width}} {'batch':>5}"
+    lines = [f"{label} {'p50 ms':>9} {'p95 ms':>9} {'samples/s':>11} x ort"]
+    baselines = {
+        (row.task, row.backend, row.batch_size): row.samples_per_s
+        for row in rows
+        if (row.runs, row.precision) == (BASELINE, "float32")
+    }
+    for row in sorted(rows, key=lambda row: (row.task, row.batch_size, row.backend, row.runs, row.precision)):
+        runs = f"{row.runs} {row.precision}" if several else row.runs
+        label = f"{row.task:<12} {row.backend:<11} {runs:<{width}} {row.batch_size:>5}"
+        lines.append(f"{label} {format_speed(row, baselines.get((row.task, row.backend, row.batch_size)))}")
     return "\n".join(lines) + "\n"
+
+
+def format_speed(row: InferenceRow, baseline: Metric | None) -> str:
+    """Return percentiles and throughput of a row, or its state and reason."""
+    p50_s, p95_s, rate = (metric.value if metric else None for metric in (row.p50_s, row.p95_s, row.samples_per_s))
+    if p50_s is None or p95_s is None or rate is None:
+        return f"{row.state}: {row.reason}"
+    ratio = f"{rate / baseline.value:.2f}" if baseline and baseline.value else ""
+    return f"{p50_s * 1e3:>9.3f} {p95_s * 1e3:>9.3f} {rate:>11,.0f} {ratio}"

@@ -1,192 +1,234 @@
-"""`crossframe run`: environments, proofs, jobs, judgements, records."""
+"""`crossframe run`: environments, verification, jobs, evaluation, records."""
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from crossframe.harness.analysis import roofline
-from crossframe.harness.analysis.gpu import untouched
-from crossframe.harness.analysis.labels import names_of
+from crossframe.backends.contract import Precision
+from crossframe.harness.analysis.gpu import gpu_not_used_reason
+from crossframe.harness.analysis.labels import cell_labels
 from crossframe.harness.analysis.ranking import next_round
+from crossframe.harness.analysis.roofline import roofline_for
 from crossframe.harness.console import say
-from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED
-from crossframe.harness.launch.gpu_sampler import Sampler
-from crossframe.harness.launch.interference import Watch
+from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, ExitCode
+from crossframe.harness.launch.gpu_sampler import GpuSampler
+from crossframe.harness.launch.interference import InterferenceMeter
 from crossframe.harness.launch.launch import Outcome, launch
 from crossframe.harness.machine.environments import Environment
-from crossframe.harness.parity.dialects import spoken
-from crossframe.harness.parity.effects import effect
-from crossframe.harness.parity.prove import prove_all
-from crossframe.harness.parity.reference_traces import oracles
-from crossframe.harness.plan.inputs import inputs_of, seed_of
-from crossframe.harness.plan.plan import Cell, Job, Plan, task_of
-from crossframe.harness.plan.readiness import prepared
+from crossframe.harness.parity.dialects import dialect_in
+from crossframe.harness.parity.effects import dialect_effect
+from crossframe.harness.parity.reference_traces import build_reference_traces
+from crossframe.harness.parity.verify_cells import Verifier, verify_cells
+from crossframe.harness.plan.inputs import inputs_path, seed_for
+from crossframe.harness.plan.plan import Plan, task_for
+from crossframe.harness.plan.readiness import prepare_environments
 from crossframe.harness.records import store
-from crossframe.harness.run import ceilings
-from crossframe.harness.run.evaluate import OnnxJudge, judge
-from crossframe.harness.run.folder import now
-from crossframe.tasks.spec import to_json
+from crossframe.harness.records.codec import to_json, to_plain
+from crossframe.harness.records.model import (
+    SCHEMA_VERSION,
+    CeilingResult,
+    Cell,
+    EnvironmentCost,
+    Evaluation,
+    GpuSamples,
+    ParitySummary,
+    PlannedJob,
+    Record,
+)
+from crossframe.harness.run.ceilings import measure_ceilings
+from crossframe.harness.run.evaluate import OnnxChecker, evaluate
+from crossframe.harness.run.folder import utc_now
+from crossframe.harness.worker.jobs import TrainJob
+from crossframe.harness.worker.measurements import TrainMeasurements
+from crossframe.harness.worker.states import State
 
 
-def job_document(plan: Plan, job: Job, folder: Path) -> dict[str, Any]:
-    """What the worker reads: everything that it needs, so that the job can be replayed by hand."""
-    backend = plan.backends[job.cell.backend]
-    return {
-        **asdict(job.cell),
-        "task": to_json(task_of(plan, job.cell)),
-        "module": backend.module,
-        "packages": backend.facts["packages"],
-        "onnx_opset": backend.facts.get("onnx_opset", 0),
-        "inputs": str(inputs_of(folder, job.cell, seed_of(plan, job)).resolve()),
-        "cpus": plan.options["cpus"],
-        "profile": plan.options["profile"],
-    }
+@dataclass(frozen=True)
+class Execution:
+    """A run whose environments are ready and whose cells are verified."""
 
+    plan: Plan
+    folder: Path
+    environments: Mapping[str, Environment]  # name of a backend -> environment
+    missing: Mapping[str, tuple[State, str]]  # name of a backend without environment -> (state, reason)
+    parity: Mapping[Cell, ParitySummary]
+    ceilings: Sequence[CeilingResult]
+    checker: OnnxChecker
 
-def work(plan: Plan, job: Job, folder: Path, environment: Environment) -> Outcome:
-    backend, where = plan.backends[job.cell.backend], (folder / "jobs" / job.name).resolve()
-    return launch(environment.python, backend, job_document(plan, job, folder), where, plan.options["timeout"])
+    def execute_job(self, planned: PlannedJob) -> Record:
+        """Run one job and store its record."""
+        environment = self.environments.get(planned.cell.backend)
+        started, meter = utc_now(), InterferenceMeter()
+        with GpuSampler(self.plan.device if environment else "cpu") as sampler:
+            outcome = self.launch_job(planned, environment)
+        machine, ended, samples = meter.read(), utc_now(), sampler.samples()
+        state, reason, evaluation = self.judge_outcome(planned, outcome, samples)
+        cost = EnvironmentCost(environment.bytes, environment.install_s) if environment else EnvironmentCost(None, None)
+        record = Record(
+            schema=SCHEMA_VERSION,
+            job=planned.name,
+            repeat=planned.repeat,
+            cell=planned.cell,
+            state=state,
+            reason=reason,
+            started=started,
+            ended=ended,
+            wall_s=outcome.wall_s,
+            measurements=replace(outcome.measurements, export=None),  # it is in the evaluation
+            evaluation=evaluation,
+            parity=self.parity.get(planned.cell),
+            environment=cost,
+            machine=machine,
+            roofline=roofline_for(task_for(self.plan, planned.cell), planned.cell, self.ceilings),
+            gpu=samples,
+        )
+        store.append(self.folder, record)
+        return record
 
+    def launch_job(self, planned: PlannedJob, environment: Environment | None) -> Outcome[TrainMeasurements]:
+        """Run the worker of a job; without an environment, return why there is none."""
+        if environment is None:
+            return Outcome(*self.missing[planned.cell.backend], 0.0, TrainMeasurements())
+        backend, job = self.plan.backends[planned.cell.backend], self.make_job(planned)
+        return launch(environment.python, backend, job, self.job_folder(planned), self.plan.options.timeout_s)
 
-def record_of(
-    plan: Plan,
-    job: Job,
-    folder: Path,
-    outcome: Outcome,
-    onnx: OnnxJudge,
-    environment: Environment | None,
-    card: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """The record of a job that ended. Arrays that can't be judged make it `failed`, as does a card that did nothing."""
-    state, reason, verdict = outcome.state, outcome.reason, None
-    if state == "ok":
+    def judge_outcome(
+        self, planned: PlannedJob, outcome: Outcome[TrainMeasurements], samples: GpuSamples | None
+    ) -> tuple[State, str | None, Evaluation | None]:
+        """Return (state, reason, evaluation) of a job.
+
+        It is `failed` if its arrays cannot be evaluated, its checkpoint is not exact, or the GPU was never used.
+        """
+        if outcome.state != State.OK:
+            return outcome.state, outcome.reason, None
+        measurements = outcome.measurements
         try:
-            job_folder = folder / "jobs" / job.name
-            inputs = inputs_of(folder, job.cell, seed_of(plan, job))
-            verdict = judge(task_of(plan, job.cell), inputs, job_folder, outcome.measures, onnx)
+            evaluation = evaluate(self.make_job(planned), self.job_folder(planned), measurements, self.checker)
         except (OSError, ValueError, KeyError) as error:
-            state, reason = "failed", f"its outputs can't be judged: {type(error).__name__}: {error}"
-    if verdict and not outcome.measures["checkpoint_exact"]:
-        state, reason = "failed", "loading its own checkpoint does not bring the weights back"
-    elsewhere = untouched(card, outcome.measures) if state == "ok" else None
-    if elsewhere:
-        state, reason = "failed", elsewhere
-    return {
-        "schema": store.SCHEMA_VERSION,
-        "job": job.name,
-        "repeat": job.repeat,
-        "cell": asdict(job.cell),
-        "state": state,
-        "reason": reason,
-        "started": now(),
-        "wall_s": outcome.wall_s,
-        "measures": {key: value for key, value in outcome.measures.items() if key not in ("state", "reason", "export")},
-        "verdict": verdict,
-        "gpu": card,
-        "environment": {"bytes": environment and environment.bytes, "install_s": environment and environment.install_s},
-    }
+            return State.FAILED, f"its outputs can't be evaluated: {type(error).__name__}: {error}", None
+        reason = gpu_not_used_reason(samples, measurements)
+        if not measurements.checkpoint_exact:
+            reason = "loading its own checkpoint does not restore the weights"
+        return (State.FAILED if reason else State.OK), reason, evaluation
+
+    def make_job(self, planned: PlannedJob) -> TrainJob:
+        """Return the job of a worker, with everything that it needs."""
+        cell, backend = planned.cell, self.plan.backends[planned.cell.backend]
+        return TrainJob(
+            module=backend.module,
+            packages=list(backend.manifest.packages),
+            mode=cell.mode,
+            device=cell.device,
+            precision=Precision(cell.precision),
+            task=task_for(self.plan, cell),
+            inputs=str(inputs_path(self.folder, cell, seed_for(self.plan, planned)).resolve()),
+            onnx_opset=backend.manifest.onnx_opset,
+            profile_operators=self.plan.options.profile_operators,
+            cpus=self.plan.options.cpus,
+        )
+
+    def job_folder(self, planned: PlannedJob) -> Path:
+        """Return the folder of a job."""
+        return (self.folder / "jobs" / planned.name).resolve()
 
 
-def carry_out(plan: Plan, folder: Path, done: set[str]) -> None:
-    """Prove every cell that has a job left, then run each such job: a record each. Then spend what is left to spend."""
-    jobs = [job for job in plan.jobs if job.name not in done]
-    # A budget may be spent on any cell, one whose jobs are all done too.
-    cells = list(dict.fromkeys(job.cell for job in (plan.jobs if plan.options["budget_s"] else jobs)))
-    ready, missing = prepared(plan, {cell.backend for cell in cells})
-    proven = prove_cells(plan, folder, cells, ready) if plan.options["parity"] else {}
-    measured = ceilings.measure(plan, folder, ready, sorted({cell.precision for cell in cells}))
-    names = dict(zip(cells, map(" ".join, names_of([asdict(cell) for cell in cells]))))
+def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
+    """Verify every cell with pending jobs, run those jobs (one record each), then use up the remaining time budget.
+
+    `finished` has the names of the jobs that have a record already.
+    """
+    pending = [job for job in plan.jobs if job.name not in finished]
+    budget_s = plan.options.time_budget_s
+    # The budget may be used for any cell, also for one without pending jobs.
+    cells = list(dict.fromkeys(job.cell for job in (plan.jobs if budget_s else pending)))
+    environments, missing = prepare_environments(plan, {cell.backend for cell in cells})
+    parity = verify_run(plan, folder, cells, environments) if plan.options.parity else {}
+    ceilings = measure_ceilings(plan, folder, environments, sorted({cell.precision for cell in cells}))
     begin = time.monotonic()
-    with closing(OnnxJudge()) as onnx:
-
-        def one(job: Job) -> dict[str, Any]:
-            watch = Watch()
-            environment = ready.get(job.cell.backend)
-            with Sampler(plan.device if environment else "cpu") as card:
-                if environment is None:
-                    outcome = Outcome(*missing[job.cell.backend], 0.0, {})
-                else:
-                    outcome = work(plan, job, folder, environment)
-            machine = watch.told()
-            record = record_of(plan, job, folder, outcome, onnx, environment, card.told())
-            bounds = roofline.of_cell(plan, job.cell, measured)
-            record |= {"parity": proven.get(job.cell), "machine": machine, "limits": bounds}
-            store.append(folder, record)
-            return record
-
-        for number, job in enumerate(jobs, start=1):
-            record = one(job)
-            left_s = (time.monotonic() - begin) / number * (len(jobs) - number)
-            say(progress(names[job.cell], record, number, len(jobs), left_s))
-            if plan.options["preset"] == "original":
-                say_curve(record)
-        if plan.options["budget_s"]:
-            spend(folder, one, begin + plan.options["budget_s"])
+    with closing(OnnxChecker()) as checker:
+        execution = Execution(plan, folder, environments, missing, parity, ceilings, checker)
+        execute_jobs(execution, pending, dict(zip(cells, map(" ".join, cell_labels(cells)))))
+        if budget_s:
+            repeat_until_budget(execution, begin + budget_s)
 
 
-def spend(folder: Path, one: Callable[[Job], dict[str, Any]], end: float) -> None:
-    """More rounds, of the cells that the noise still holds together, until all is settled or the time is up."""
+def execute_jobs(execution: Execution, jobs: Sequence[PlannedJob], labels: Mapping[Cell, str]) -> None:
+    """Run jobs and print a line on each; `labels` names the cells."""
+    begin = time.monotonic()
+    for number, job in enumerate(jobs, start=1):
+        record = execution.execute_job(job)
+        remaining_s = (time.monotonic() - begin) / number * (len(jobs) - number)
+        counter = f"[{number:{len(str(len(jobs)))}}/{len(jobs)}]"
+        say(f"{counter} {labels[job.cell]:<35} {describe_end(record, remaining_s)}")
+        if execution.plan.options.preset == "original":
+            print_curve(record)
+
+
+def describe_end(record: Record, remaining_s: float) -> str:
+    """Return how a job ended, and an estimate of the remaining time."""
+    reason = f": {record.reason[:200]}" if record.reason else ""
+    remaining = f", about {remaining_s // 60:.0f} min {remaining_s % 60:02.0f} s left" if remaining_s else ""
+    return f"{record.state} in {record.wall_s:.1f} s{remaining}{reason}"
+
+
+def print_curve(record: Record) -> None:
+    """Print the loss at each evaluation, as the original specification of the tasks does for preset `original`."""
+    for point in record.measurements.curve:
+        side, loss = ("held-out", point.loss) if point.train_loss is None else ("training", point.train_loss)
+        say(f"    epoch {point.epoch:5d}  {side} loss {loss:.6f}")
+
+
+def repeat_until_budget(execution: Execution, deadline: float) -> None:
+    """Run more rounds of the cells that are not yet distinguishable, until none is left or the deadline has passed.
+
+    `deadline` is a time of the monotonic clock.
+    """
     while True:
-        known = store.read(folder)[0]
-        cells = [Cell(**cell) for cell in next_round(known, end - time.monotonic())]
+        records = store.read(execution.folder)[0]
+        remaining_s = deadline - time.monotonic()
+        cells = next_round(records, remaining_s)
         if not cells:
             return
-        number = 1 + max(record["repeat"] for record in known)
-        say(f"round {number}: {len(cells)} cells are not settled, {max(0.0, end - time.monotonic()):.0f} s are left")
-        for cell in random.Random(number).sample(cells, len(cells)):
-            one(Job(cell, number))
+        repeat = 1 + max(record.repeat for record in records)
+        say(f"round {repeat}: {len(cells)} cells are not yet distinguishable, {max(0.0, remaining_s):.0f} s left")
+        for cell in random.Random(repeat).sample(cells, len(cells)):
+            execution.execute_job(PlannedJob(cell, repeat))
 
 
-def prove_cells(
-    plan: Plan, folder: Path, cells: list[Cell], ready: dict[str, Environment]
-) -> dict[Cell, dict[str, Any]]:
-    """Cell -> {state, reason, hint, effect}, for cells whose backend can run; all checks go to `parity.jsonl`."""
-    wanted = [cell for cell in cells if cell.backend in ready]
-    proven = {}
+def verify_run(
+    plan: Plan, folder: Path, cells: Sequence[Cell], environments: Mapping[str, Environment]
+) -> dict[Cell, ParitySummary]:
+    """Verify the cells whose backend can run; all checks go to `parity.jsonl`."""
+    runnable = [cell for cell in cells if cell.backend in environments]
+    summaries = {}
+    references = build_reference_traces(plan, folder, runnable)
+    verifier = Verifier(plan, environments, references, folder / "jobs")
     with (folder / "parity.jsonl").open("a") as file:
-        known = oracles(plan, folder, wanted)
-        for cell, found in prove_all(wanted, plan.backends, ready, known, folder / "jobs", plan.options):
-            file.write(json.dumps({"cell": asdict(cell), **found}) + "\n")
-            words = spoken(found["dialect"], cell.precision)
-            changed = effect(task_of(plan, cell), inputs_of(folder, cell), words, work=False)
-            proven[cell] = {**{name: found[name] for name in ("state", "reason", "hint")}, "effect": changed}
-            if found["state"] != "ok":
-                where = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
-                say(f"parity of {where}: {found['state']}: {found['reason']}")
-    return proven
+        for cell, result in verify_cells(verifier, runnable):
+            file.write(to_json({"cell": cell, **to_plain(result)}) + "\n")
+            dialect = dialect_in(result.dialect, cell.precision)
+            effect = dialect_effect(task_for(plan, cell), inputs_path(folder, cell), dialect, compute=False)
+            summaries[cell] = result.summarize(effect)
+            if result.state != State.OK:
+                label = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
+                say(f"parity of {label}: {result.state}: {result.reason}")
+    return summaries
 
 
-def progress(name: str, record: dict[str, Any], number: int, total: int, left_s: float) -> str:
-    """One line on a job that ended, with an estimate of what is left."""
-    what = f"[{number:{len(str(total))}}/{total}] {name:<35}"
-    left = "" if number == total else f", about {left_s // 60:.0f} min {left_s % 60:02.0f} s left"
-    reason = f": {record['reason'][:200]}" if record["reason"] else ""
-    return f"{what} {record['state']} in {record['wall_s']:.1f} s{left}{reason}"
-
-
-def say_curve(record: dict[str, Any]) -> None:
-    """The training loss at each evaluation, as the text of preset `original` printed it."""
-    for point in record["measures"].get("curve", []):
-        loss = point["loss"] if point["train_loss"] is None else point["train_loss"]
-        side = "held-out" if point["train_loss"] is None else "training"
-        say(f"    epoch {point['epoch']:5d}  {side} loss {loss:.6f}")
-
-
-def interruptible(plan: Plan, folder: Path, done: set[str]) -> int:
-    """`carry_out`, ended cleanly by Ctrl-C; the exit code."""
+def run_to_exit_code(plan: Plan, folder: Path, finished: Collection[str]) -> ExitCode:
+    """Execute a run and return the exit code; Ctrl-C ends it with all finished jobs stored."""
     try:
-        carry_out(plan, folder, done)
+        execute(plan, folder, finished)
     except KeyboardInterrupt:
-        say(f"\ninterrupted; what was done is kept. To go on: crossframe run --resume {folder}")
+        say(f"\ninterrupted; finished jobs are stored. To continue: crossframe run --resume {folder}")
         return INTERRUPTED
-    found = store.read_with_warnings(folder)
-    if not all(record["state"] == "ok" for record in found):
+    records = store.read_with_warnings(folder)
+    if any(record.state != State.OK for record in records):
         return CELL_FAILED
-    return GATE_TRIPPED if any((record["parity"] or {}).get("state") == "failed" for record in found) else DONE
+    failed = any(record.parity is not None and record.parity.state == State.FAILED for record in records)
+    return GATE_TRIPPED if failed else DONE
