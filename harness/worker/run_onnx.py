@@ -28,6 +28,7 @@ from crossframe.tasks.spec import Arrays
 
 def run_onnx_job(job: RunOnnxJob, folder: Path, measurements: OnnxMeasurements) -> None:
     """Execute a job of one file in one runtime: run every set of inputs, then time some of them."""
+    measurements.stage = "import"
     if job.device == "cpu":  # a GPU driver maps its memory into the address space, which would exceed any limit
         resource.setrlimit(resource.RLIMIT_AS, (job.memory_bytes, job.memory_bytes))
     sets = read_feeds(job.feeds)
