@@ -1,5 +1,5 @@
-"""The command line: a parser, and one file of commands per subject."""
+"""The command line: the program, its parameters and shared options, and one file of commands per subject."""
 
-from crossframe.harness.cli.parser import main
+from crossframe.harness.cli.program import main
 
 __all__ = ["main"]

@@ -1,64 +1,125 @@
-"""The commands about this machine: what it has, what is installed, how far it is to be trusted."""
+"""The commands about this machine: env, selftest, doctor."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from crossframe.harness.console import say
+import click
+
+from crossframe.harness.cli.options import add_format, add_list, pack
+from crossframe.harness.cli.parameters import NAMES
+from crossframe.harness.console import plain_table, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING
 
+if TYPE_CHECKING:
+    from crossframe.harness.machine.environments import EnvironmentRow
 
-def env(arguments: argparse.Namespace) -> int:
-    from crossframe.backends import Backend, discover
+
+@click.command()
+@click.argument("action", type=click.Choice(["sync", "list", "remove"]))
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--device", default="auto", metavar="DEVICE", help="auto, cpu or cuda: the build to make (default: auto)")
+@add_format("table", "json")
+def env(action: str, names: tuple[str, ...], device: str, output_format: str) -> int:
+    """Make, list or remove the environments of the named backends and runtimes (default: all)."""
+    from crossframe.backends import Plugin, discover
     from crossframe.harness import runtimes
     from crossframe.harness.machine import environments
     from crossframe.harness.machine.gpus import resolve_device
-    from crossframe.harness.plan.plan import chosen
+    from crossframe.harness.plan.plan import select_names
+    from crossframe.harness.records.codec import to_json
 
-    found: dict[str, Backend] = {**discover(), **runtimes.discover()}
-    names = chosen("backend or runtime", arguments.backend or list(found), list(found))
-    if arguments.action == "list":
-        rows = environments.listing({name: found[name] for name in names})
-        for row in rows:
-            size = f"{row['bytes'] / 1e6:8,.0f} MB" if row["bytes"] else " " * 11
-            print(f"{row['backend']:<12} {row['device']:<5} {row['state']:<7} {size}  {row['folder']}")
+    known: dict[str, Plugin] = {**discover(), **runtimes.discover()}
+    plugins = {name: known[name] for name in select_names("backend or runtime", names or list(known), list(known))}
+    if action == "list":
+        rows = environments.list_environments(plugins)
+        print(to_json(rows, indent=1) + "\n" if output_format == "json" else format_environments(rows), end="")
         return DONE
-    if arguments.action == "remove":
-        for name in names:
-            say(f"{name}: {environments.remove(found[name])} removed")
+    if action == "remove":
+        for name, plugin in plugins.items():
+            say(f"{name}: {environments.remove_environments(plugin)} removed")
         return DONE
-    kind = resolve_device(arguments.device).partition(":")[0]
-    wanted = [found[name] for name in names if found[name].requirements(kind)]
-    _, failed = environments.make_all(wanted, kind, {})
-    return MISSING if failed else DONE
+    kind = resolve_device(device).partition(":")[0]
+    with_build = [plugin for plugin in plugins.values() if plugin.requirements(kind)]
+    _, failures = environments.make_environments(with_build, kind, {})
+    return MISSING if failures else DONE
 
 
-def selftest(arguments: argparse.Namespace) -> int:
+def format_environments(rows: list[EnvironmentRow]) -> str:
+    """Return the rows as columns, with the folder last."""
+    if not rows:
+        return ""
+    sizes = [f"{row.bytes / 1e6:,.0f} MB" if row.bytes else "" for row in rows]
+    cells = [[row.backend, row.device, row.state, size, row.folder] for row, size in zip(rows, sizes)]
+    return plain_table(cells, right=[3])
+
+
+@dataclass(frozen=True)
+class SelftestArguments:
+    """What the selftest measures."""
+
+    backend: list[str]  # whose clocks; empty: all
+    candidate: str
+    pairs: int
+    tries: int
+    device: str
+
+
+@click.command()
+@add_list("--backend", "backend", NAMES, "backends whose clock is tested (default: all)")
+@click.option("--candidate", default="reference", metavar="NAME", help="backend of the pairs (default: reference)")
+@click.option(
+    "--pairs", type=click.IntRange(0), default=5, metavar="N", help="equal pairs, which must tie (default: 5)"
+)
+@click.option(
+    "--tries", type=click.IntRange(0), default=5, metavar="N", help="pairs with a slowdown of 5 % (default: 5)"
+)
+@click.option(
+    "--device",
+    default="auto",
+    metavar="DEVICE",
+    help="where clocks are tested, and the candidate if it supports the device (default: auto)",
+)
+@add_format("table", "json")
+@pack("arguments", SelftestArguments)
+def selftest(arguments: SelftestArguments, output_format: str) -> int:
+    """Measure known costs, to see what this machine can resolve."""
     from crossframe.backends import discover
     from crossframe.harness.machine.gpus import resolve_device
-    from crossframe.harness.plan.plan import chosen
-    from crossframe.harness.selftest import selftest as examiner
+    from crossframe.harness.plan.plan import select_backends, select_names
+    from crossframe.harness.records.codec import to_json
+    from crossframe.harness.selftest.formats import as_text, list_failures
+    from crossframe.harness.selftest.selftest import SelftestOptions, run_selftest
+    from crossframe.harness.selftest.step_timer import MeasurementError
 
-    known = discover()
-    candidates = [name for name, backend in known.items() if backend.has_builds]
-    names = chosen("backend", arguments.backend or candidates, list(known))
-    (candidate,) = chosen("backend", [arguments.candidate], list(known))
-    cpus = sorted(os.sched_getaffinity(0))
-    device = resolve_device(arguments.device)
+    names = list(select_backends(arguments.backend))
+    (candidate,) = select_names("backend", [arguments.candidate], list(discover()))
+    options = SelftestOptions(
+        backends=names,
+        candidate=candidate,
+        pairs=arguments.pairs,
+        tries=arguments.tries,
+        cpus=sorted(os.sched_getaffinity(0)),
+        device=resolve_device(arguments.device),
+    )
     try:
-        told = examiner.examine(names, candidate, arguments.pairs, arguments.tries, cpus, device)
-    except examiner.NotMeasured as error:
+        report = run_selftest(options)
+    except MeasurementError as error:
         say(f"crossframe: {error}")
         return CELL_FAILED
-    print(json.dumps(told, indent=1) + "\n" if arguments.json else examiner.as_text(told), end="")
-    return GATE_TRIPPED if examiner.failed(told) else DONE
+    print(to_json(report, indent=1) + "\n" if output_format == "json" else as_text(report), end="")
+    return GATE_TRIPPED if list_failures(report) else DONE
 
 
-def doctor(arguments: argparse.Namespace) -> int:
-    from crossframe.harness.cli import doctor as examiner
+@click.command()
+@add_format("table", "json")
+def doctor(output_format: str) -> int:
+    """Show what this machine has, what it lacks, and the remedies."""
+    from crossframe.harness.cli import doctor as diagnosis
+    from crossframe.harness.records.codec import to_json
 
-    told = examiner.examine()
-    print(json.dumps(told, indent=1) if arguments.json else examiner.as_text(told), end="")
+    result = diagnosis.inspect_machine()
+    print(to_json(result, indent=1) + "\n" if output_format == "json" else diagnosis.as_table(result), end="")
     return DONE

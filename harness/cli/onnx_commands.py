@@ -1,104 +1,153 @@
-"""The commands that take exported files to runtimes."""
+"""The commands that run ONNX files in runtimes: portability, check."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import click
+
+from crossframe.harness.cli.options import RuntimeArguments, add_format, add_list, add_runtime_options, pack
+from crossframe.harness.cli.parameters import NAMES, PATH, POSITIVES
 from crossframe.harness.console import say
-from crossframe.harness.errors import CELL_FAILED, INTERRUPTED, Usage
-from crossframe.harness.plan.options import SELECTION, new_folder, options_of
+from crossframe.harness.errors import CELL_FAILED, INTERRUPTED, UsageError
+from crossframe.harness.plan.options import create_run_folder, usable_cpus
+from crossframe.harness.records.model import RunOptions
 
 if TYPE_CHECKING:
-    from crossframe.harness.portability.matrix import Resources
+    from crossframe.harness.portability.runtime_matrix import Resources
 
 
-def trained(arguments: argparse.Namespace) -> Path:
-    """The run to look at: the one named, or a quick one made now of what was asked for."""
-    from crossframe.harness.plan.plan import make_plan
-    from crossframe.harness.run.folder import start
-    from crossframe.harness.run.run import interruptible
+@dataclass(frozen=True)
+class PortabilityArguments:
+    """The files to run; empty lists stand for everything."""
 
-    if arguments.run:
-        return Path(arguments.run)
-    backends = [name for name in arguments.backend if name != "spec"]
-    quick = {
-        "task": arguments.task,
-        "backend": backends,
-        "device": arguments.device,
-        "preset": "quick",
-        "parity": False,
-    }
-    made = make_plan(options_of(argparse.Namespace(**SELECTION | quick)))
-    folder = new_folder(None, "quick")
-    start(made, folder)
-    if interruptible(made, folder, set()) == INTERRUPTED:
-        raise SystemExit(INTERRUPTED)
-    return folder
+    run: Path | None
+    tasks: list[str]
+    exporters: list[str]
+    opsets: list[int]
+    routes: bool
+    opset_range: bool
+    low_precision: bool
 
 
-def resources_of(arguments: argparse.Namespace) -> tuple[list[str], Resources]:
-    """(the runtimes asked for, what their cells may use)."""
-    from crossframe.harness import runtimes
-    from crossframe.harness.machine.gpus import resolve_device
-    from crossframe.harness.plan.plan import chosen
-    from crossframe.harness.portability.matrix import Resources
-
-    device, own = resolve_device(arguments.device), {name: Path(python) for name, python in arguments.python}
-    there = list(runtimes.on(device))
-    for name in chosen("runtime", [*arguments.runtime, *own], list(runtimes.discover())):
-        if name not in there:
-            raise Usage(f"{name} runs on a card alone: take --device cuda")
-    names = chosen("runtime", arguments.runtime or there, there)
-    return names, Resources(arguments.timeout, sorted(os.sched_getaffinity(0)), device, own)
-
-
-def portability(arguments: argparse.Namespace) -> int:
+@click.command()
+@click.argument("run", type=PATH, required=False, metavar="[RUN]")
+@add_list("--task", "tasks", NAMES, "tasks (default: all)")
+@add_list("--backend", "exporters", NAMES, "backends that exported, or spec (default: all)")
+@add_runtime_options
+@add_list("--opset", "opsets", POSITIVES, "export again at these opsets", metavar="N,...")
+@click.option("--routes", is_flag=True, help="also export by the further routes of exporters that have several")
+@click.option(
+    "--opset-range",
+    is_flag=True,
+    help="find the lowest and highest opset that works; also time the inference of the frameworks",
+)
+@click.option("--low-precision", is_flag=True, help="also convert the files to float16 and int8")
+@add_format("table", "json", "csv", "md")
+@pack("arguments", PortabilityArguments)
+def portability(arguments: PortabilityArguments, runtime_arguments: RuntimeArguments, output_format: str) -> int:
+    """Run the exported files of the run in the folder RUN in every ONNX runtime (default: of a new quick run)."""
     from crossframe.backends import discover as discover_backends
-    from crossframe.harness.plan.plan import chosen
+    from crossframe.harness.plan.plan import select_names
     from crossframe.harness.portability import formats, session, spec_onnx
     from crossframe.harness.records import store
     from crossframe.tasks import discover as discover_tasks
 
-    exporting = [name for name, backend in discover_backends().items() if backend.has_builds]
-    known = store.read_run(Path(arguments.run))["specs"] if arguments.run else discover_tasks()
-    asked_or_all = (
-        ("task", arguments.task, list(known)),
-        ("exporter", arguments.backend, [*exporting, spec_onnx.NAME]),
+    known_tasks = list(store.read_run(arguments.run).specs if arguments.run else discover_tasks())
+    known_exporters = [name for name, backend in discover_backends().items() if backend.has_builds]
+    tasks = select_names("task", arguments.tasks or known_tasks, known_tasks)
+    known_exporters.append(spec_onnx.NAME)
+    exporters = select_names("exporter", arguments.exporters or known_exporters, known_exporters)
+    runtimes, resources = select_runtimes(runtime_arguments)
+    folder = arguments.run or make_quick_run(arguments, runtime_arguments.device)
+    request = session.PortabilityOptions(
+        tasks,
+        exporters,
+        runtimes,
+        arguments.opsets,
+        arguments.routes,
+        arguments.opset_range,
+        arguments.low_precision,
+        resources,
     )
-    tasks, exporters = (chosen(kind, asked or there, there) for kind, asked, there in asked_or_all)
-    names, resources = resources_of(arguments)
-    folder = trained(arguments)
-    depth = arguments.opset, arguments.routes, arguments.ladder, arguments.reduced
-    asked = session.Asked(tasks, exporters, names, *depth, resources)
-    document = session.examine(folder, asked)
-    print(formats.FORMATS[arguments.format](document), end="")
-    say(f"left in {folder / 'portability.json'}, cells in portability.jsonl")
-    return session.exit_code(document["cells"])
+    result = session.run_portability(folder, request)
+    print(formats.FORMATS[output_format](result), end="")
+    say(f"stored in {folder / 'portability.json'}, results line by line in portability.jsonl")
+    return session.select_exit_code(result.results)
 
 
-def check(arguments: argparse.Namespace) -> int:
-    from crossframe.harness.portability import check as examiner
-    from crossframe.harness.portability import formats, run_models, session
+def make_quick_run(arguments: PortabilityArguments, device: str) -> Path:
+    """Train the selected tasks and backends with the preset quick; return the folder of the run."""
+    from crossframe.harness.plan.plan import make_plan
+    from crossframe.harness.portability import spec_onnx
+    from crossframe.harness.run.folder import start_run
+    from crossframe.harness.run.run import run_to_exit_code
 
-    path = Path(arguments.model)
-    if not path.is_file():
-        raise Usage(f"{path} is not a file")
-    names, resources = resources_of(arguments)
-    folder = new_folder(None, f"check-{path.stem}")
-    archive = Path(arguments.reference) if arguments.reference else None
-    blames: list[Any] = []
+    backends = [name for name in arguments.exporters if name != spec_onnx.NAME]
+    options = RunOptions(
+        task=arguments.tasks,
+        backend=backends,
+        device=device,
+        preset="quick",
+        cpus=usable_cpus(None),
+        parity=False,
+    )
+    plan = make_plan(options)
+    folder = create_run_folder(None, options.preset)
+    start_run(plan, folder)
+    if run_to_exit_code(plan, folder, set()) == INTERRUPTED:
+        raise click.exceptions.Exit(INTERRUPTED)
+    return folder
+
+
+def select_runtimes(arguments: RuntimeArguments) -> tuple[list[str], Resources]:
+    """Return the names of the runtimes to use, and what each of their processes may take."""
+    from crossframe.harness import runtimes
+    from crossframe.harness.machine.gpus import resolve_device
+    from crossframe.harness.plan.plan import select_names
+    from crossframe.harness.portability.runtime_matrix import Resources
+
+    device = resolve_device(arguments.device)
+    available = list(runtimes.find_runtimes(device))
+    for name in select_names("runtime", [*arguments.runtimes, *arguments.interpreters], list(runtimes.discover())):
+        if name not in available:
+            raise UsageError(f"{name} runs on a GPU only; use --device cuda")
+    names = select_names("runtime", arguments.runtimes or available, available)
+    interpreters = {name: Path(python) for name, python in arguments.interpreters.items()}
+    return names, Resources(arguments.timeout_s, sorted(os.sched_getaffinity(0)), device, interpreters)
+
+
+@click.command()
+@click.argument("model", type=PATH, metavar="MODEL.onnx")
+@click.option(
+    "--reference",
+    type=PATH,
+    metavar="IO.npz",
+    help="inputs and expected outputs by their names (default: drawn inputs)",
+)
+@add_runtime_options
+@add_format("table", "json", "csv", "md")
+def check(model: Path, reference: Path | None, runtime_arguments: RuntimeArguments, output_format: str) -> int:
+    """Run the ONNX file MODEL.onnx in every runtime, and compare its outputs."""
+    from crossframe.harness.portability import formats, run_models, session, single_file
+
+    if not model.is_file():
+        raise UsageError(f"{model} is not a file")
+    names, resources = select_runtimes(runtime_arguments)
+    folder = create_run_folder(None, f"check-{model.stem}")
+    keep = False  # the folder is worth keeping only if it holds a reproducer of a fault
     try:
-        document = examiner.examine(path, archive, folder, names, resources)
-        blames = [cell["blame"] for cell in document["cells"] if cell["blame"]]
-    except run_models.Unreadable as error:
-        say(f"crossframe: {path}: {error}")
+        result = single_file.check_file(model, reference, folder, names, resources)
+        keep = any(entry.fault for entry in result.results)
+    except run_models.UnreadableError as error:
+        say(f"crossframe: {model}: {error}")
         return CELL_FAILED
     finally:
-        if not blames:  # a reproducer is all that is worth keeping
+        if not keep:
             shutil.rmtree(folder)
-    print(formats.FORMATS[arguments.format](document), end="")
-    return session.exit_code(document["cells"])
+    print(formats.FORMATS[output_format](result), end="")
+    return session.select_exit_code(result.results)

@@ -1,73 +1,114 @@
-"""The commands that read runs and say what came of them."""
+"""The commands that read stored runs: report, decide, compare, history."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
+import click
+
+from crossframe.harness.cli.options import add_format, add_list
+from crossframe.harness.cli.parameters import NAMES, PATH, SHARE
 from crossframe.harness.console import say
-from crossframe.harness.errors import DONE, GATE_TRIPPED
-from crossframe.harness.report import formats
+from crossframe.harness.errors import DONE, GATE_TRIPPED, UsageError
+from crossframe.harness.plan.options import RESULTS
+
+DEFAULT_USE_CASE = "research"
 
 
-def report_run(arguments: argparse.Namespace) -> int:
-    from crossframe.harness.records import store
-    from crossframe.harness.report import document
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings to stderr."""
+    for warning in warnings:
+        say(f"warning: {warning}")
+
+
+@click.command()
+@click.argument("run", type=PATH, metavar="RUN")
+@add_format("table", "json", "csv", "md", "html", "parquet")
+def report(run: Path, output_format: str) -> int:
+    """Print the report of the run in the folder RUN again, from its records."""
+    from crossframe.harness.records import parquet, store
+    from crossframe.harness.report import document, formats
     from crossframe.harness.report.page import page
 
-    folder = Path(arguments.run)
-    if arguments.format == "parquet":
-        from crossframe.harness.records import parquet
-
-        sys.stdout.buffer.write(parquet.parquet(store.read_with_warnings(folder)))
+    if output_format == "parquet":
+        sys.stdout.buffer.write(parquet.to_parquet(store.read_with_warnings(run)))
         return DONE
-    told = document.document(folder)
-    for warning in told["warnings"]:
-        say(f"warning: {warning}")
-    if arguments.format == "html":
-        print(page.write(folder))
+    result = document.build_report(run)
+    warn(result.warnings)
+    if output_format == "html":
+        print(page.write(run))
     else:
-        print(formats.FORMATS[arguments.format](told), end="")
+        print(formats.FORMATS[output_format](result), end="")
     return DONE
 
 
-def decide(arguments: argparse.Namespace) -> int:
+@click.command()
+@click.argument("run", type=PATH, metavar="RUN")
+@click.option(
+    "--use-case",
+    metavar="NAME",
+    help=f"research, production, edge or teaching: weights and requirements (default: {DEFAULT_USE_CASE})",
+)
+@click.option("--criteria", type=PATH, metavar="FILE", help="JSON file: criterion -> weight, for every criterion")
+@add_list(
+    "--require",
+    "requirements",
+    NAMES,
+    "exports, device=KIND, a fact, or FACT=VALUE|VALUE; candidates that fail it are excluded",
+    metavar="REQUIREMENT,...",
+)
+@add_format("md", "json")
+def decide(run: Path, use_case: str | None, criteria: Path | None, requirements: list[str], output_format: str) -> int:
+    """Recommend a backend from the run in the folder RUN, as a decision record; or state that it allows no choice."""
     from crossframe.backends import discover
-    from crossframe.harness.decision import criteria, decision_record
+    from crossframe.harness.decision import decision_record
+    from crossframe.harness.decision.criteria import USE_CASES, read_criteria
+    from crossframe.harness.plan.plan import select_names
 
-    weights = Path(arguments.weights) if arguments.weights else None
-    profile = criteria.read_weights(weights) if weights else criteria.PROFILES[arguments.profile]
-    facts = {name: backend.facts.get("facts", {}) for name, backend in discover().items()}
-    told = decision_record.document(Path(arguments.run), facts, profile, arguments.require, date.today())
-    for warning in told["warnings"]:
-        say(f"warning: {warning}")
-    print(decision_record.FORMATS[arguments.format](told), end="")
+    if use_case and criteria:
+        raise UsageError("--use-case and --criteria exclude each other")
+    (name,) = select_names("use case", [use_case or DEFAULT_USE_CASE], list(USE_CASES))
+    weights = read_criteria(criteria) if criteria else USE_CASES[name]
+    facts = {name: backend.manifest.facts for name, backend in discover().items()}
+    record = decision_record.build_decision(run, facts, weights, requirements, date.today())
+    warn(record.warnings)
+    print(decision_record.FORMATS[output_format](record), end="")
     return DONE
 
 
-def compare(arguments: argparse.Namespace) -> int:
-    from crossframe.harness.decision import compare as comparing
+@click.command()
+@click.argument("run_a", type=PATH, metavar="RUN_A")
+@click.argument("run_b", type=PATH, metavar="RUN_B")
+@click.option("--fail-if-regress", type=SHARE, metavar="5%", help="exit 4 if a metric is worse by more, beyond noise")
+@click.option("--across-hosts", is_flag=True, help="also compare runs of different machines")
+@add_format("table", "json", "md")
+def compare(run_a: Path, run_b: Path, fail_if_regress: float | None, across_hosts: bool, output_format: str) -> int:
+    """Show what changed from the run in the folder RUN_A to the one in RUN_B: speed, size, accuracy."""
+    from crossframe.harness.decision import compare as comparisons
 
-    told = comparing.document(Path(arguments.a), Path(arguments.b), arguments.across_hosts)
-    for warning in told["warnings"]:
-        say(f"warning: {warning}")
-    print(comparing.FORMATS[arguments.format](told), end="")
-    if arguments.fail_if_regress is None:
+    comparison = comparisons.build_run_comparison(run_a, run_b, across_hosts)
+    warn(comparison.warnings)
+    print(comparisons.FORMATS[output_format](comparison), end="")
+    if fail_if_regress is None:
         return DONE
-    regressed = comparing.regressions(told, arguments.fail_if_regress)
-    for line in regressed:
-        say(f"regressed: {line}")
-    return GATE_TRIPPED if regressed else DONE
+    regressions = comparisons.find_regressions(comparison, fail_if_regress)
+    for regression in regressions:
+        say(f"regressed: {regression}")
+    return GATE_TRIPPED if regressions else DONE
 
 
-def history(arguments: argparse.Namespace) -> int:
-    from crossframe.harness.decision import history as past
+@click.command()
+@click.argument("folder", type=PATH, default=RESULTS, metavar="[FOLDER]")
+@add_format("table", "json")
+def history(folder: Path, output_format: str) -> int:
+    """Show how metrics changed over the runs in FOLDER, host by host (default: results)."""
+    from crossframe.harness.decision import history as histories
+    from crossframe.harness.records.codec import to_json
 
-    told = past.document(Path(arguments.folder))
-    for warning in told["warnings"]:
-        say(f"warning: {warning}")
-    print(json.dumps(told, indent=1) + "\n" if arguments.json else past.as_text(told), end="")
+    result = histories.build_history(folder)
+    warn(result.warnings)
+    print(to_json(result, indent=1) + "\n" if output_format == "json" else histories.as_text(result), end="")
     return DONE

@@ -1,90 +1,157 @@
-"""The commands that train, prove and measure."""
+"""The commands that verify, train and measure: run, plan, parity, infer, conformance."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
+
+from crossframe.harness.cli.options import REPETITION, SELECTION, add_format, add_run_options
+from crossframe.harness.cli.parameters import PATH
 from crossframe.harness.console import say
-from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING
-from crossframe.harness.plan.options import RESULTS, new_folder, options_of
-from crossframe.harness.report import formats
+from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, ExitCode
+from crossframe.harness.plan.options import RESULTS, create_run_folder
+from crossframe.harness.records.model import RunOptions
+from crossframe.harness.worker.states import State
+
+if TYPE_CHECKING:
+    from crossframe.harness.plan.plan import Plan
+    from crossframe.harness.run.conformance import ConformanceResult
+
+INFER_BATCH_SIZES = [1, 8, 64, 512]
 
 
-def plan(arguments: argparse.Namespace) -> int:
-    from crossframe.harness.plan import estimate
-    from crossframe.harness.plan.plan import make_plan
-
-    made = make_plan(options_of(arguments))
-    told = estimate.estimate(made, RESULTS)
-    print(json.dumps(told, indent=1) if arguments.json else estimate.as_text(told))
-    return DONE
-
-
-def run(arguments: argparse.Namespace) -> int:
-    from crossframe.harness.plan.plan import make_plan
-    from crossframe.harness.records import store
-    from crossframe.harness.report import document
+@click.command()
+@add_run_options([*SELECTION, *REPETITION])
+@click.option("--out", type=PATH, metavar="DIR", help="new folder for the run (default: one under results/)")
+@click.option("--resume", type=PATH, metavar="RUN", help="continue an interrupted run; all other options are ignored")
+@add_format("table", "json", "csv", "md")
+def run(options: RunOptions, out: Path | None, resume: Path | None, output_format: str) -> int:
+    """Train, measure and export; ends in a table and an HTML report."""
+    from crossframe.harness.report import document, formats
     from crossframe.harness.report.page import page
-    from crossframe.harness.run import folder as folders
-    from crossframe.harness.run.run import interruptible
+    from crossframe.harness.run.run import run_to_exit_code
 
-    if arguments.resume:
-        folder = Path(arguments.resume)
-        told = store.read_run(folder)
-        made = folders.resumed(told)
-        done = {record["job"] for record in store.read_with_warnings(folder)}
-        say(f"{len(done & {job.name for job in made.jobs})} of {len(made.jobs)} jobs are done already")
-    else:
-        made = make_plan(options_of(arguments))
-        folder, done = new_folder(arguments.out, arguments.preset), set()
-        try:
-            folders.start(made, folder)
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
-    say(f"{len(made.jobs)} jobs on {made.device} into {folder}")
-    code = interruptible(made, folder, done)
+    plan, folder, done = resume_run(resume) if resume else start_new_run(options, out)
+    say(f"{len(plan.jobs)} jobs on {plan.device} into {folder}")
+    code = run_to_exit_code(plan, folder, done)
     if code != INTERRUPTED:
-        print(formats.as_table(document.document(folder)), end="")
-    say(f"report: {page.write(folder)}\nas table, json, csv or md: crossframe report {folder} --format json")
+        print(formats.FORMATS[output_format](document.build_report(folder)), end="")
+    say(f"report: {page.write(folder)}\nother formats: crossframe report {folder} --format json|csv|md|parquet")
     return code
 
 
-def parity(arguments: argparse.Namespace) -> int:
+def start_new_run(options: RunOptions, out: Path | None) -> tuple[Plan, Path, set[str]]:
+    """Create the folder of a new run; return its plan, the folder, and the names of the jobs that are done: none."""
+    from crossframe.harness.plan.plan import make_plan
+    from crossframe.harness.run.folder import start_run
+
+    plan = make_plan(options)
+    folder = create_run_folder(out, options.preset)
+    try:
+        start_run(plan, folder)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return plan, folder, set()
+
+
+def resume_run(folder: Path) -> tuple[Plan, Path, set[str]]:
+    """Read the folder of an interrupted run; return its plan, the folder, and the names of the jobs that are done."""
+    from crossframe.harness.records import store
+    from crossframe.harness.run.folder import resume_plan
+
+    plan = resume_plan(store.read_run(folder))
+    done = {record.job for record in store.read_with_warnings(folder)}
+    say(f"{len(done & {job.name for job in plan.jobs})} of {len(plan.jobs)} jobs are already done")
+    return plan, folder, done
+
+
+@click.command()
+@add_run_options([*SELECTION, *REPETITION])
+@add_format("table", "json")
+def plan(options: RunOptions, output_format: str) -> int:
+    """Show what `run` would do and about how long it takes; runs nothing."""
+    from crossframe.harness.plan import estimate
+    from crossframe.harness.plan.plan import make_plan
+    from crossframe.harness.records.codec import to_json
+
+    result = estimate.estimate(make_plan(options), RESULTS)
+    print(to_json(result, indent=1) + "\n" if output_format == "json" else estimate.as_table(result), end="")
+    return DONE
+
+
+@click.command()
+@add_run_options(SELECTION)
+@click.option("--seed", type=int, default=0, metavar="N", help="seed of the weights and the drawn batches (default: 0)")
+@click.option(
+    "--dialect-effects",
+    is_flag=True,
+    help="also train the reference model to the end, to measure what each dialect changes",
+)
+@add_format("table", "json")
+def parity(options: RunOptions, seed: int, dialect_effects: bool, output_format: str) -> int:
+    """Verify that the backends compute what the reference model computes."""
     from crossframe.harness.parity import verify
     from crossframe.harness.plan.plan import make_plan
 
-    found = verify.examine(make_plan(options_of(arguments)), arguments.seed, arguments.effects)
-    print(json.dumps(found, indent=1) + "\n" if arguments.json else verify.as_text(found), end="")
-    states = {verdict["state"] for verdict in found}
-    if "not_installed" in states:
+    results = verify.verify_parity(make_plan(options), seed, dialect_effects)
+    print(verify.format_json(results) if output_format == "json" else verify.format_results(results), end="")
+    states = {each.result.state for each in results}
+    if State.NOT_INSTALLED in states:
         return MISSING
-    return GATE_TRIPPED if states - {"ok", "unsupported"} else DONE
+    return GATE_TRIPPED if states - {State.OK, State.UNSUPPORTED} else DONE
 
 
-def infer(arguments: argparse.Namespace) -> int:
+@click.command()
+@add_run_options([*SELECTION, "repeats"])
+@add_format("table", "json")
+def infer(options: RunOptions, output_format: str) -> int:
+    """Measure inference alone, beside onnxruntime on the exported file; without a ranking."""
     from crossframe.harness.plan.plan import make_plan
+    from crossframe.harness.records.codec import to_json
     from crossframe.harness.run import inference
 
-    sizes = arguments.batch_size or [1, 8, 64, 512]
-    found = inference.examine(make_plan(options_of(arguments) | {"batch_size": []}), sizes)
-    print(json.dumps(found, indent=1) + "\n" if arguments.json else inference.as_text(found), end="")
-    return CELL_FAILED if any(one["state"] not in ("ok", "unsupported") for one in found) else DONE
+    rows = inference.measure_inference(
+        make_plan(replace(options, batch_size=[])), options.batch_size or INFER_BATCH_SIZES
+    )
+    print(to_json(rows, indent=1) + "\n" if output_format == "json" else inference.format_rows(rows), end="")
+    return CELL_FAILED if any(row.state not in (State.OK, State.UNSUPPORTED) for row in rows) else DONE
 
 
-def conformance(arguments: argparse.Namespace) -> int:
-    from crossframe.harness.plan.plan import make_plan
-    from crossframe.harness.run import conformance as examiner
+@click.command()
+@click.argument("name", metavar="NAME")
+@add_run_options([*SELECTION], RunOptions(preset="quick", parity=False))
+@add_format("table", "json")
+def conformance(options: RunOptions, name: str, output_format: str) -> int:
+    """Check one backend, built-in or third-party, against the whole contract."""
+    from crossframe.harness.plan.plan import ALL_MODES, make_plan
+    from crossframe.harness.records.codec import to_json
+    from crossframe.harness.run.conformance import check_conformance
 
-    told = options_of(arguments) | {"backend": [arguments.name], "mode": arguments.mode or ["all"]}
-    counts = {"passed": 0, "failed": 0, "unsupported": 0}
-    for result in examiner.examine(make_plan(told)):
+    plan = make_plan(replace(options, backend=[name], mode=options.mode or [ALL_MODES]))
+    if output_format == "table":
+        return print_conformance(check_conformance(plan))
+    results = list(check_conformance(plan))
+    print(to_json(results, indent=1))
+    return conformance_exit_code(Counter(result.state for result in results))
+
+
+def print_conformance(results: Iterable[ConformanceResult]) -> ExitCode:
+    """Print each result when it arrives, then the counts; return the exit code."""
+    counts = Counter({"passed": 0, "failed": 0, "unsupported": 0})
+    for result in results:
         counts[result.state] += 1
         print(f"{result.name} {result.state.upper()}" + (f": {result.reason}" if result.reason else ""), flush=True)
-    if not counts["passed"]:
-        counts["failed"] += 1  # nothing that passed is nothing that was shown
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
-    return GATE_TRIPPED if counts["failed"] else DONE
+    return conformance_exit_code(counts)
+
+
+def conformance_exit_code(counts: Counter[str]) -> ExitCode:
+    """Return the exit code: a check that failed trips the gate, and so does a run in which no check passed."""
+    return GATE_TRIPPED if counts["failed"] or not counts["passed"] else DONE

@@ -1,0 +1,131 @@
+"""The program `crossframe`: data goes to stdout, messages to stderr; `crossframe.harness.errors` has the exit codes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from crossframe.harness.console import say
+from crossframe.harness.errors import DONE, INTERRUPTED, MISSING, USAGE, ExitCode, MissingError, UsageError
+
+# Command -> (module, summary). A module is imported when its command runs, so that `crossframe --help` starts fast.
+COMMANDS = {
+    "run": ("run_commands", "Train, measure and export; ends in a table and an HTML report."),
+    "plan": ("run_commands", "Show what `run` would do and about how long it takes; runs nothing."),
+    "parity": ("run_commands", "Verify that the backends compute what the reference model computes."),
+    "infer": ("run_commands", "Measure inference alone, beside onnxruntime on the exported file."),
+    "conformance": ("run_commands", "Check one backend, built-in or third-party, against the whole contract."),
+    "report": ("result_commands", "Print the report of a run again, from its records."),
+    "decide": ("result_commands", "Recommend a backend from a run, as a decision record."),
+    "compare": ("result_commands", "Show what changed between two runs: speed, size, accuracy."),
+    "history": ("result_commands", "Show how metrics changed over the runs of a folder, host by host."),
+    "portability": ("onnx_commands", "Run the exported files in every ONNX runtime: correctness and speed."),
+    "check": ("onnx_commands", "Run one ONNX file of your own in every runtime."),
+    "env": ("machine_commands", "Make, list or remove the environments of backends and runtimes."),
+    "selftest": ("machine_commands", "Measure known costs, to see what this machine can resolve."),
+    "doctor": ("machine_commands", "Show what this machine has, what it lacks, and the remedies."),
+    "help": ("program", "Show the help of a command."),
+}
+
+
+class LazyGroup(click.Group):
+    """The group of all commands, each imported only when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None if there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, summary = COMMANDS[cmd_name]
+        function = "show_help" if cmd_name == "help" else cmd_name
+        command: click.Command = getattr(import_module(f"crossframe.harness.cli.{module}"), function)
+        command.help = command.help or summary
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+def print_version(context: click.Context, _parameter: click.Parameter, requested: bool) -> None:
+    """Print the version and end the program; the callback of `--version`."""
+    if not requested or context.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"crossframe {version('crossframe')}")
+    context.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="Exit codes: 0 done, 1 a cell failed, 2 usage, 3 something is missing, 4 a gate tripped, 130 interrupted.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=print_version, help="Show the version."
+)
+def crossframe() -> None:
+    """Run the same networks in every framework: verified equal, then measured."""
+
+
+@click.command()
+@click.argument("command", required=False)
+@click.pass_context
+def show_help(context: click.Context, command: str | None) -> int:
+    """Show the help of COMMAND, or of the program."""
+    assert context.parent is not None
+    if command is None:
+        click.echo(context.parent.get_help())
+        return DONE
+    target = crossframe.get_command(context.parent, command)
+    if target is None:
+        raise UsageError(f"unknown command {command!r}; available: {', '.join(COMMANDS)}")
+    click.echo(target.get_help(click.Context(target, info_name=command, parent=context.parent)))
+    return DONE
+
+
+def exit_code_for(error: Exception) -> ExitCode | None:
+    """Return the exit code of an error that is explained by its message alone; None for any other error."""
+    from crossframe.backends.manifest import ManifestError
+    from crossframe.tasks.data import DataError
+
+    if isinstance(error, (UsageError, ManifestError, click.ClickException)):
+        return USAGE
+    return MISSING if isinstance(error, (MissingError, DataError)) else None
+
+
+def describe_error(error: Exception) -> str:
+    """Return the message of an error; of a wrong argument, with the command whose help explains it."""
+    if not isinstance(error, click.UsageError):
+        return error.format_message() if isinstance(error, click.ClickException) else str(error)
+    command = error.ctx.command_path if error.ctx else "crossframe"
+    return f"{error.format_message().rstrip('.')}; see `{command} --help`"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments`, by default those of the process, and return its exit code."""
+    # A termination from outside is handled like Ctrl-C, so that child processes end too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = crossframe.main(arguments, prog_name="crossframe", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message())
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):  # `run` handles an interrupt itself, since it keeps its records
+        say("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        exit_code = exit_code_for(error)
+        if exit_code is None:
+            raise
+        say(f"crossframe: {describe_error(error)}")
+        return exit_code
+    return int(code or DONE)
