@@ -1,61 +1,64 @@
-"""The fairness receipt of a run: what each backend was given and says it used, and where they differ.
+"""The resources and settings of each variant in a run, and where they differ.
 
-A difference that changes what is compared withholds the ranking: of processors, of threads, of what float32 means.
+Differences that change what is compared withhold the ranking: of processors, of threads, of the meaning of float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-Record = dict[str, Any]
+from crossframe.harness.analysis.model import FairnessRow
+from crossframe.harness.records.model import Record
+from crossframe.harness.worker.measurements import Receipt
+from crossframe.harness.worker.states import State
 
 
-def receipts(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """One row for each backend and mode: what it was given, in every job of it, and used at most."""
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+def fairness_rows(records: Iterable[Record]) -> list[FairnessRow]:
+    """Return one row for each backend, mode and precision: what all of its jobs were given, and the most they used."""
+    groups: dict[tuple[str, str, str], list[Receipt]] = {}
     for record in records:
-        told, cell = record["measures"].get("receipt"), record["cell"]
-        if record["state"] != "ok" or not told:
-            continue
-        key = cell["backend"], cell["mode"], cell["precision"]
-        row = rows.setdefault(
-            key,
-            {
-                **dict(zip(("backend", "mode", "precision"), key, strict=True)),
-                "cpus": told["cpus"],
-                "pools": told["pools"],
-                "settings": told["settings"],
-                "busy_threads": 0,
-                "cpu_per_wall": 0.0,
-                "same_in_all_jobs": True,
-                "jobs": 0,
-                "processes": set(),
-            },
-        )
-        row["jobs"] += 1
-        row["processes"].add(told["process"])
-        row["same_in_all_jobs"] &= all(row[name] == told[name] for name in ("cpus", "pools", "settings"))
-        row["busy_threads"] = max(row["busy_threads"], told["busy_threads"] or 0)
-        row["cpu_per_wall"] = max(row["cpu_per_wall"], told["cpu_per_wall"])
-    return [{**rows[key], "processes": len(rows[key]["processes"])} for key in sorted(rows)]
+        receipt, cell = record.measurements.receipt, record.cell
+        if record.state == State.OK and receipt is not None:
+            groups.setdefault((cell.backend, cell.mode, cell.precision), []).append(receipt)
+    return [_build_row(*key, groups[key]) for key in sorted(groups)]
 
 
-def differences(rows: list[dict[str, Any]]) -> list[str]:
-    """What is not equal, a line each; empty where the comparison is fair."""
-    found = []
-    for name, what in (("cpus", "processors"), ("pools", "sizes of thread pools")):
-        kinds = {str(row[name]) for row in rows}
+def _build_row(backend: str, mode: str, precision: str, receipts: Sequence[Receipt]) -> FairnessRow:
+    first = receipts[0]
+    return FairnessRow(
+        backend=backend,
+        mode=mode,
+        precision=precision,
+        cpus=first.cpus,
+        thread_pools=first.thread_pools,
+        settings=first.settings,
+        busy_threads=max(receipt.busy_threads or 0 for receipt in receipts),
+        cpu_per_wall=max(receipt.cpu_per_wall for receipt in receipts),
+        same_in_all_jobs=all(
+            (receipt.cpus, receipt.thread_pools, receipt.settings) == (first.cpus, first.thread_pools, first.settings)
+            for receipt in receipts
+        ),
+        jobs=len(receipts),
+        processes=len({receipt.process for receipt in receipts}),
+        libraries=first.libraries,
+    )
+
+
+def differences(rows: Sequence[FairnessRow]) -> list[str]:
+    """Return one line for each inequality; [] if the comparison is fair."""
+    lines = []
+    for name, text in (("cpus", "processors"), ("thread_pools", "sizes of thread pools")):
+        kinds = {str(getattr(row, name)) for row in rows}
         if len(kinds) > 1:
-            found.append(f"not all had the same {what}: {', '.join(sorted(kinds))}")
+            lines.append(f"not all had the same {text}: {', '.join(sorted(kinds))}")
     for row in rows:
-        who, settings = f"{row['backend']} {row['mode']}", row["settings"]
-        if not row["same_in_all_jobs"]:
-            found.append(f"{who} did not have the same settings in all of its jobs")
-        if row["processes"] < row["jobs"]:
-            found.append(f"{who} ran {row['jobs']} jobs in {row['processes']} processes: they share their luck")
-        if settings["threads"] not in (None, len(row["cpus"])):
-            found.append(f"{who} uses {settings['threads']} threads, where {len(row['cpus'])} processors were given")
-        if row["precision"] == "float32" and settings["float32_products"] not in (None, "float32"):
-            found.append(f"{who} multiplies float32 as {settings['float32_products']}")
-    return found
+        variant, threads, products = f"{row.backend} {row.mode}", row.settings.threads, row.settings.float32_products
+        if not row.same_in_all_jobs:
+            lines.append(f"{variant} did not have the same settings in all of its jobs")
+        if row.processes < row.jobs:
+            lines.append(f"{variant} ran {row.jobs} jobs in {row.processes} processes, so they are not independent")
+        if threads not in (None, len(row.cpus)):
+            lines.append(f"{variant} uses {threads} threads, where {len(row.cpus)} processors were given")
+        if row.precision == "float32" and products not in (None, "float32"):
+            lines.append(f"{variant} multiplies float32 as {products}")
+    return lines

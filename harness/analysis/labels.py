@@ -1,33 +1,15 @@
-"""What a reader calls a cell."""
+"""The text of cells and metrics in tables and messages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-
-def names_of(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """(task, backend, mode) of each cell; the mode with the device, precision and batch size where these tell it apart.
-
-    `("cnn", "a", "jit bfloat16")`, where the same mode ran that task in other precisions too.
-    """
-    seen: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for cell in cells:
-        seen.setdefault((cell["task"], cell["backend"], cell["mode"]), []).append(cell)
-    found = []
-    for cell in cells:
-        task, backend, mode = cell["task"], cell["backend"], cell["mode"]
-        for part, word in (("device", ""), ("precision", ""), ("batch_size", "batch ")):
-            if len({one[part] for one in seen[task, backend, cell["mode"]]}) > 1:
-                mode += f" {word}{cell[part]}"
-        found.append((task, backend, mode))
-    return found
-
+from crossframe.harness.analysis.model import CellReport, Metric
+from crossframe.harness.records.model import Cell
 
 ABSENT = "-"
 
-
-# Figure -> (heading, what to divide it by, decimals).
+# Metric -> (heading, divisor, decimals).
 COLUMNS: dict[str, tuple[str, float, int]] = {
     "train_samples_per_s": ("samples/s", 1, 0),
     "step_s": ("step ms", 1e-3, 2),
@@ -40,12 +22,31 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
 }
 
 
-def shown(metric: dict[str, Any], divisor: float, decimals: int) -> str:
-    """A figure and how far its 95 % interval reaches to its farther side; a dash where there is none."""
-    if metric["value"] is None:
+def cell_labels(cells: Sequence[Cell | CellReport]) -> list[tuple[str, str, str]]:
+    """Return (task, backend, mode) of each cell, the mode with the device, precision and batch size where these differ.
+
+    `("cnn", "a", "jit bfloat16")` if the same mode ran that task in other precisions too.
+    """
+    groups: dict[tuple[str, str, str], list[Cell | CellReport]] = {}
+    for cell in cells:
+        groups.setdefault((cell.task, cell.backend, cell.mode), []).append(cell)
+    labels = []
+    for cell in cells:
+        group = groups[cell.task, cell.backend, cell.mode]
+        mode = cell.mode
+        for part, prefix in (("device", ""), ("precision", ""), ("batch_size", "batch ")):
+            if len({getattr(member, part) for member in group}) > 1:
+                mode += f" {prefix}{getattr(cell, part)}"
+        labels.append((cell.task, cell.backend, mode))
+    return labels
+
+
+def format_metric(metric: Metric, divisor: float, decimals: int) -> str:
+    """Return a metric with the distance to the farther end of its 95 % interval; a dash if it has no value."""
+    if metric.value is None:
         return ABSENT
-    text = f"{metric['value'] / divisor:,.{decimals}f}"
-    if metric["low"] is not None and metric["value"]:
-        off = max(metric["high"] / metric["value"] - 1, 1 - metric["low"] / metric["value"])
-        text += f" ±{off:.0%}" if off < 1 else " ±>100%"
+    text = f"{metric.value / divisor:,.{decimals}f}"
+    if metric.low is not None and metric.high is not None and metric.value:
+        distance = max(metric.high / metric.value - 1, 1 - metric.low / metric.value)
+        text += f" ±{distance:.0%}" if distance < 1 else " ±>100%"
     return text

@@ -1,55 +1,65 @@
-"""TODO: say what this module is."""
+"""The operators of a training step, from the profiles of the frameworks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from crossframe.harness.analysis.labels import names_of
+from crossframe.harness.analysis.labels import cell_labels
+from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.worker.profiling import OTHERS
+from crossframe.harness.worker.states import State
 
-NAMED = 3  # operators in a cell's one line
+NAMED = 3  # operators in the line of a cell
+NAME_LENGTH = 60  # characters of a name in that line: the kernels of a GPU have names of hundreds
 
 
-LINE = 60  # characters of a name in that line: a GPU's kernels have names of hundreds
+@dataclass(frozen=True)
+class OperatorRow:
+    """One operator in one training step."""
+
+    name: str
+    calls: float
+    self_s: float
+    share: float  # of the time of all operators
 
 
-def rows(cell: dict[str, Any]) -> list[dict[str, Any]]:
-    """{name, calls, self_s, share} of one step of a report's cell; share of all operators' time. [] for no profile."""
-    told = cell.get("operators")
-    if not told or told["state"] != "ok":
+def operator_rows(report: CellReport) -> list[OperatorRow]:
+    """Return the operators of one step, the longest first; [] if there is no profile."""
+    profile = report.operators
+    if profile is None or profile.state != State.OK or not profile.steps:
         return []
-    total_s = sum(row["self_s"] for row in told["rows"])
+    total_s = sum(row.self_s for row in profile.rows)
     return [
-        {
-            "name": row["name"],
-            "calls": row["calls"] / told["steps"],
-            "self_s": row["self_s"] / told["steps"],
-            "share": row["self_s"] / total_s if total_s else 0.0,
-        }
-        for row in told["rows"]
+        OperatorRow(
+            name=row.name,
+            calls=row.calls / profile.steps,
+            self_s=row.self_s / profile.steps,
+            share=row.self_s / total_s if total_s else 0.0,
+        )
+        for row in profile.rows
     ]
 
 
-def lines(cells: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for every cell asked: how much of a step is in operators, and which lead; or why that is unknown."""
-    said = []
-    for cell, name in zip(cells, names_of(cells)):
-        told, found, where = cell.get("operators"), rows(cell), " ".join(name)
-        if told and told["state"] != "ok":
-            said.append(f"{where}: no profile: {told['state']}: {told['reason']}")
-        elif found:
-            leading = [f"{row['share']:.0%} {row['name'][:LINE]}" for row in found if row["name"] != OTHERS][:NAMED]
-            total_ms = sum(row["self_s"] for row in found) * 1e3
-            said.append(f"{where}: {total_ms:.3g} ms of operators a step, in the profiler: {', '.join(leading)}")
-    return said
+def operator_lines(reports: Sequence[CellReport]) -> list[str]:
+    """Return one line per profiled cell: the time in operators and the longest of them, or why there is no profile."""
+    lines = []
+    for report, label in zip(reports, cell_labels(reports)):
+        profile, rows, name = report.operators, operator_rows(report), " ".join(label)
+        if profile is not None and profile.state != State.OK:
+            lines.append(f"{name}: no profile: {profile.state}: {profile.reason}")
+        elif rows:
+            longest = [f"{row.share:.0%} {row.name[:NAME_LENGTH]}" for row in rows if row.name != OTHERS][:NAMED]
+            total_ms = sum(row.self_s for row in rows) * 1e3
+            lines.append(f"{name}: {total_ms:.3g} ms of operators a step, in the profiler: {', '.join(longest)}")
+    return lines
 
 
-def table(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Every row of every cell, as text: the headings first; [] where no cell has any."""
-    body = []
-    for cell, where in zip(cells, names_of(cells)):
-        for row in rows(cell):
-            said = [f"{row['calls']:g}", f"{row['self_s'] * 1e3:.4f}", f"{row['share']:.1%}"]
-            body.append([*where, row["name"], *said])
+def operator_table(reports: Sequence[CellReport]) -> list[list[str]]:
+    """Return every operator of every cell as text, the headings first; [] if no cell has a profile."""
+    body = [
+        [*label, row.name, f"{row.calls:g}", f"{row.self_s * 1e3:.4f}", f"{row.share:.1%}"]
+        for report, label in zip(reports, cell_labels(reports))
+        for row in operator_rows(report)
+    ]
     return body and [["task", "backend", "mode", "operator", "calls a step", "own ms a step", "share"], *body]

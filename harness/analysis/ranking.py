@@ -1,27 +1,25 @@
-"""Which cells of a run are ahead of which, by figure; and which of them another round should measure.
+"""Tiers of cells by metric, and the cells that another round should measure.
 
-Compared is what was asked to do the same: cells of one task, device, precision and batch size. Ranked is what ended
-well and was proven equal; the rest says why not.
+Cells of one family are compared: those of the same task, device, precision and batch size. Ranked are the cells that
+ended well and were verified equal; the others carry the reason why not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
-from crossframe.harness.analysis import metrics, statistics
-from crossframe.harness.records.store import CELL_KEYS
-from crossframe.tasks.widen import unscaled
+from crossframe.harness.analysis import statistics
+from crossframe.harness.analysis.metrics import METRICS, build_cell_reports
+from crossframe.harness.analysis.model import CellReport, Metric, RankedComparison
+from crossframe.harness.records.model import Cell, Family, Record
+from crossframe.harness.worker.states import State
+from crossframe.tasks.widen import split_name
 
-Cell = dict[str, Any]
-Record = dict[str, Any]
-Key = tuple[Any, ...]
-
-# Figure -> the ratio within which two cells are equal for practical ends. The repeats of a cell share weights and data,
-# so their spread tells nothing of the luck of a trajectory: by rounding alone, proven cells were seen to end 1.2 %
-# apart in accuracy and 8 % in mse. Hence the wider bands of both.
+# Metric -> the ratio within which two cells are equal for practical purposes. The repeats of a cell share weights and
+# data, so their spread does not contain the luck of a trajectory: by rounding alone, verified cells were seen to end
+# 1.2 % apart in accuracy and 8 % in mse. Hence the wider bands of both.
 RANKED = {
     "step_s": 0.01,
     "train_samples_per_s": 0.01,
@@ -34,84 +32,77 @@ RANKED = {
     "accuracy": 0.05,
     "mse": 0.2,
 }
-# What the rates and the target of a task decide, which a scaled one keeps as they were.
-OF_LEARNING = ("accuracy", "mse", "time_to_target_s")
-WORTH_TIME = ("train_samples_per_s", "infer_latency_s")  # for which `next_round` spends a budget
-
-FAMILY = ("task", "device", "precision", "batch_size")
+# Metrics that depend on the learning rates and the target of a task, which a wider task keeps unchanged.
+LEARNING_METRICS = ("accuracy", "mse", "time_to_target_s")
+BUDGETED_METRICS = ("train_samples_per_s", "infer_latency_s")  # for which `next_round` uses up a time budget
 
 
-def key_of(cell: Cell) -> Key:
-    return tuple(cell[name] for name in CELL_KEYS)
-
-
-def family_of(cell: Cell) -> Key:
-    return tuple(cell[name] for name in FAMILY)
-
-
-def candidate(cell: Cell) -> str:
-    return f"{cell['backend']} {cell['mode']}"
-
-
-def by_cell(records: Iterable[Record]) -> dict[Key, list[Record]]:
-    groups: dict[Key, list[Record]] = {}
+def by_cell(records: Iterable[Record]) -> dict[Cell, list[Record]]:
+    """Return cell -> its records, both in the order of the records."""
+    groups: dict[Cell, list[Record]] = {}
     for record in records:
-        groups.setdefault(key_of(record["cell"]), []).append(record)
+        groups.setdefault(record.cell, []).append(record)
     return groups
 
 
-def families(cells: list[Cell]) -> dict[Key, list[Cell]]:
-    """Cells that were asked to do the same: (task, device, precision, batch size) -> cells."""
-    found: dict[Key, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(family_of(cell), []).append(cell)
-    return found
+def group_by_family(reports: Iterable[CellReport]) -> dict[Family, list[CellReport]]:
+    """Return family -> its cells, both in the order of the reports."""
+    groups: dict[Family, list[CellReport]] = {}
+    for report in reports:
+        groups.setdefault(report.cell.family, []).append(report)
+    return groups
 
 
-def counts(cell: Cell, metric: str) -> bool:
-    """Whether a figure of a cell says something of its framework: how well a scaled task learns does not."""
-    return metric not in OF_LEARNING or unscaled(cell["task"])[1] == 1
+def is_verified(report: CellReport) -> bool:
+    """Return whether the parity of a cell was verified."""
+    return report.parity is not None and report.parity.state == State.OK
 
 
-def unranked(cell: Cell, metric: str, rounds: statistics.Rounds, repeats: int) -> str | None:
-    """Why a cell is not ranked by a figure; None if it is."""
-    if cell["state"] != "ok":
-        return f"the cell is {cell['state']}"
-    if cell["parity"] is None:
-        return "not proven equal: parity was not checked"
-    if cell["parity"]["state"] != "ok":
-        return f"not proven equal: parity is {cell['parity']['state']}"
-    if cell["withheld"]:
-        return f"budgets were not equal: {cell['withheld']}"
-    if not counts(cell, metric):
-        return "scaled for speed alone: rates and target are the unscaled task's"
+def is_meaningful(report: CellReport, metric: str) -> bool:
+    """Return whether a metric depends on the framework: how well a wider task learns does not."""
+    return metric not in LEARNING_METRICS or split_name(report.task)[1] == 1
+
+
+def explain_exclusion(report: CellReport, metric: str, rounds: statistics.Rounds, repeats: int) -> str | None:
+    """Return why a cell is not ranked by a metric; None if it is ranked."""
+    if report.state != State.OK:
+        return f"the cell is {report.state}"
+    if report.parity is None:
+        return "not verified equal: parity was not checked"
+    if report.parity.state != State.OK:
+        return f"not verified equal: parity is {report.parity.state}"
+    if report.withheld:
+        return f"resources were not equal: {report.withheld}"
+    if not is_meaningful(report, metric):
+        return "widened for speed alone: rates and target are those of the original task"
     if not rounds:
-        return str(cell["metrics"][metric]["reason"])
+        return str(report.metrics[metric].reason)
     if len(rounds) < repeats:
         return f"{repeats - len(rounds)} of {repeats} repeats have none"
     return "there is no ratio to 0" if min(rounds.values()) <= 0 else None
 
 
 @dataclass(frozen=True)
-class Family:
-    """Cells that are compared by one figure: their rounds, by candidate, and why the others are not among them."""
+class Contest:
+    """The cells of one family that are compared by one metric."""
 
-    key: Key
     metric: str
-    rounds: dict[str, statistics.Rounds]
-    left_out: dict[str, str]
+    rounds: dict[str, statistics.Rounds]  # by variant
+    excluded: dict[str, str]  # variant -> why it is not compared
 
     @property
     def pairs(self) -> int:
+        """The number of pairs of variants."""
         return len(self.rounds) * (len(self.rounds) - 1) // 2
 
     def compare(self) -> list[statistics.Comparison]:
-        return statistics.compare(self.rounds, metrics.FIGURES[self.metric].better, RANKED[self.metric])
+        """Return the comparison of every pair."""
+        return statistics.compare(self.rounds, METRICS[self.metric].better, RANKED[self.metric])
 
-    def tiers(self, comparisons: list[statistics.Comparison]) -> dict[str, int | str]:
-        """Candidate -> its tier, or why it has none."""
+    def rank(self, comparisons: Sequence[statistics.Comparison]) -> dict[str, int | str]:
+        """Return variant -> its tier, or why it has none."""
         if self.pairs == 0:
-            return {**self.left_out, **dict.fromkeys(self.rounds, "nothing to compare it with")}
+            return {**self.excluded, **dict.fromkeys(self.rounds, "nothing to compare it with")}
         fewest = statistics.fewest_rounds(self.pairs)
         enough = {name: rounds for name, rounds in self.rounds.items() if len(rounds) >= fewest}
         few = {
@@ -119,66 +110,96 @@ class Family:
             for name, rounds in self.rounds.items()
             if name not in enough
         }
-        return {**self.left_out, **few, **statistics.tiers(enough, metrics.FIGURES[self.metric].better, comparisons)}
+        return {**self.excluded, **few, **statistics.tiers(enough, METRICS[self.metric].better, comparisons)}
 
 
-def family(key: Key, cells: list[Cell], records: dict[Key, list[Record]], metric: str) -> Family:
+def _enter(reports: Iterable[CellReport], records: Mapping[Cell, Sequence[Record]], metric: str) -> Contest:
+    """Return the contest of the cells of one family by one metric."""
     rounds: dict[str, statistics.Rounds] = {}
-    left_out = {}
-    for cell in cells:
-        own = records[key_of(cell)]
-        read = {record["repeat"]: metrics.FIGURES[metric].read(record) for record in own if record["state"] == "ok"}
-        values = {repeat: value for repeat, value in read.items() if value is not None}
-        why = unranked(cell, metric, values, len(own))
-        if why is None:
-            rounds[candidate(cell)] = values
+    excluded = {}
+    for report in reports:
+        repeats = records[report.cell]
+        read = METRICS[metric].read
+        values = {
+            record.repeat: value
+            for record in repeats
+            if record.state == State.OK and (value := read(record)) is not None
+        }
+        reason = explain_exclusion(report, metric, values, len(repeats))
+        if reason is None:
+            rounds[report.cell.variant] = values
         else:
-            left_out[candidate(cell)] = why
-    return Family(key, metric, rounds, left_out)
+            excluded[report.cell.variant] = reason
+    return Contest(metric, rounds, excluded)
 
 
-def rank(cells: list[Cell], records: list[Record]) -> list[dict[str, Any]]:
-    """Fill `tier` of every ranked figure of every cell, and return all comparisons, as the report's schema has them."""
-    groups, told = by_cell(records), []
-    for key, members in families(cells).items():
+def rank(reports: Sequence[CellReport], records: Sequence[Record]) -> tuple[list[CellReport], list[RankedComparison]]:
+    """Return the reports with the tier of every ranked metric, and the comparison of every pair of ranked cells."""
+    groups = by_cell(records)
+    tiers: dict[tuple[Cell, str], int | str] = {}
+    comparisons: list[RankedComparison] = []
+    for family, members in group_by_family(reports).items():
         for metric in RANKED:
-            known = family(key, members, groups, metric)
-            comparisons = known.compare()
-            found = known.tiers(comparisons)
-            for cell in members:
-                tier = found[candidate(cell)]
-                place = cell["metrics"][metric]
-                place |= {"tier": tier} if isinstance(tier, int) else {"tier": None, "tier_reason": tier}
-            told += [{**dict(zip(FAMILY, key)), "metric": metric, **vars(one)} for one in comparisons]
-    return told
+            contest = _enter(members, groups, metric)
+            pairs = contest.compare()
+            by_variant = contest.rank(pairs)
+            tiers |= {(member.cell, metric): by_variant[member.cell.variant] for member in members}
+            comparisons += [
+                RankedComparison(
+                    task=family.task,
+                    device=family.device,
+                    precision=family.precision,
+                    batch_size=family.batch_size,
+                    metric=metric,
+                    **vars(pair),
+                )
+                for pair in pairs
+            ]
+    return [_add_tiers(report, tiers) for report in reports], comparisons
 
 
-def next_round(records: list[Record], left_s: float) -> list[Cell]:
-    """The cells that one more round should measure in the seconds that are left; none where it is time to stop.
+def _add_tiers(report: CellReport, tiers: Mapping[tuple[Cell, str], int | str]) -> CellReport:
+    ranked = {name: _add_tier(report.metrics[name], tiers[report.cell, name]) for name in RANKED}
+    return replace(report, metrics=report.metrics | ranked)
 
-    The rule: stop when every pair of ranked cells is settled in every figure of `WORTH_TIME`, or the time is up.
-    Settled means shown equal, or separated firmly enough to have been looked at after every round. The pairs that need
-    the fewest more rounds come first, and pairs are taken while the rounds that they need fit into the time.
+
+def _add_tier(metric: Metric, tier: int | str) -> Metric:
+    return replace(metric, tier=tier) if isinstance(tier, int) else replace(metric, tier_reason=tier)
+
+
+def next_round(records: Sequence[Record], left_s: float) -> list[Cell]:
+    """Return the cells that one more round should measure in the remaining seconds; [] if it is time to stop.
+
+    The rule: stop when every pair of ranked cells is settled in every metric of `BUDGETED_METRICS`, or the time is up.
+    Settled means shown equal, or separated firmly enough for a test that is repeated after every round. The pairs that
+    need the fewest more rounds come first, and pairs are added while the rounds that they need fit into the time.
 
     Give all cells of a round the same number, larger than any before: comparisons are paired by it.
     """
     groups = by_cell(records)
-    wall_s = {key: median(record["wall_s"] for record in own) for key, own in groups.items()}
-    open_pairs: list[tuple[int, Key, Key]] = []
-    for key, members in families(metrics.cells(records, {})).items():
-        place = {candidate(cell): key_of(cell) for cell in members}
-        for metric in WORTH_TIME:
-            for one in family(key, members, groups, metric).compare():
-                more = one.more_runs or (1 if one.separated and not one.firm else 0)
-                if more:
-                    open_pairs.append((more, place[one.a], place[one.b]))
-    chosen: dict[Key, int] = {}
-    for more, *pair in sorted(open_pairs):
-        wanted = chosen | {key: max(more, chosen.get(key, 0)) for key in pair}
-        if chosen and sum(wall_s[key] * rounds for key, rounds in wanted.items()) > left_s:
+    wall_s = {cell: median(record.wall_s for record in repeats) for cell, repeats in groups.items()}
+    chosen: dict[Cell, int] = {}
+    for rounds, *pair in sorted(_list_open_pairs(groups, records)):
+        more = chosen | {cell: max(rounds, chosen.get(cell, 0)) for cell in pair}
+        if chosen and sum(wall_s[cell] * count for cell, count in more.items()) > left_s:
             break
-        chosen = wanted
-    # Even where nothing can be settled any more, a whole round of what was chosen must still fit.
-    if sum(wall_s[key] for key in chosen) > left_s:
+        chosen = more
+    # Even if no pair can be settled any more, a whole round of the chosen cells must still fit.
+    if sum(wall_s[cell] for cell in chosen) > left_s:
         return []
-    return [dict(zip(CELL_KEYS, key)) for key in groups if key in chosen]
+    return [cell for cell in groups if cell in chosen]
+
+
+def _list_open_pairs(
+    groups: Mapping[Cell, Sequence[Record]], records: Sequence[Record]
+) -> list[tuple[int, Cell, Cell]]:
+    """Return (rounds that settle it, a, b) for each pair that is not settled."""
+    pairs = []
+    for members in group_by_family(build_cell_reports(records, {})).values():
+        cells = {member.cell.variant: member.cell for member in members}
+        for metric in BUDGETED_METRICS:
+            for pair in _enter(members, groups, metric).compare():
+                rounds = pair.more_runs or (1 if pair.separated and not pair.firm else 0)
+                if rounds:
+                    pairs.append((rounds, cells[pair.a], cells[pair.b]))
+    return pairs

@@ -1,8 +1,7 @@
 """Intervals, ratios, tests and tiers. The unit is a process: samples within one process share its luck.
 
-All but the cut of warm-up is computed on logarithms, since costs differ by factors: a candidate is twice as fast, not
-3 ms faster.
-Nothing here knows a record; `crossframe.harness.analysis.ranking` brings the figures.
+Everything except the cut of warm-up is computed on logarithms, since costs differ by factors: a variant is twice as
+fast, not 3 ms faster. The functions take numbers; `crossframe.harness.analysis.ranking` reads them from records.
 """
 
 from __future__ import annotations
@@ -12,47 +11,54 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import combinations, product
+from typing import Literal
 
 import numpy as np
 from scipy import special
 
-LEVEL = 0.05  # of a family of tests, and 1 minus the coverage of an interval
-POWER = 0.8  # with which `runs_needed` wants to see a difference
-PAIRED_FROM = 11  # rounds: 2 / 2^11 is the first of them that separates one of the 45 pairs of ten candidates
-EXACT = 10_000  # up to so many permutations all are tried, beyond it 9,999 are drawn
+from crossframe.harness.analysis.model import Metric
 
-Rounds = Mapping[int, float]  # the round (the number of a repeat) -> one figure of the process that ran in it, above 0
+LEVEL = 0.05  # of a family of tests, and 1 minus the coverage of an interval
+POWER = 0.8  # the probability with which `runs_needed` is to detect a difference
+PAIRED_FROM = 11  # rounds: 2 / 2^11 is the first of them that separates one of the 45 pairs of ten variants
+EXACT = 10_000  # up to this many permutations all are tried; of more, 9,999 are drawn
+
+Rounds = Mapping[int, float]  # round (the number of a repeat) -> one metric of its process, above 0
+Better = Literal["less", "more"]
 
 
 def steady(samples: Sequence[float]) -> np.ndarray:
-    """The samples after warm-up, by the rule MSER of White 1997: cut off the d first ones, at most half of them, for
-    which the standard error of the mean of the others, sqrt(sum of squares) / (n - d), is least.
+    """Return the samples after warm-up, by the rule MSER of White 1997.
+
+    Cut off the first d samples, at most half of them, for which the standard error of the mean of the rest,
+    sqrt(sum of squares) / (n - d), is least.
     """
-    return after_warm_up(tuple(samples))
+    return _cut_warm_up(tuple(samples))
 
 
-@lru_cache(2**16)  # several figures follow from the same samples, and cells, ranks and decisions ask for them anew
-def after_warm_up(samples: tuple[float, ...]) -> np.ndarray:
-    taken = np.asarray(samples, float)
-    centred = (taken - taken.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
-    count = np.arange(1, len(taken) + 1)
+@lru_cache(2**16)  # several metrics follow from the same samples, and cells, ranks and decisions read them again
+def _cut_warm_up(samples: tuple[float, ...]) -> np.ndarray:
+    values = np.asarray(samples, float)
+    centred = (values - values.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
+    count = np.arange(1, len(values) + 1)
     squares = np.maximum(np.cumsum(centred**2) - np.cumsum(centred) ** 2 / count, 0)
     errors = (np.sqrt(squares) / count)[::-1]
-    return taken[int(np.argmin(errors[: len(taken) // 2 + 1])) :]
+    return values[int(np.argmin(errors[: len(values) // 2 + 1])) :]
 
 
-def centre(values: np.ndarray) -> tuple[float, float]:
-    """(n,), n > 1 -> the 95 % interval of the median.
+def median_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the median of (n,) values, n > 1.
 
-    From 6 values on by the sign test, interpolated between order statistics (Hettmansperger and Sheather 1986), which
-    holds for every distribution. Fewer can't give 95 % that way; theirs is Student's, which supposes a normal one. The
-    bootstrap's percentiles would cover 50 % at n = 2 and 90 to 93 % from 6 to 15: `tests/test_statistics.py` counts.
+    From 6 values on it is that of the sign test, interpolated between order statistics (Hettmansperger and Sheather
+    1986), which holds for every distribution. Fewer values can't give 95 % that way; theirs is Student's interval,
+    which assumes a normal distribution. The bootstrap's percentiles would cover 50 % at n = 2 and 90 to 93 % from 6 to
+    15: `tests/unit/analysis/test_statistics.py` counts.
     """
     n, ordered = len(values), np.sort(values)
     if n < 6:
         half = special.stdtrit(n - 1, 1 - LEVEL / 2) * values.std(ddof=1) / math.sqrt(n)
         return float(values.mean() - half), float(values.mean() + half)
-    # outside(d): that the median lies outside of the d-th smallest and the d-th largest value
+    # outside(d): the probability that the median lies outside of the d-th smallest and the d-th largest value
     outside = 2 * np.cumsum([math.comb(n, j) for j in range(n // 2)]) / 2**n
     d = int(np.sum(outside < LEVEL))
     share = (LEVEL - outside[d - 1]) / (outside[d] - outside[d - 1])
@@ -61,23 +67,23 @@ def centre(values: np.ndarray) -> tuple[float, float]:
     return float(low), float((1 - weight) * ordered[n - d] + weight * ordered[n - d - 1])
 
 
-def interval(values: Sequence[float]) -> dict[str, float | int | None]:
-    """{value, low, high, n}: the median over processes and its 95 % interval, which one process can't give."""
-    found = np.asarray(values, float)
-    if len(found) < 2:
-        return {"value": values[0], "low": None, "high": None, "n": len(found)}
-    if found.min() > 0:
-        low, high = (math.exp(end) for end in centre(np.log(found)))
+def interval(values: Sequence[float]) -> Metric:
+    """Return the median over processes and its 95 % interval, which one process can't give."""
+    array = np.asarray(values, float)
+    if len(array) < 2:
+        return Metric(values[0], n=len(array))
+    if array.min() > 0:
+        low, high = (math.exp(end) for end in median_interval(np.log(array)))
     else:
-        low, high = centre(found)
-    value = float(np.median(found))
+        low, high = median_interval(array)
+    median = float(np.median(array))
     # exp(log(x)) may be off by one unit in the last place, which must not push the median out.
-    return {"value": value, "low": min(low, value), "high": max(high, value), "n": len(found)}
+    return Metric(median, min(low, median), max(high, median), len(array))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """a against b: the median over shared rounds of a's figure over b's, its 95 % interval, and what follows."""
+    """Variant `a` against `b`: the median over shared rounds of a's metric divided by b's, and its 95 % interval."""
 
     a: str
     b: str
@@ -86,14 +92,14 @@ class Comparison:
     high: float | None
     p: float  # adjusted for the family, by Holm
     separated: bool
-    more_runs: int | None  # about so many more rounds would settle it; None where it is settled
+    more_runs: int | None  # about this many more rounds would settle it; None: settled
     rounds: int
 
     @property
     def firm(self) -> bool:
-        """Whether an interval twice as wide would still leave out 1: whoever looks after each round must ask for this.
+        """Whether an interval twice as wide would still leave out 1, as a test that is repeated each round requires.
 
-        A test at 5 % that is looked at again and again calls more than 5 % of equal pairs different (Armitage 1969):
+        A test at 5 % that is repeated after each round calls more than 5 % of equal pairs different (Armitage 1969):
         here 12 % within 30 rounds; this one 1 %.
         """
         if not self.separated or self.low is None or self.high is None:
@@ -103,8 +109,8 @@ class Comparison:
 
 
 @cache
-def flips(n: int) -> np.ndarray:
-    """(permutations, n): the signs of n paired differences, in all ways or in 9,999 drawn ones after the given."""
+def draw_flips(n: int) -> np.ndarray:
+    """Return (permutations, n): the signs of n paired differences, all of them, or the given ones and 9,999 drawn."""
     if 2**n <= EXACT:
         return np.array(list(product((1.0, -1.0), repeat=n)))
     drawn = np.random.default_rng(0).choice((1.0, -1.0), (EXACT - 1, n))
@@ -112,50 +118,51 @@ def flips(n: int) -> np.ndarray:
 
 
 @cache
-def splits(n: int, m: int) -> np.ndarray:
-    """(permutations, n + m): 1 for the n of all values that are a's, -1 for b's, in all ways or in drawn ones."""
+def draw_splits(n: int, m: int) -> np.ndarray:
+    """Return (permutations, n + m): 1 for the n values assigned to a, -1 for the m assigned to b, all or drawn ones."""
     given = np.repeat((1.0, -1.0), (n, m))
     if math.comb(n + m, n) > EXACT:
         drawn = np.random.default_rng(0).permuted(np.tile(given, (EXACT - 1, 1)), axis=1)
         return np.concatenate([given[None], drawn])
-    found = np.full((math.comb(n + m, n), n + m), -1.0)
-    for row, own in enumerate(combinations(range(n + m), n)):
-        found[row, list(own)] = 1.0
-    return found
+    splits = np.full((math.comb(n + m, n), n + m), -1.0)
+    for row, members in enumerate(combinations(range(n + m), n)):
+        splits[row, list(members)] = 1.0
+    return splits
 
 
 def smallest_p(n: int) -> float:
-    """The smallest p that n rounds can reach, however far apart the two sides are."""
+    """Return the smallest p that n rounds can reach, however far apart the two sides are."""
     return 2 / (2**n if n >= PAIRED_FROM else math.comb(2 * n, n))
 
 
 def fewest_rounds(pairs: int) -> int:
-    """The fewest rounds after which any of so many pairs could be separated. Fewer are not enough evidence."""
+    """Return the fewest rounds after which one of this many pairs can be separated. Fewer are not enough evidence."""
     return next(n for n in range(2, 64) if smallest_p(n) <= LEVEL / pairs)
 
 
 def p_value(a: np.ndarray, b: np.ndarray) -> float:
-    """(n,), (n,), logarithms by round -> p of a permutation test on the difference of means, both sides.
+    """Return the two-sided p of a permutation test on the difference of means of (n,) and (n,) logarithms by round.
 
-    From `PAIRED_FROM` rounds on signs are flipped within rounds, so that a drift of the machine cancels. Fewer rounds
-    could not reach a small p that way; theirs are shuffled between the sides, which a drift makes cautious, not wrong.
+    From `PAIRED_FROM` rounds on, signs are flipped within rounds, so that a drift of the machine cancels. Fewer rounds
+    could not reach a small p that way; their values are shuffled between the sides, which makes the test conservative
+    under a drift, not wrong.
     """
-    return permuted(a - b, flips(len(a))) if len(a) >= PAIRED_FROM else p_unpaired(a, b)
+    return _permute(a - b, draw_flips(len(a))) if len(a) >= PAIRED_FROM else p_unpaired(a, b)
 
 
 def p_unpaired(a: np.ndarray, b: np.ndarray) -> float:
-    """(n,), (m,), logarithms -> p of a permutation test on the difference of means, both sides."""
+    """Return the two-sided p of a permutation test on the difference of means of (n,) and (m,) logarithms."""
     values = np.concatenate([a, b])
-    return permuted(values - values.mean(), splits(len(a), len(b)))  # centred, which keeps the rounding of sums small
+    return _permute(values - values.mean(), draw_splits(len(a), len(b)))  # centred, to keep the rounding of sums small
 
 
-def permuted(values: np.ndarray, signs: np.ndarray) -> float:
+def _permute(values: np.ndarray, signs: np.ndarray) -> float:
     sums = np.abs(signs @ values)
     return float(np.mean(sums >= sums[0] - 1e-12))  # the given order is the first row
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """(n,), (m,), logarithms, n and m > 1 -> the difference of means and its 95 % interval by Welch 1947."""
+    """Return the difference of means of (n,) and (m,) logarithms, n and m > 1, and its 95 % interval by Welch 1947."""
     gap = float(a.mean() - b.mean())
     parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     if not parts.any():
@@ -165,52 +172,54 @@ def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     return gap, gap - half, gap + half
 
 
-def holm(found: Sequence[float]) -> list[float]:
-    """p values adjusted so that all of them together err with 5 %: Holm 1979."""
-    adjusted, largest = [0.0] * len(found), 0.0
-    for rank, place in enumerate(np.argsort(found, kind="stable")):
-        largest = max(largest, min(1.0, (len(found) - rank) * found[place]))
-        adjusted[place] = largest
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values adjusted so that the whole family errs with 5 %: Holm 1979."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
     return adjusted
 
 
 def runs_needed(differences: np.ndarray, indifferent: float, pairs: int) -> int:
-    """(n,) logarithms of ratios -> about how many rounds settle the pair: separate it, or show it equal.
+    """Return about how many rounds settle a pair, from its (n,) logarithms of ratios: separate it, or show it equal.
 
     n = pi/2 ((z_a + z_b) s / gap)^2, the sample size of a test of a mean at level 0.05 / pairs and power 0.8; pi/2 is
-    what the median costs against the mean. The gap is the one seen, or the indifference where that is larger.
+    the factor by which the median needs more samples than the mean. The gap is the measured one, or the indifference
+    if that is larger.
     """
-    z = special.ndtri(1 - LEVEL / pairs / 2) + special.ndtri(POWER)
+    z = float(special.ndtri(1 - LEVEL / pairs / 2) + special.ndtri(POWER))
     gap = max(abs(float(np.median(differences))), math.log1p(indifferent))
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     return max(fewest_rounds(pairs), math.ceil(math.pi / 2 * (z * spread / gap) ** 2))
 
 
-def compare(candidates: Mapping[str, Rounds], better: str, indifferent: float) -> list[Comparison]:
-    """Every pair of the candidates, the better one by its median as `a`, over the rounds that both have.
+def compare(variants: Mapping[str, Rounds], better: Better, indifferent: float) -> list[Comparison]:
+    """Return every pair of the variants, the one with the better median as `a`, over the rounds that both have.
 
-    `better` is "less" or "more"; ratios within 1 ± `indifferent` are equal for practical ends. Separated: adjusted
+    `better` is "less" or "more"; ratios within 1 ± `indifferent` are equal for practical purposes. Separated: adjusted
     p < 0.05, the interval leaves out 1, and the ratio is beyond the indifference. Settled: separated, or the whole
     interval within the indifference.
     """
-    names = ranked(candidates, better)
-    pairs = list(combinations(names, 2))
-    logs = []
+    pairs = list(combinations(sort_by_median(variants, better), 2))
+    logarithms = []
     for a, b in pairs:
-        shared = sorted(candidates[a].keys() & candidates[b].keys())
-        logs.append([np.log([candidates[name][place] for place in shared]) for name in (a, b)])
-    adjusted = holm([p_value(own, other) if len(own) else 1.0 for own, other in logs])
+        shared = sorted(variants[a].keys() & variants[b].keys())
+        logarithms.append([np.log([variants[name][number] for number in shared]) for name in (a, b)])
+    adjusted = holm([p_value(log_a, log_b) if len(log_a) else 1.0 for log_a, log_b in logarithms])
     return [
-        comparison(*pair, own - other, p, indifferent, len(pairs))
-        for pair, (own, other), p in zip(pairs, logs, adjusted)
-        if len(own)
+        _compare_pair(*pair, log_a - log_b, p, indifferent, len(pairs))
+        for pair, (log_a, log_b), p in zip(pairs, logarithms, adjusted)
+        if len(log_a)
     ]
 
 
-def comparison(a: str, b: str, differences: np.ndarray, p: float, indifferent: float, pairs: int) -> Comparison:
-    """One pair from its (rounds,) logarithms of ratios and its adjusted p."""
+def _compare_pair(  # noqa: PLR0913 (one call)
+    a: str, b: str, differences: np.ndarray, p: float, indifferent: float, pairs: int
+) -> Comparison:
+    """Return the comparison of one pair from its (rounds,) logarithms of ratios and its adjusted p."""
     n = len(differences)
-    low, high = centre(differences) if n > 1 else (-math.inf, math.inf)
+    low, high = median_interval(differences) if n > 1 else (-math.inf, math.inf)
     band = math.log1p(indifferent)
     separated = p < LEVEL and not low <= 0 <= high and abs(float(np.median(differences))) > band
     equal = n >= fewest_rounds(pairs) and -band <= low and high <= band
@@ -219,19 +228,19 @@ def comparison(a: str, b: str, differences: np.ndarray, p: float, indifferent: f
     return Comparison(a, b, math.exp(np.median(differences)), ends[0], ends[1], p, separated, more, n)
 
 
-def ranked(candidates: Mapping[str, Rounds], better: str) -> list[str]:
-    """The names, best median first; equal medians by name, whatever order they came in."""
+def sort_by_median(variants: Mapping[str, Rounds], better: Better) -> list[str]:
+    """Return the names, best median first; equal medians by name, in whatever order they were given."""
     sign = 1 if better == "less" else -1
-    return sorted(candidates, key=lambda name: (sign * float(np.median(list(candidates[name].values()))), name))
+    return sorted(variants, key=lambda name: (sign * float(np.median(list(variants[name].values()))), name))
 
 
-def tiers(candidates: Mapping[str, Rounds], better: str, comparisons: Sequence[Comparison]) -> dict[str, int]:
-    """Name -> tier, from 1. By median; a new tier begins with whoever is separated from the best of the last tier."""
-    separated = {(one.a, one.b) for one in comparisons if one.separated}
-    found: dict[str, int] = {}
+def tiers(variants: Mapping[str, Rounds], better: Better, comparisons: Sequence[Comparison]) -> dict[str, int]:
+    """Return name -> tier, from 1, by median. A variant that is separated from the best of a tier begins the next."""
+    separated = {(comparison.a, comparison.b) for comparison in comparisons if comparison.separated}
+    tier_by_name: dict[str, int] = {}
     tier, best = 0, None
-    for name in ranked(candidates, better):
+    for name in sort_by_median(variants, better):
         if best is None or (best, name) in separated:
             tier, best = tier + 1, name
-        found[name] = tier
-    return found
+        tier_by_name[name] = tier
+    return tier_by_name

@@ -1,30 +1,45 @@
-"""TODO: say what this module is."""
+"""The warnings about a run: disturbances of the machine and of its GPU while jobs ran."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from crossframe.harness.analysis import gpu
+from crossframe.harness.analysis import gpu_warnings
+from crossframe.harness.records.model import Host, Interference, Record
 
-# Id -> (counter, above what it is worth a word, what to say of the worst job).
-SIGNS: dict[str, tuple[str, float, Callable[[float], str]]] = {
-    "W-OTHERS": ("others_share", 0.05, lambda worst: f"other programs had up to {worst:.0%} of the processors"),
-    "W-STEAL": ("steal_share", 0.02, lambda worst: f"other guests of this host took up to {worst:.0%} of the time"),
-    "W-SWAP": ("swapped_pages", 0, lambda worst: f"memory was short: up to {worst:,.0f} pages were swapped"),
-    "W-THERMAL": ("throttlings", 0, lambda worst: f"cores were slowed for their heat up to {worst:.0f} times"),
+# Id -> (counter, threshold, text of the worst job).
+SIGNS: dict[str, tuple[Callable[[Interference], float | None], float, Callable[[float], str]]] = {
+    "W-OTHERS": (
+        lambda machine: machine.others_share,
+        0.05,
+        lambda worst: f"other programs had up to {worst:.0%} of the processors",
+    ),
+    "W-STEAL": (
+        lambda machine: machine.steal_share,
+        0.02,
+        lambda worst: f"other guests of this host took up to {worst:.0%} of the time",
+    ),
+    "W-SWAP": (
+        lambda machine: machine.swapped_pages,
+        0,
+        lambda worst: f"memory was short: up to {worst:,.0f} pages were swapped",
+    ),
+    "W-THERMAL": (
+        lambda machine: machine.throttlings,
+        0,
+        lambda worst: f"hot cores were throttled up to {worst:.0f} times",
+    ),
 }
 
 
-def warnings(records: Iterable[dict[str, Any]], host: dict[str, Any]) -> list[str]:
-    """`ID: text` of what made this machine an unstable one."""
-    records = list(records)
-    seen = [record["machine"] for record in records if record.get("machine")]
-    found = gpu.warnings(records)
-    for name, (counter, limit, text) in SIGNS.items():
-        above = [one[counter] for one in seen if (one[counter] or 0) > limit]
-        if above:
-            found.append(f"{name}: during {len(above)} of {len(seen)} jobs {text(max(above))}")
-    if host.get("governor") not in (None, "performance"):
-        found.append(f"W-FREQUENCY: the processors' frequency is governed by {host['governor']!r}, not 'performance'")
-    return found
+def warnings(records: Sequence[Record], host: Host) -> list[str]:
+    """Return `ID: text` for each kind of disturbance of this machine while the jobs ran."""
+    machines = [record.machine for record in records if record.machine is not None]
+    lines = gpu_warnings.find_warnings(records)
+    for name, (read, threshold, describe) in SIGNS.items():
+        values = [value for machine in machines if (value := read(machine) or 0) > threshold]
+        if values:
+            lines.append(f"{name}: during {len(values)} of {len(machines)} jobs {describe(max(values))}")
+    if host.governor not in (None, "performance"):
+        lines.append(f"W-FREQUENCY: the governor of the processors' frequency is {host.governor!r}, not 'performance'")
+    return lines
