@@ -1,0 +1,64 @@
+"""Errors of `crossframe portability` and `crossframe check` that need no runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+from tests.support.corruptions import corrupt
+from tests.support.models import write_one_node
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--task", "nothing"), ("--runtime", "nothing"), ("--backend", "nothing"), ("gone",)]
+)
+def test_unknown_names_are_usage_errors(crossframe: Command, arguments: tuple[str, ...]) -> None:
+    done = crossframe("portability", *arguments)
+    assert done.returncode == 2
+    assert arguments[-1] in done.stderr
+    assert not done.stdout
+
+
+def name_missing_file(folder: Path) -> Path:
+    return folder / "gone.onnx"
+
+
+def write_html(folder: Path) -> Path:
+    path = write_one_node(folder, shape=["n", 4])
+    corrupt(path, "not a protobuf")
+    return path
+
+
+def write_truncated(folder: Path) -> Path:
+    path = write_one_node(folder, shape=["n", 4])
+    corrupt(path, "truncated")
+    return path
+
+
+def write_oversized(folder: Path) -> Path:
+    """Write a sparse file that is larger than a protobuf can be."""
+    path = folder / "huge.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    return path
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], Path], int, str]] = {  # name -> writer, exit code, word of the message
+    "missing": (name_missing_file, 2, "not a file"),
+    "not ONNX": (write_html, 1, "load: "),
+    "truncated": (write_truncated, 1, "load: "),
+    "over 2 GB": (write_oversized, 1, "2 GiB"),
+    "no rank": (write_one_node, 1, "rank of input x is not declared"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_are_named(crossframe: Command, tmp_path: Path, name: str) -> None:
+    write, code, word = BAD_FILES[name]
+    done = crossframe("check", write(tmp_path), "--runtime", "onnxruntime")
+    assert done.returncode == code, done.stderr
+    assert word in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
