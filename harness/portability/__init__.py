@@ -1,1 +1,1 @@
-"""ONNX portability: where an exported file really runs, how right and how fast."""
+"""ONNX portability: exported files in several runtimes, how accurate and how fast they are."""

@@ -38,7 +38,7 @@ Outputs = Mapping[str, np.ndarray]  # `set/number` -> output
 
 
 class WrongOutputError(Exception):
-    """The runtime computes something else than the reference; the message says what."""
+    """Outputs that are not those of the reference; the message names the check that failed."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def require_correct(checks: Checks) -> None:
 
 
 def list_shortcomings(checks: Checks, measurements: OnnxMeasurements) -> list[str]:
-    """Return what is correct, but not as good as it should be."""
+    """Return the restrictions and inaccuracies of outputs that are correct."""
     shortcomings = []
     failed = [error for name, error in measurements.sets.items() if error and name in (*HELD_OUT, "whole")]
     if failed:

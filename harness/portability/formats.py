@@ -93,7 +93,7 @@ def list_swallowed_nans(results: Iterable[RuntimeResult]) -> list[str]:
 
 
 def list_findings(file: FileReport) -> list[str]:
-    """Return what is notable about a file apart from any runtime."""
+    """Return the remarks on a file that hold for every runtime."""
     findings = []
     if file.reference != REFERENCE_MODEL:
         findings.append(f"compared with {file.reference or 'nothing: no reference runtime runs it'}")
@@ -109,11 +109,11 @@ def list_findings(file: FileReport) -> list[str]:
 
 
 def describe_fault(result: RuntimeResult) -> str:
-    """Return where the wrong outputs of a result begin."""
+    """Return the node at which the wrong outputs of a result begin, in one line."""
     fault = result.fault
     assert fault is not None
-    place = f"{result.task} {result.exporter} in {result.runtime}: outputs are wrong from node {fault.node} on"
-    return f"{place}: {fault.reason}; reproducer: {fault.reproducer}"
+    pair = f"{result.task} {result.exporter} in {result.runtime}"
+    return f"{pair}: outputs are wrong from node {fault.node} on: {fault.reason}; reproducer: {fault.reproducer}"
 
 
 def describe_range(opset_range: OpsetRange) -> str:

@@ -105,7 +105,10 @@ class FaultSearch:
 
 
 def locate_fault(matrix: RuntimeMatrix, file: ModelFile, runtime: str) -> Fault | None:
-    """Return where wrong outputs begin; None if no trusted runtime runs the file or there is no reference."""
+    """Return the node at which wrong outputs begin, and write a model that reproduces them.
+
+    Return None if no trusted runtime runs the file or if there are no reference outputs.
+    """
     search = FaultSearch(matrix, file, runtime)
     if not search.values or search.set_name not in file.vectors.expected:
         return None

@@ -1,4 +1,4 @@
-"""The lowest and the highest opset that an exporter writes and that a runtime computes correctly, found by trying."""
+"""The lowest and the highest opset that an exporter writes and a runtime computes correctly, found by trial."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class RuntimeResult:
     checks: Checks = field(default_factory=Checks)
     fault: Fault | None = None
     versions: dict[str, str] = field(default_factory=dict)  # package -> version
-    facts: dict[str, str] = field(default_factory=dict)  # what the runtime reports about itself
+    facts: dict[str, str] = field(default_factory=dict)  # reported by the runtime, such as its engine
     metrics: RuntimeMetrics = field(default_factory=RuntimeMetrics)
 
 
