@@ -1,0 +1,35 @@
+"""The processes of a run: one for each repeat, and more where a time budget allows them."""
+
+from pathlib import Path
+
+from crossframe.harness.records import store
+from tests.conftest import Command
+
+
+def test_each_repeat_is_a_process_of_its_own_on_the_same_processors(crossframe: Command, tmp_path: Path) -> None:
+    words = ("run", "--backend", "reference", "--task", "circle", "--preset", "quick", "--no-parity", "--repeats", 3)
+    done = crossframe(*words, "--seeds", 2, "--threads", 1, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    records = store.read(tmp_path / "run")
+    receipts = [record.measurements.receipt for record in records]
+    assert len({receipt.process for receipt in receipts if receipt}) == 3
+    for receipt in receipts:
+        assert receipt is not None
+        assert len(receipt.cpus) == 1
+        assert set(receipt.thread_pools.values()) == {"1"}
+    # Repeats cycle through the seeds: the first and the third have the same data and weights.
+    losses = {record.repeat: record.measurements.curve[-1].loss for record in records}
+    assert losses[1] == losses[3]
+    assert losses[1] != losses[2]
+
+
+def test_a_time_budget_is_used_for_pairs_that_are_not_distinguishable(crossframe: Command, tmp_path: Path) -> None:
+    """The two variants have the same code, so no number of rounds distinguishes them and the time expires first."""
+    words = ("--backend", "reference,faulty", "--mode", "numpy,honest", "--task", "circle", "--preset", "quick")
+    done = crossframe("run", *words, "--time-budget", "12s", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    rounds: dict[int, set[str]] = {}
+    for record in store.read(tmp_path / "run"):
+        rounds.setdefault(record.repeat, set()).add(record.cell.backend)
+    assert len(rounds) > 1
+    assert all(backends == {"reference", "faulty"} for backends in rounds.values())
