@@ -1,1 +1,1 @@
-"""One job in one process: started, watched, and given exactly one state."""
+"""The launch of a job: one process, observed from outside, that ends in exactly one state."""

@@ -1,4 +1,4 @@
-"""What else the machine did while a job ran, by counters of the kernel before and after the job.
+"""The activity of the machine beside a job, by counters of the kernel before and after the job.
 
 Nothing is polled, since polling would disturb the job. A counter that the system lacks is None.
 """
@@ -56,7 +56,7 @@ def subtract(after: int | None, before: int | None) -> int | None:
 
 
 class InterferenceMeter:
-    """A meter of what the machine does beside this program, from its construction until `read`."""
+    """A meter of the activity of the machine beside this program, from its construction until `read`."""
 
     def __init__(self) -> None:
         self.begin = time.monotonic()

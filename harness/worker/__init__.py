@@ -1,1 +1,1 @@
-"""Everything that runs inside the environment of a framework: standard library, NumPy, tasks, the contract."""
+"""Code that runs in the environment of a framework or runtime: standard library, NumPy, tasks and the contract only."""

@@ -35,16 +35,18 @@ def verify_placement(model: Model, task: Task, device: str) -> str:
     """
     placement = model.placement()
     if placement != device:
-        raise RuntimeError(f"asked for {device}, but its parameters and results lie on {placement}")
+        raise RuntimeError(f"requested {device}, but the parameters and results are on {placement}")
     peak = None if device == "cpu" else model.device_peak_bytes()
     needed = NARROWEST_BYTES * sum(math.prod(shape) for shape in task.parameters().values())
     if peak is not None and peak < needed:
-        raise RuntimeError(f"asked for {device}, whose allocator gave out {peak} bytes; {needed} are needed at least")
+        raise RuntimeError(
+            f"requested {device}, but the peak of its allocator is {peak} bytes; the parameters need at least {needed}"
+        )
     return placement
 
 
 def package_versions(packages: list[str]) -> dict[str, str]:
-    """Return the version of Python and of each installed package; the rest is left out, since names vary by build."""
+    """Return the version of Python and of each installed package; others are omitted, since names vary by build."""
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in packages:
         with suppress(PackageNotFoundError):

@@ -38,7 +38,7 @@ def measure_ceiling(backend: BackendModule, model: Model, device: str) -> tuple[
     flops_per_s, bytes_per_s = 2 * side**3 / time_best_s(multiply), 2 * size / time_best_s(copy)
     peak = None if device == "cpu" else model.device_peak_bytes()
     if peak is not None and peak < 2 * size:
-        raise RuntimeError(f"asked for a copy on {device}, whose allocator gave out {peak} bytes of {2 * size}")
+        raise RuntimeError(f"requested a copy on {device}, but the peak of its allocator is {peak} of {2 * size} bytes")
     return flops_per_s, bytes_per_s
 
 

@@ -1,4 +1,4 @@
-"""What a worker is asked to do: one class for each kind of job, stored as `job.json` in the folder of the job.
+"""The jobs of workers: one class for each kind, stored as `job.json` in the folder of the job.
 
 A job holds everything that its worker needs, so that it can be replayed by hand with one command.
 """

@@ -26,7 +26,7 @@ def run_job(job_type: type[J], execute: Callable[[J, Path, Any], None], folder: 
     """Run the job of a folder, write its measurements whether it succeeds or not, and end the process.
 
     `execute(job, folder, measurements)` fills `measurements` (an instance of `job_type.MEASUREMENTS`) one by one, so
-    that what was measured before a failure is kept.
+    that a failure keeps the measurements taken before it.
     """
     job = job_type.read(folder)
     os.sched_setaffinity(0, job.cpus)

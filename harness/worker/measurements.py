@@ -1,6 +1,6 @@
-"""What a worker leaves in `measures.json`: one class for each kind of job.
+"""The measurements that a worker writes to `measures.json`: one class for each kind of job.
 
-Every figure is None until it is measured, so that a job that fails half-way keeps what it has. Seconds end in `_s`,
+A measurement is None until it is measured, so that a job that fails keeps those taken before. Seconds end in `_s`,
 bytes in `_bytes`, joules in `_j`.
 """
 
@@ -44,7 +44,7 @@ class EvaluationPoint:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a process was given, used while it trained, and what its framework reports about its settings."""
+    """The resources of a process, their use while it trained, and the settings that its framework reports."""
 
     process: str  # number and start time
     cpus: list[int]

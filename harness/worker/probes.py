@@ -1,4 +1,4 @@
-"""The probes of parity: what a worker trains and records, so that the harness can compare it with a reference."""
+"""The probes of parity: short trainings, recorded so that the harness can compare them with the reference model."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def read_energy_j() -> float | None:
 
 
 class ResourceUsage:
-    """A meter of what this process uses from its construction until `receipt`."""
+    """A meter of the resources that this process uses from its construction until `receipt`."""
 
     def __init__(self) -> None:
         self.ticks = read_thread_ticks()

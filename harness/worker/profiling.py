@@ -1,7 +1,7 @@
-"""The time of a training step by operator, from the framework's own profiler.
+"""The time of a training step by operator, from the profiler of the framework.
 
 A profile explains a measurement ("a third is the gradient of the convolution") and is not one itself: each profiler
-slows down what it observes, in its own way.
+slows the process down in its own way.
 """
 
 from __future__ import annotations

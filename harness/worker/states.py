@@ -1,4 +1,4 @@
-"""How a job can end."""
+"""The states in which a job can end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """The one state in which a job or a step of it ended. All but `ok` carry a reason."""
+    """How a job, or a step of it, ended. Every state but `ok` comes with a reason."""
 
     OK = "ok"
     FAILED = "failed"

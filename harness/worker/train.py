@@ -31,7 +31,7 @@ REST_S = 0.25
 
 
 def train_job(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> None:
-    """Execute a training job; fill `measurements` one by one, so that a failure keeps what was measured before it."""
+    """Execute a training job; fill `measurements` one by one, so that a failure keeps those taken before."""
     begin = time.perf_counter()
     backend = import_backend(job)
     measurements.import_s = time.perf_counter() - begin
@@ -66,7 +66,7 @@ def prepare(job: TrainJob, data: Arrays, measurements: TrainMeasurements) -> Mod
 
 
 def train_and_account(job: TrainJob, model: Model, data: Arrays, measurements: TrainMeasurements) -> Arrays:
-    """Train all epochs and record what that used; return the weights after the first epoch."""
+    """Train all epochs and record the resources used; return the weights after the first epoch."""
     usage = ResourceUsage()
     weights_after_first = train_epochs(model, job.task, data, measurements)
     measurements.placement = verify_placement(model, job.task, job.device)

@@ -88,7 +88,7 @@ def measure_ratio() -> float:
     task = replace(discover()["circle"]["quick"], epochs=1)
     x, y = np.zeros((64, 2), np.float32), np.zeros(64, np.int64)
     order = np.zeros((1, STEPS, 64), np.int64)
-    data = {"x_train": x, "y_train": y, "x_test": x, "y_test": y, "order": order}
+    data: Arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y, "order": order}
     measurements = TrainMeasurements()
     train_epochs(ExactModel(), task, data, measurements)
     (epoch,) = measurements.epochs

@@ -28,7 +28,7 @@ def test_a_fall_back_to_the_cpu_is_a_failure(tmp_path: Path, make_job: MakeJob) 
     outcome = launch_faulty(tmp_path, make_job(tmp_path, "honest"))
     assert outcome.state == State.FAILED
     assert outcome.reason
-    assert "asked for cuda:0, but its parameters and results lie on cpu" in outcome.reason
+    assert "requested cuda:0, but the parameters and results are on cpu" in outcome.reason
 
 
 def test_a_fall_back_leaves_no_measurement_of_the_cpu(tmp_path: Path) -> None:
@@ -46,14 +46,14 @@ def test_a_later_fall_back_is_detected(tmp_path: Path, mode: str, placement: str
     outcome = launch_faulty(tmp_path, make_train_job(tmp_path, mode))
     assert (outcome.state, outcome.measurements.placement) == (State.FAILED, "cuda:0")
     assert outcome.reason
-    assert outcome.reason.endswith(f"its parameters and results lie on {placement}")
+    assert outcome.reason.endswith(f"the parameters and results are on {placement}")
 
 
 @pytest.mark.parametrize("make_job", KINDS)
 def test_a_single_parameter_elsewhere_is_detected(tmp_path: Path, make_job: MakeJob) -> None:
     outcome = launch_faulty(tmp_path, make_job(tmp_path, "strays"))
     assert outcome.reason
-    assert outcome.reason.endswith("its parameters and results lie on cpu and cuda:0")
+    assert outcome.reason.endswith("the parameters and results are on cpu and cuda:0")
 
 
 def test_results_elsewhere_are_detected_in_inference_jobs(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_results_elsewhere_are_detected_in_inference_jobs(tmp_path: Path) -> Non
     assert outcome.state == State.FAILED
     assert outcome.measurements.infer_samples_s  # predictions were made before they were checked
     assert outcome.reason
-    assert outcome.reason.endswith("its parameters and results lie on cpu and cuda:0")
+    assert outcome.reason.endswith("the parameters and results are on cpu and cuda:0")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_probes_computed_elsewhere_fail(tmp_path: Path, mode: str, probes: set[s
     outcome = launch_faulty(tmp_path, make_probe_job(tmp_path, mode))
     results = outcome.measurements.probes
     failed = {
-        name for name, result in results.items() if (result.reason or "").endswith("results lie on cpu and cuda:0")
+        name for name, result in results.items() if (result.reason or "").endswith("results are on cpu and cuda:0")
     }
     assert outcome.state == State.OK
     assert probes <= failed <= results.keys()
@@ -83,7 +83,7 @@ def test_a_placement_that_the_allocator_contradicts_is_detected(tmp_path: Path) 
     outcome = launch_faulty(tmp_path, make_train_job(tmp_path, "pretends"))
     assert outcome.state == State.FAILED
     assert outcome.reason
-    assert "whose allocator gave out 0 bytes; 130 are needed at least" in outcome.reason
+    assert "the peak of its allocator is 0 bytes; the parameters need at least 130" in outcome.reason
 
 
 def test_a_worker_records_when_its_model_was_prepared_and_its_epochs_began(tmp_path: Path) -> None:

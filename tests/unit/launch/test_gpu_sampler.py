@@ -83,10 +83,11 @@ def test_other_programs_are_counted_where_process_ids_are_those_of_the_host(
 
 
 def test_the_processes_of_a_worker_are_not_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_sampler, "RUNNING", set())
+    running: set[int] = set()
+    monkeypatch.setattr(gpu_sampler, "RUNNING", running)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as worker:
         assert not gpu_sampler.is_worker(worker.pid)
-        gpu_sampler.RUNNING.add(worker.pid)
+        running.add(worker.pid)
         assert gpu_sampler.is_worker(worker.pid)
         assert not gpu_sampler.is_worker(1)
         driver = install_driver(monkeypatch, "580.82.07", HOPPER)

@@ -25,7 +25,7 @@ def test_the_ceiling_of_a_gpu_is_measured_by_the_backend(monkeypatch: pytest.Mon
     module: Any = ModuleType("gpu_backend")
     module.prepare = lambda *_: model
     monkeypatch.setitem(sys.modules, "gpu_backend", module)
-    calls: list[tuple[Any, Model, str]] = []
+    calls: list[tuple[Any, Any, str]] = []
 
     def measure_ceiling(backend: Any, model: Model, device: str) -> tuple[float, float]:
         calls.append((backend, model, device))
