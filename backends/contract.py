@@ -213,17 +213,18 @@ def _get_function(backend: BackendModule, name: str) -> Callable[..., Any]:
     return function
 
 
-def check_device(device: str, framework: str, gpus: int, reason: str | None = None) -> None:
+def check_device(device: str, framework: str, count_gpus: Callable[[], int]) -> None:
     """Raise Unsupported unless the framework can use `device`.
 
-    `framework` is its name and version, `gpus` the number of GPUs that it can use, `reason` its own explanation.
+    `framework` is its name and version; `count_gpus`, called for a GPU only, returns the number of GPUs it can use.
     """
-    kind, _, number = device.partition(":")
-    if kind == "cuda" and int(number or 0) < gpus:
+    if device == "cpu":
         return
-    if device != "cpu":
-        usable = ", ".join(f"cuda:{index}" for index in range(gpus)) or "no CUDA device"
-        raise Unsupported(f"{framework} finds {usable}, so not {device}" + (f": {reason}" if reason else ""))
+    kind, _, number = device.partition(":")
+    count = count_gpus()
+    if kind != "cuda" or int(number or 0) >= count:
+        usable = ", ".join(f"cuda:{index}" for index in range(count)) or "no CUDA device"
+        raise Unsupported(f"{framework} can use {usable} here, not {device}")
 
 
 def check_precision(

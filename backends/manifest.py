@@ -76,6 +76,7 @@ class EnvironmentManifest:
     packages: tuple[str, ...]  # whose versions a record names, the main one first
     install: dict[str, InstallRecipe] = field(default_factory=dict)  # `cpu` or `cuda` -> recipe
     env_vars: dict[str, str] = field(default_factory=dict)  # of a worker; may use the placeholders {threads}, {scratch}
+    not_inherited: tuple[str, ...] = ()  # patterns of variables that workers do not inherit from the user
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,6 @@ class Manifest(EnvironmentManifest):
     uncompiled_mode: str | None = None
     onnx_opset: int = 0  # the opset of a run's export; 0 where the backend has no exporter
     onnx_routes: tuple[str, ...] = ()  # names of exporters, if there are several; the default first
-    not_inherited: tuple[str, ...] = ()  # patterns of variables that workers do not inherit from the user
     facts: dict[str, Fact] = field(default_factory=dict)
 
 

@@ -1,7 +1,7 @@
 """The spec's layers and losses in JAX: pure functions of parameters that keep the spec's names and layouts.
 
-Within the network images are channels last, `(batch, height, width, channels)`: on a CPU a step of the cnn is a third
-faster so. `forward` turns them at its doors and Flatten turns them back, so that no parameter needs converting.
+Within the network images are channels last, `(batch, height, width, channels)`, which makes a step of the cnn a third
+faster on a CPU. The network transposes its input and output and Flatten transposes back: no parameter is converted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from crossframe.tasks import spec
 
 Parameters = dict[str, Array]
 Apply = Callable[[Any, Parameters, Array], Array]  # (layer, its parameters by short name, x) -> y
+Network = Callable[[Parameters, Array], Array]  # x (batch, *input_shape) -> (batch, *output_shape)
 
 
 def dense(layer: spec.Dense, p: Parameters, x: Array) -> Array:
@@ -31,7 +32,7 @@ def conv(layer: spec.Conv2D, p: Parameters, x: Array) -> Array:
 
 
 def pool(layer: spec.MaxPool2D, p: Parameters, x: Array) -> Array:
-    """Not lax.reduce_window, whose gradient on a CPU takes 20 ms where this one takes 1 (batch 64 of 32 x 24 x 24)."""
+    # Not lax.reduce_window, whose gradient takes 20 ms on a CPU instead of 1 ms (batch 64 of 32 x 24 x 24).
     batch, height, width, channels = x.shape
     tiles = x.reshape(batch, height // layer.size, layer.size, width // layer.size, layer.size, channels)
     columns = reduce(first_maximum, [tiles[:, :, :, :, column] for column in range(layer.size)])
@@ -39,7 +40,7 @@ def pool(layer: spec.MaxPool2D, p: Parameters, x: Array) -> Array:
 
 
 def first_maximum(a: Array, b: Array) -> Array:
-    # Where both are equal the gradient goes to the first, as in the spec; jnp.maximum would share it out.
+    # If both are equal the gradient goes to the first, as in the spec; jnp.maximum would split it.
     return jnp.where(a >= b, a, b)
 
 
@@ -47,8 +48,8 @@ def lstm(layer: spec.LSTM, p: Parameters, x: Array, scan: Callable[..., Any] = l
     zero = jnp.zeros((x.shape[0], layer.units), x.dtype)
     weights = jnp.concatenate([p["w_x"], p["w_h"]])
 
-    # One product with both weights, and all but it computed anew in the backward pass: on a CPU faster than x @ w_x
-    # for all steps at once before the loop, since less is stored and read again. (Unrolling the loop gains nothing.)
+    # One product with both weights, and everything else recomputed in the backward pass: on a CPU faster than x @ w_x
+    # for all steps before the loop, since less is stored and read again. (Unrolling the loop gains nothing.)
     @partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)
     def cell(state: tuple[Array, Array], x: Array) -> tuple[tuple[Array, Array], Array]:
         h, c = state
@@ -77,13 +78,13 @@ LAYERS: dict[type, Apply] = {
 
 
 def pool_operator(layer: spec.MaxPool2D, p: Parameters, x: Array) -> Array:
-    from flax import linen  # here, since it takes long to import and training has no need of it
+    from flax import linen  # imported late: it takes long and training does not need it
 
     return linen.max_pool(x, window_shape=(layer.size,) * 2, strides=(layer.size,) * 2)
 
 
 def unrolled(step: Callable[[Any, Array], tuple[Any, Array]], state: Any, xs: Array) -> tuple[Any, Array]:
-    """lax.scan as a Python loop."""
+    """Do the same as lax.scan in a Python loop."""
     ys = []
     for x in jnp.unstack(xs):
         state, y = step(state, x)
@@ -91,9 +92,9 @@ def unrolled(step: Callable[[Any, Array], tuple[Any, Array]], state: Any, xs: Ar
     return state, jnp.stack(ys)
 
 
-# The same functions, in the form that jax2onnx makes the better file of: flax's pooling is the one that becomes a
-# MaxPool over two axes (lax.reduce_window becomes one over four, which onnxruntime refuses), and lax.scan becomes a
-# Loop, which tract and onnx's evaluator refuse and OpenCV computes wrongly or refuses.
+# The same functions in the form from which jax2onnx makes the better file: flax's pooling becomes a MaxPool over two
+# axes (lax.reduce_window one over four axes, which onnxruntime rejects), and lax.scan a Loop, which tract and onnx's
+# evaluator reject and OpenCV rejects or computes wrongly.
 EXPORTED: dict[type, Apply] = LAYERS | {spec.MaxPool2D: pool_operator, spec.LSTM: partial(lstm, scan=unrolled)}
 
 LOSSES: dict[str, Callable[[Array, Array], Array]] = {
@@ -103,11 +104,15 @@ LOSSES: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def forward(task: spec.Task, parameters: Parameters, x: Array, layers: Mapping[type, Apply] = LAYERS) -> Array:
-    """x (batch, *input_shape) -> (batch, *output_shape)."""
-    if x.ndim == 4:
-        x = x.transpose(0, 2, 3, 1)
-    for name, layer, shape in task.walk():
-        own = {short: parameters[f"{name}.{short}"] for short in layer.parameters(shape)}
-        x = layers[type(layer)](layer, own, x)
-    return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
+def build(task: spec.Task, layers: Mapping[type, Apply] = LAYERS) -> Network:
+    """Return the network, a function of parameters and input."""
+
+    def network(parameters: Parameters, x: Array) -> Array:
+        if x.ndim == 4:
+            x = x.transpose(0, 2, 3, 1)
+        for name, layer, shape in task.walk():
+            p = {short: parameters[f"{name}.{short}"] for short in layer.parameters(shape)}
+            x = layers[type(layer)](layer, p, x)
+        return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
+
+    return network

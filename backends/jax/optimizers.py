@@ -1,4 +1,4 @@
-"""The spec's optimizers in JAX: optax, which has no optimizer objects but pairs of pure functions, chained."""
+"""The spec's optimizers in JAX, by optax: chains of pairs of pure functions instead of optimizer objects."""
 
 from __future__ import annotations
 
@@ -7,39 +7,41 @@ from typing import Any
 
 import optax
 
+from crossframe.backends.contract import Dialect
 from crossframe.tasks import spec
 
-# Where optax's own idiom computes something else than the spec says.
-DIALECT: dict[str, Any] = {
+# Where optax's own idiom differs from the spec.
+DIALECT: Dialect = {
     "adagrad_epsilon": "inside_root",  # optax.adagrad divides by sqrt(sum + epsilon)
 }
 
 Rate = float | Callable[[Any], Any]
 
-OPTIMIZERS: dict[type, Callable[[Any, Rate], optax.GradientTransformation]] = {
-    spec.SGD: lambda s, rate: optax.sgd(rate, s.momentum or None),
-    spec.Adam: lambda s, rate: optax.adam(rate, s.beta1, s.beta2, s.epsilon),
-    spec.AdaGrad: lambda s, rate: optax.adagrad(rate, initial_accumulator_value=0.0, eps=s.epsilon),
-    spec.RMSProp: lambda s, rate: optax.rmsprop(rate, s.decay, s.epsilon, eps_in_sqrt=False),
+# Settings of the spec and the common argument `learning_rate` -> optax' optimizer.
+OPTIMIZERS: dict[type, Callable[..., optax.GradientTransformation]] = {
+    spec.SGD: lambda s, **common: optax.sgd(**common, momentum=s.momentum or None),
+    spec.Adam: lambda s, **common: optax.adam(**common, b1=s.beta1, b2=s.beta2, eps=s.epsilon),
+    spec.AdaGrad: lambda s, **common: optax.adagrad(**common, initial_accumulator_value=0.0, eps=s.epsilon),
+    spec.RMSProp: lambda s, **common: optax.rmsprop(**common, decay=s.decay, eps=s.epsilon, eps_in_sqrt=False),
 }
 
 
-def build(task: spec.Task) -> optax.GradientTransformation:
-    """Gradient to update in the spec's order: clipping, L2 decay, the optimizer at its scheduled rate."""
+def make_optimizer(task: spec.Task) -> optax.GradientTransformation:
+    """Return the transformation of gradients in the order of the spec: clipping, L2 decay, the optimizer."""
     settings = task.optimizer
     steps = []
     if task.clip_norm is not None:
         steps.append(optax.clip_by_global_norm(task.clip_norm))
     if settings.weight_decay:
-        # Before the optimizer it is L2 decay; behind it, as in optax.adamw, it would be decoupled.
+        # Before the optimizer it is L2 decay; after it, as in optax.adamw, it would be decoupled.
         steps.append(optax.add_decayed_weights(settings.weight_decay))
-    return optax.chain(*steps, OPTIMIZERS[type(settings)](settings, rate(task)))
+    return optax.chain(*steps, OPTIMIZERS[type(settings)](settings, learning_rate=make_rate(task)))
 
 
-def rate(task: spec.Task) -> Rate:
-    """The learning rate: a number, or a function of the updates done, which optax counts in its state."""
+def make_rate(task: spec.Task) -> Rate:
+    """Return the learning rate: a number, or a function of the number of updates, which optax counts in its state."""
     initial, schedule = task.optimizer.rate, task.schedule
     if schedule is None:
         return initial
-    # Not optax.exponential_decay(staircase=True), which computes in float32 even beside weights of float64.
+    # Not optax.exponential_decay(staircase=True), which computes in float32 even beside float64 weights.
     return lambda updates: initial * schedule.gamma ** (updates // schedule.every)

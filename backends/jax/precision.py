@@ -1,7 +1,8 @@
-"""What each precision is in JAX: the type of weights and loss, and the type that the network is cast to within it."""
+"""The arithmetic of each precision in JAX: the type of weights and loss, and the type that the network computes in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,66 +11,82 @@ import optax
 from jax import Array
 from jax import numpy as jnp
 
-from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
+from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, check_precision
+from crossframe.tasks.spec import Task
 
 
 @dataclass(frozen=True)
-class Precision:
+class Arithmetic:
+    """The types of a network in one precision."""
+
     stored: str
     computed: str | None = None  # None: as stored
-    products: str = "highest"  # of float32: JAX's word
+    products: str = "highest"  # JAX's word for the products of float32
 
     @property
     def scaled(self) -> bool:
-        """Whether the range of numbers is so small that gradients need the loss scaled."""
+        """Whether the range of the computed type is so small that gradients need a loss scaler."""
         return self.computed == "float16"
 
 
 PRECISIONS = {
-    "float32": Precision("float32"),
-    "float64": Precision("float64"),
-    "tf32": Precision("float32", products="tensorfloat32"),
-    "bfloat16": Precision("float32", "bfloat16"),
-    "float16": Precision("float32", "float16"),
+    "float32": Arithmetic("float32"),
+    "float64": Arithmetic("float64"),
+    "tf32": Arithmetic("float32", products="tensorfloat32"),
+    "bfloat16": Arithmetic("float32", "bfloat16"),
+    "float16": Arithmetic("float32", "float16"),
 }
 
 
-def settle(device: str, name: str) -> Precision:
-    """The precision, all switches set for it; Unsupported where it cannot be had."""
-    if name not in PRECISIONS:
-        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {name}")
-    if name == "tf32" and device == "cpu":
-        raise Unsupported("a product in TF32 needs an NVIDIA GPU; on the CPU there is none")
-    # Unless asked for, no TF32 or bfloat16 in matrix products or convolutions: float32 shall mean float32.
-    jax.config.update("jax_default_matmul_precision", PRECISIONS[name].products)
-    return PRECISIONS[name]
+def configure(task: Task, device: str, precision: str) -> Arithmetic:
+    """Set JAX's switches for a precision and return its arithmetic; Unsupported if it is not available."""
+    check_precision(precision, PRECISIONS, device)
+    arithmetic = PRECISIONS[precision]
+    # TF32 or bfloat16 in matrix products and convolutions only on request: float32 means float32.
+    jax.config.update("jax_default_matmul_precision", arithmetic.products)
+    return arithmetic
 
 
-class Scaled(NamedTuple):
-    """What `scaling` keeps: the loss scale, the updates since it changed, and the state of the optimizer within."""
+def mix_precision(network: Callable[..., Array], arithmetic: Arithmetic) -> Callable[..., Array]:
+    """Return the network computing in its arithmetic, with outputs in the type of the loss."""
+    if arithmetic.computed is None:
+        return network
+
+    def forward(parameters: dict[str, Array], x: Array) -> Array:
+        parameters, x = jax.tree.map(lambda array: array.astype(arithmetic.computed), (parameters, x))
+        return network(parameters, x).astype(arithmetic.stored)
+
+    return forward
+
+
+class LossScaler(NamedTuple):
+    """The state of an optimizer with a loss scaler."""
 
     scale: Array
-    good: Array
-    inner: optax.OptState
+    updates: Array  # since the scale changed
+    optimizer: optax.OptState
 
 
-def scaling(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """An optimizer that takes the gradients of `scale` times the loss, and leaves out an update that is not finite.
+def add_loss_scaler(optimizer: optax.GradientTransformation, arithmetic: Arithmetic) -> optax.GradientTransformation:
+    """Return the optimizer with a loss scaler around it, if gradients need one.
 
-    The user of optax writes this: it knows `apply_if_finite`, but no scale that follows.
+    It takes the gradients of `scale` times the loss, and skips an update that is not finite. optax leaves this to its
+    users: it has `apply_if_finite`, but no dynamic scale.
     """
+    if not arithmetic.scaled:
+        return optimizer
 
-    def init(parameters: optax.Params) -> Scaled:
-        return Scaled(jnp.float32(LOSS_SCALE), jnp.int32(0), optimizer.init(parameters))
+    def init(parameters: optax.Params) -> LossScaler:
+        return LossScaler(jnp.float32(LOSS_SCALE), jnp.int32(0), optimizer.init(parameters))
 
-    def update(gradients: optax.Updates, state: Scaled, parameters: optax.Params | None = None) -> tuple:
+    def update(gradients: optax.Updates, state: LossScaler, parameters: optax.Params | None = None) -> tuple:
         gradients = jax.tree.map(lambda gradient: gradient / state.scale, gradients)
         finite = jnp.array([jnp.isfinite(gradient).all() for gradient in jax.tree.leaves(gradients)]).all()
-        changes, inner = optimizer.update(gradients, state.inner, parameters)
+        changes, inner = optimizer.update(gradients, state.optimizer, parameters)
         changes = jax.tree.map(lambda change: jnp.where(finite, change, 0), changes)
-        inner = jax.tree.map(lambda new, old: jnp.where(finite, new, old), inner, state.inner)
-        grows = state.good + 1 >= SCALE_GROWS_AFTER
+        inner = jax.tree.map(lambda new, old: jnp.where(finite, new, old), inner, state.optimizer)
+        grows = state.updates + 1 >= SCALE_GROWS_AFTER
         scale = state.scale * jnp.where(finite, jnp.where(grows, 2.0, 1.0), 0.5).astype(jnp.float32)
-        return changes, Scaled(scale, jnp.where(finite & ~grows, state.good + 1, 0), inner)
+        return changes, LossScaler(scale, jnp.where(finite & ~grows, state.updates + 1, 0), inner)
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]

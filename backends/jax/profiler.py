@@ -1,4 +1,4 @@
-"""Where the time of training goes, by JAX's own profiler."""
+"""The time of each operator in training, by JAX's own profiler."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
-from crossframe.backends.contract import Batch, Operator
+from crossframe.backends.contract import Batch, OperatorCost
+from crossframe.backends.jax.model import Model
 
-if TYPE_CHECKING:
-    from crossframe.backends.jax.model import Model
-
-# In a program's text: a kernel with JAX's own name of what it ends in, a kernel with the computation that was fused
-# into it, and a computation with XLA's name of what it ends in.
+# Lines of a program's text: a kernel and JAX's name of its last operation; a kernel and the computation that is fused
+# into it; a computation and XLA's name of its last operation.
 NAMED = re.compile(r'^ +(?:ROOT )?%?([\w.-]+) = .*op_name="[^"]*/([^"/]+)"', re.MULTILINE)
 FUSED = re.compile(r"^ +(?:ROOT )?%?([\w.-]+) = .* fusion\(.*calls=%?([\w.-]+)", re.MULTILINE)
-ENDS = re.compile(r"^%?([\w.-]+) \(.*\{\n(?:  .*\n)*?  ROOT .*? ([a-z-]+)\(", re.MULTILINE)
-ENCLOSING = ("while", "call", "conditional")  # their time is that of what they run
+ROOTS = re.compile(r"^%?([\w.-]+) \(.*\{\n(?:  .*\n)*?  ROOT .*? ([a-z-]+)\(", re.MULTILINE)
+ENCLOSING = ("while", "call", "conditional")  # their time is that of the kernels they run
 
 
-def operators(model: Model, batches: Sequence[Batch]) -> list[Operator]:
-    """XLA's kernels, each with what it ends in by JAX's name: `ynn_fusion.11 (conv_general_dilated)`, or by XLA's.
+def profile(model: Model, batches: Sequence[Batch]) -> list[OperatorCost]:
+    """Return XLA's kernels, with JAX's (or XLA's) name of the last operation: `ynn_fusion.11 (conv_general_dilated)`.
 
-    Seconds of the thread that ran each, which may have shared the work with others.
+    Times are those of the thread that ran each kernel, which may have shared the work with others.
     """
     options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0  # Python's own calls would take longer to write down than they take
+    options.python_tracer_level = 0  # recording Python's own calls takes longer than the calls
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder, profiler_options=options):
             model.train(batches)
@@ -39,25 +37,25 @@ def operators(model: Model, batches: Sequence[Batch]) -> list[Operator]:
         trace = jax.profiler.ProfileData.from_file(str(file))
     calls: Counter[str] = Counter()
     nanoseconds: Counter[str] = Counter()
-    names = primitives(model)
-    where = "/host:CPU" if model.device.platform == "cpu" else "/device:GPU"
-    for plane in (plane for plane in trace.planes if plane.name.startswith(where)):
+    names = name_kernels(model)
+    plane_name = "/host:CPU" if model.device.platform == "cpu" else "/device:GPU"
+    for plane in (plane for plane in trace.planes if plane.name.startswith(plane_name)):
         for event in (event for line in plane.lines for event in line.events):
             stats: dict[str, Any] = dict(event.stats)
             if "hlo_op" in stats and stats["hlo_op"].partition(".")[0] not in ENCLOSING:
                 name = names.get((stats["hlo_module"], stats["hlo_op"]), stats["hlo_op"])
                 calls[name] += 1
                 nanoseconds[name] += event.duration_ns
-    return [(name, calls[name], nanoseconds[name] / 1e9) for name in calls]
+    return [OperatorCost(name, calls[name], nanoseconds[name] / 1e9) for name in calls]
 
 
-def primitives(model: Model) -> dict[tuple[str, str], str]:
-    """(XLA's program, its kernel) -> the kernel and what it ends in, of all that this process has compiled."""
-    found = {}
+def name_kernels(model: Model) -> dict[tuple[str, str], str]:
+    """Return (program, kernel) -> kernel and its last operation, for all programs that this process has compiled."""
+    names = {}
     for module in (module for program in model.device.client.live_executables() for module in program.hlo_modules()):
         text = module.to_string()
-        ends = dict(ENDS.findall(text))
-        fused = {kernel: ends[computation] for kernel, computation in FUSED.findall(text) if computation in ends}
-        for kernel, end in (fused | dict(NAMED.findall(text))).items():
-            found[module.name, kernel] = f"{kernel} ({end})"
-    return found
+        roots = dict(ROOTS.findall(text))
+        fused = {kernel: roots[computation] for kernel, computation in FUSED.findall(text) if computation in roots}
+        for kernel, operation in (fused | dict(NAMED.findall(text))).items():
+            names[module.name, kernel] = f"{kernel} ({operation})"
+    return names

@@ -1,4 +1,4 @@
-"""The spec's layers and losses in Gluon, and the way of each parameter there and back."""
+"""The spec's layers and losses in Gluon, and the conversion of each parameter."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from crossframe.tasks.spec import Shape
 
 
 class Recurrent(HybridBlock):
-    """(batch, steps, in) -> (batch, steps, units): one LSTM operator, its own, for each layer of the spec.
+    """(batch, steps, in) -> (batch, steps, units): a separate LSTM operator for each layer of the spec.
 
     Several layers in one operator (`num_layers=2`) would train the lower ones on wrong gradients wherever MXNet's own
-    kernel computes them, so in float64: tests/findings/mxnet_lstm_float64.py.
+    kernel computes them, as in float64: tests/findings/mxnet_lstm_float64.py.
 
     MXNet adds two biases and would train both with the same gradient, so their sum would move twice as fast as the
     one bias of the spec: the second is frozen at zero.
     """
 
-    def __init__(self, features: int, units: int):
+    def __init__(self, features: int, units: int) -> None:
         super().__init__()
         self.lstm = rnn.LSTM(units, input_size=features)
         self.lstm.l0_h2h_bias.grad_req = "null"
 
-    def hybrid_forward(self, F: Any, x: Any) -> Any:
-        # Steps first inside. layout="NTC" does the same by swapaxes, which ONNX has not: it becomes a dozen operators.
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803  # the name in Gluon
+        # Steps first inside. layout="NTC" does the same by swapaxes, which is a dozen operators in ONNX.
         return F.transpose(self.lstm(F.transpose(x, (1, 0, 2))), (1, 0, 2))
 
 
 class LastStep(HybridBlock):
-    def hybrid_forward(self, F: Any, x: Any) -> Any:
+    """(batch, steps, features) -> (batch, features): the last step only."""
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803  # the name in Gluon
         return F.squeeze(F.slice_axis(x, axis=1, begin=-1, end=None), axis=1)
 
 
 class Evaluate(HybridBlock):
     """(x, y) -> (1,): the mean loss, network and loss in one graph."""
 
-    def __init__(self, network: HybridBlock, loss: loss.Loss):
+    def __init__(self, network: HybridBlock, loss: loss.Loss) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
 
-    def hybrid_forward(self, F: Any, x: Any, y: Any) -> Any:
+    def hybrid_forward(self, F: Any, x: Any, y: Any) -> Any:  # noqa: N803  # the name in Gluon
         return F.mean(self.loss(self.network(x), y))
 
 
@@ -60,14 +62,14 @@ LAYERS: dict[type, Callable[[Any, Shape], HybridBlock]] = {
     spec.LastStep: lambda layer, shape: LastStep(),
 }
 
-# Gluon's losses come per sample; `Evaluate` takes their mean.
+# Gluon's losses are per sample; `Evaluate` takes their mean.
 LOSSES: dict[str, Callable[[], loss.Loss]] = {
     "binary_cross_entropy": loss.SigmoidBinaryCrossEntropyLoss,
     "softmax_cross_entropy": loss.SoftmaxCrossEntropyLoss,
     "mean_squared_error": lambda: loss.L2Loss(weight=2.0),  # Gluon halves the squared error
 }
 
-# (kind, parameter) -> (Gluon's name, ours to Gluon's; each of these is its own inverse).
+# (kind, parameter) -> (Gluon's name, conversion from the spec to Gluon; each conversion is its own inverse).
 PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     ("dense", "w"): ("weight", np.transpose),
     ("dense", "b"): ("bias", np.asarray),
@@ -80,16 +82,16 @@ PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[np.ndarray], np.ndarray]]
 
 
 def build(task: spec.Task) -> nn.HybridSequential:
-    """The network, one block for each layer of the spec, parameters not yet set."""
+    """Return the network with one block for each layer of the spec; its parameters are not set yet."""
     network = nn.HybridSequential()
     network.add(*(LAYERS[type(layer)](layer, shape) for _, layer, shape in task.walk()))
     return network
 
 
-def addresses(task: spec.Task) -> dict[str, tuple[int, str, Callable[[np.ndarray], np.ndarray]]]:
-    """The spec's parameter name -> (number of its block, its name in there, the conversion)."""
-    found = {}
+def parameter_map(task: spec.Task) -> dict[str, tuple[int, str, Callable[[np.ndarray], np.ndarray]]]:
+    """Return the spec's parameter name -> (number of its block, name in the block, conversion)."""
+    entries = {}
     for number, (layer_name, layer, shape) in enumerate(task.walk()):
         for short in layer.parameters(shape):
-            found[f"{layer_name}.{short}"] = (number, *PARAMETERS[layer.kind, short])
-    return found
+            entries[f"{layer_name}.{short}"] = (number, *PARAMETERS[layer.kind, short])
+    return entries

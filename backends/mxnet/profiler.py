@@ -1,4 +1,4 @@
-"""Where the time of training goes, by MXNet's own profiler."""
+"""The time of each operator in training, by MXNet's own profiler."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import mxnet as mx
 
-from crossframe.backends.contract import Batch, Operator
-
-if TYPE_CHECKING:
-    from crossframe.backends.mxnet.model import Model
+from crossframe.backends.contract import Batch, OperatorCost
+from crossframe.backends.mxnet.model import Model
 
 
-def operators(model: Model, batches: Sequence[Batch]) -> list[Operator]:
-    """What MXNet's engine ran. Seconds of the engine's thread, which OpenMP's others may have helped."""
+def profile(model: Model, batches: Sequence[Batch]) -> list[OperatorCost]:
+    """Return the operators of MXNet's engine with the times of its threads, which OpenMP threads may have helped."""
     if model.forward._active:
-        # A graph's operators come to the engine in bulk, and the profiler sees the bulk: here, one by one.
+        # The engine receives a graph's operators in bulk, and the profiler sees the bulk. Here, one by one.
         one_by_one = {"forward_bulk_size": 1, "backward_bulk_size": 1}
         model.forward.hybridize(static_alloc=True, static_shape=True, **one_by_one)
         model.train(batches)
@@ -32,6 +29,7 @@ def operators(model: Model, batches: Sequence[Batch]) -> list[Operator]:
         model.train(batches)
         model.sync()
         mx.profiler.set_state("stop")
-        told = json.loads(mx.profiler.dumps(reset=True, format="json"))
-    assert told["Unit"]["Time"] == "ms", told["Unit"]
-    return [(name, one["Count"], one["Total"] / 1e3) for name, one in told["Time"]["operator"].items()]
+        stats = json.loads(mx.profiler.dumps(reset=True, format="json"))
+    assert stats["Unit"]["Time"] == "ms", stats["Unit"]
+    operators = stats["Time"]["operator"]
+    return [OperatorCost(name, row["Count"], row["Total"] / 1e3) for name, row in operators.items()]

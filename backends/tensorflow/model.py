@@ -1,5 +1,6 @@
-"""TensorFlow by the contract: Keras layers and optimizers, and a step of our own: looped over the batches in a graph,
-compiled by XLA, or eager.
+"""TensorFlow by the contract: Keras layers and optimizers in a custom training step.
+
+The step is looped over the batches in a graph (`graph`), compiled by XLA (`xla`), or run eagerly (`eager`).
 """
 
 from __future__ import annotations
@@ -8,58 +9,58 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from crossframe.backends.contract import Batch, Operator, Unsupported, Work, place_of_all
-from crossframe.backends.tensorflow.network import LOSSES, addresses, build, channels_first, channels_last
-from crossframe.backends.tensorflow.optimizers import NUMBERS, OPTIMIZERS, rate
-from crossframe.backends.tensorflow.precision import Precision, scaling, settle
+from crossframe.backends import contract
+from crossframe.backends.contract import Batch, FrameworkSettings, check_device, joint_device
+from crossframe.backends.tensorflow.network import LOSSES, build, channels_first, channels_last, parameter_map
+from crossframe.backends.tensorflow.onnx_export import export_onnx
+from crossframe.backends.tensorflow.optimizers import make_optimizer
+from crossframe.backends.tensorflow.precision import Arithmetic, add_loss_scaler, configure
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays, Task
 
-MODES = ("graph", "xla", "eager")
+MODES: tuple[str, ...] = ("graph", "xla", "eager")
 
-# With one of these in the network, XLA compiles the step alone, else the loop around it too (circle: three times as
-# fast). In a loop XLA's convolution loses its threads on the CPU, 1 step a second against 25; an LSTM, which takes
-# seconds to compile, would be compiled once more for nothing.
+# With one of these layers in the network, XLA compiles only the step, otherwise also the loop around it (circle: three
+# times as fast). In a loop XLA's convolution loses its threads on the CPU (1 step per second instead of 25); an LSTM,
+# which takes seconds to compile, would be compiled twice without a gain.
 LONG_STEPS = (spec.Conv2D, spec.LSTM)
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
-    """The model on `device`, ready to train."""
-    found = [f"cuda:{number}" for number, _ in enumerate(tf.config.list_physical_devices("GPU"))]
-    if device != "cpu" and device not in found:
-        seen = ", ".join(found) or "no CUDA device"
-        raise Unsupported(f"this build of TensorFlow, {tf.__version__}, sees {seen}, so not {device}")
+    """Return the model on `device`, ready to train."""
+    check_device(device, f"TensorFlow {tf.__version__}", lambda: len(tf.config.list_physical_devices("GPU")))
     if device == "cpu":
-        # A GPU in sight would be taken hold of unused, and Keras would choose cuDNN's LSTM.
+        # With a visible GPU, TensorFlow would reserve its memory, and Keras would choose cuDNN's LSTM.
         tf.config.set_visible_devices([], "GPU")
-    return Model(task, weights, device.replace("cuda", "GPU"), mode, settle(device, precision))
+    return Model(task, weights, device.replace("cuda", "GPU"), mode, configure(task, device, precision))
 
 
 class Model:
-    def __init__(self, task: Task, weights: Arrays, device: str, mode: str, precision: Precision):
+    """`contract.Model` in TensorFlow."""
+
+    def __init__(self, task: Task, weights: Arrays, device: str, mode: str, arithmetic: Arithmetic) -> None:
         self.task = task
         self.device = device
-        # Where results were. An operator without a kernel for the device goes to the CPU in silence: in a graph, whose
-        # operators name no device, always; else by soft placement, which stays on, for what only the host can do.
-        self.answer: tf.Tensor | None = None  # what `predict` returned last
+        # The last result of `predict`, for its device. TensorFlow silently runs an operator without a kernel for the
+        # device on the CPU: always in a graph, whose operators name no device; otherwise by soft placement, which stays
+        # on for operators that only the host can run.
+        self.outputs: tf.Tensor | None = None
         self.mode = mode
-        self.dtype = dtype = precision.stored
-        self.computed = keras.DTypePolicy(precision.policy).compute_dtype
-        self.scaled = precision.scaled
+        self.arithmetic = arithmetic
+        self.dtype = dtype = arithmetic.stored
+        self.computed = keras.DTypePolicy(arithmetic.policy).compute_dtype
+        self.scaled = arithmetic.scaled
         with tf.device(device):
-            self.network = build(task, precision.policy, cudnn=mode != "xla")  # XLA cannot compile cuDNN's LSTM
-            for name, (layer, path, convert, _) in addresses(task).items():
+            self.network = build(task, arithmetic.policy, cudnn=mode != "xla")  # XLA cannot compile cuDNN's LSTM
+            for name, (layer, path, convert, _) in parameter_map(task).items():
                 attrgetter(path)(self.network.get_layer(layer)).assign(convert(weights[name]))
             self.trained = self.network.trainable_variables
-            self.optimizer = OPTIMIZERS[type(task.optimizer)](rate(task), task.optimizer, NUMBERS[dtype])
-            if self.scaled:
-                self.optimizer = scaling(self.optimizer)
+            self.optimizer = add_loss_scaler(make_optimizer(task, dtype), arithmetic)
             self.optimizer.build(self.trained)
         self.checkpoint = tf.train.Checkpoint(network=self.network, optimizer=self.optimizer)
         self.loss = LOSSES[task.loss]
@@ -70,10 +71,10 @@ class Model:
             self.compile()
 
     def compile(self) -> None:
-        """One trace of each function, whatever the number and the size of the batches."""
+        """Make graphs that need one trace each, for any number and size of batches."""
         x, z = (tf.TensorSpec(shape, self.dtype) for shape in (self.network.input_shape, self.network.output_shape))
         y = z if self.task.loss == "mean_squared_error" else tf.TensorSpec((None,), tf.int64)
-        stacks = [tf.TensorSpec((None, *one.shape), one.dtype) for one in (x, y)]
+        stacks = [tf.TensorSpec((None, *part.shape), part.dtype) for part in (x, y)]
         if self.jit_step:
             self.step = tf.function(self.update, jit_compile=True)
         self.loop = tf.function(self.epoch, [tf.TensorSpec((), tf.int32), *stacks], jit_compile=self.jit_loop)
@@ -85,7 +86,9 @@ class Model:
             if self.scaled:
                 loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trained)
-        scale = self.optimizer.dynamic_scale if self.scaled else 1.0  # of the gradients, until the optimizer has them
+        scale = (
+            self.optimizer.dynamic_scale if self.scaled else 1.0
+        )  # of the gradients, until the optimizer unscales them
         if self.task.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.task.clip_norm * scale)
         if self.task.optimizer.weight_decay:
@@ -94,12 +97,12 @@ class Model:
         self.optimizer.apply(gradients, self.trained)
 
     def epoch(self, count: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> None:
-        """One update for each of the first `count` batches in the stacks x and y, (batches, batch, ...)."""
-        number = tf.constant(0)
-        # Autograph makes this a loop of the graph. Over a tf.range, XLA would compile it anew for each count.
-        while number < count:
-            self.step(x[number], y[number])
-            number += 1
+        """Do one update for each of the first `count` batches in the stacks x and y, (batches, batch, ...)."""
+        index = tf.constant(0)
+        # Autograph makes this a loop of the graph. With a loop over tf.range, XLA would compile again for each count.
+        while index < count:
+            self.step(x[index], y[index])
+            index += 1
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         with tf.device(self.device):
@@ -112,24 +115,27 @@ class Model:
                 for x, y in batches:
                     self.update(x, y)
                 return
-            # A stack wants equal shapes, and the last batch of an epoch may be smaller.
+            # A stack needs equal shapes, and the last batch of an epoch may be smaller.
             for _, equal in groupby(batches, key=lambda batch: batch[0].shape[0]):
                 xs, ys = zip(*equal)
-                # XLA compiles for the length of a stack; filled up to a power of two, the lengths are few.
+                # XLA compiles for each length of a stack; padded to a power of two, there are few lengths.
                 spare = 2 ** (len(xs) - 1).bit_length() - len(xs) if self.jit_loop else 0
                 self.loop(len(xs), tf.stack(xs + spare * xs[:1]), tf.stack(ys + spare * ys[:1]))
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with tf.device(self.device):
             outputs = self.infer(tf.constant(channels_last(x), self.dtype))
-        self.answer = outputs
+        self.outputs = outputs
         return channels_first(outputs.numpy())
 
     def weights(self) -> Arrays:
         return {
             name: np.array(convert(attrgetter(path)(self.network.get_layer(layer)).numpy()))
-            for name, (layer, path, _, convert) in addresses(self.task).items()
+            for name, (layer, path, _, convert) in parameter_map(self.task).items()
         }
+
+    def buffers(self) -> Arrays:
+        return {}
 
     def sync(self) -> None:
         tf.test.experimental.sync_devices()
@@ -141,40 +147,27 @@ class Model:
         self.checkpoint.read(path / "model").assert_consumed()
 
     def export_onnx(self, path: Path, opset: int) -> None:
-        with tf.device("cpu"):
-            # A copy without cuDNN's LSTM, which has no form in ONNX; images come in with their channels first.
-            copy = build(self.task, self.dtype, cudnn=False)
-            copy.set_weights(self.network.get_weights())
-            x = keras.Input(self.task.input_shape, dtype=self.dtype, name="x")
-            last = keras.layers.Permute((2, 3, 1), dtype=self.dtype)(x) if len(self.task.input_shape) == 3 else x
-            signature = [tf.TensorSpec(x.shape, self.dtype, name="x")]
-            keras.Model(x, {"y": copy(last)}).export(
-                path, format="onnx", opset_version=opset, input_signature=signature, verbose=False
-            )
+        export_onnx(self.task, self.network, self.arithmetic, path, opset)
 
     def placement(self) -> str:
         names = {weight.value.device for weight in self.network.weights}
-        names |= set() if self.answer is None else {self.answer.backing_device}
+        names |= set() if self.outputs is None else {self.outputs.backing_device}
         devices = map(tf.DeviceSpec.from_string, names)
-        return place_of_all("cpu" if one.device_type == "CPU" else f"cuda:{one.device_index}" for one in devices)
+        return joint_device("cpu" if d.device_type == "CPU" else f"cuda:{d.device_index}" for d in devices)
 
     def device_peak_bytes(self) -> int | None:
         return None if self.device == "cpu" else tf.config.experimental.get_memory_info(self.device)["peak"]
 
-    def settings(self) -> dict[str, Any]:
+    def device_reserved_bytes(self) -> int | None:
+        return None  # get_memory_info reports memory in use only
+
+    def settings(self) -> FrameworkSettings:
         exact = not tf.config.experimental.tensor_float_32_execution_enabled()
-        return {
-            "threads": tf.config.threading.get_intra_op_parallelism_threads() or None,
-            "float32_products": "float32" if exact else "tf32",
-            "xla": self.mode == "xla",
-        }
+        return FrameworkSettings(
+            threads=tf.config.threading.get_intra_op_parallelism_threads() or None,
+            float32_products="float32" if exact else "tf32",
+            details={"xla": self.mode == "xla"},
+        )
 
-    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
-        from crossframe.backends.tensorflow.profiler import operators
 
-        return operators(self, batches)
-
-    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
-        from crossframe.backends.tensorflow.ceiling import works
-
-        return works(self, side, size)
+_: type[contract.Model] = Model

@@ -1,4 +1,4 @@
-"""The spec's layers and losses in Keras, channels last, and the way of each parameter there and back."""
+"""The spec's layers and losses in Keras, channels last, and the conversion of each parameter."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ Convert = Callable[[np.ndarray], np.ndarray]
 
 
 class Flatten(keras.layers.Flatten):
-    """(batch, height, width, channels) -> (batch, numbers), in the spec's order: channels first."""
+    """(batch, height, width, channels) -> (batch, values), in the order of the spec: channels first."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         return super().call(tf.transpose(x, (0, 3, 1, 2)) if len(x.shape) == 4 else x)
 
 
 class LastStep(keras.layers.Layer):
-    """(batch, steps, features) -> (batch, features): the last step alone."""
+    """(batch, steps, features) -> (batch, features): the last step only."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         return x[:, -1]
 
 
-def padding(layer: spec.Conv2D) -> str:
-    """Keras' word for the spec's number of zeros; Unsupported where it has none."""
+def find_padding(layer: spec.Conv2D) -> str:
+    """Return Keras' word for the padding of a layer; Unsupported if it has none."""
     words = {0: "valid", (layer.size - 1) / 2: "same"}
     if layer.padding not in words:
-        raise Unsupported(f"Keras has no word for {layer.padding} zeros around a window of {layer.size}")
+        raise Unsupported(f"Keras has no padding of {layer.padding} zeros around a window of {layer.size}")
     return words[layer.padding]
 
 
-# Layer -> its Keras layer; the settings are name and dtype.
+# Layer -> its Keras layer; `settings` are name and dtype.
 LAYERS: dict[type, Callable[..., keras.Layer]] = {
     spec.Dense: lambda layer, **settings: keras.layers.Dense(layer.units, **settings),
     spec.Conv2D: lambda layer, **settings: keras.layers.Conv2D(
-        layer.filters, layer.size, padding=padding(layer), data_format="channels_last", **settings
+        layer.filters, layer.size, padding=find_padding(layer), data_format="channels_last", **settings
     ),
     spec.MaxPool2D: lambda layer, **settings: keras.layers.MaxPooling2D(
         layer.size, data_format="channels_last", **settings
@@ -59,7 +59,7 @@ LOSSES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
     "mean_squared_error": lambda z, y: tf.reduce_mean(tf.math.squared_difference(z, y)),
 }
 
-# (kind, parameter) -> (its path in the Keras layer, ours to Keras', Keras' to ours).
+# (kind, parameter) -> (path in the Keras layer, conversion from the spec to Keras, conversion back).
 PARAMETERS: dict[tuple[str, str], tuple[str, Convert, Convert]] = {
     ("dense", "w"): ("kernel", np.asarray, np.asarray),
     ("dense", "b"): ("bias", np.asarray, np.asarray),
@@ -72,33 +72,33 @@ PARAMETERS: dict[tuple[str, str], tuple[str, Convert, Convert]] = {
 
 
 def channels_last(images: np.ndarray) -> np.ndarray:
-    """(batch, channels, height, width) -> (batch, height, width, channels); anything else as it is."""
+    """Return (batch, channels, height, width) as (batch, height, width, channels); other arrays unchanged."""
     return np.moveaxis(images, 1, -1) if images.ndim == 4 else images
 
 
 def channels_first(images: np.ndarray) -> np.ndarray:
-    """The inverse of `channels_last`."""
+    """Return the inverse of `channels_last`."""
     return np.moveaxis(images, -1, 1) if images.ndim == 4 else images
 
 
 def build(task: spec.Task, dtype: str, cudnn: bool) -> keras.Sequential:
-    """The network, its layers named as the spec names them, parameters not yet set.
+    """Return the network with layers named like those of the spec; its parameters are not set yet.
 
-    `dtype` is a type or a policy of Keras, which may compute in another type than it stores.
+    `dtype` is a type or a policy of Keras; a policy may compute in another type than it stores.
     """
     shape = task.input_shape
     stored = keras.DTypePolicy(dtype).variable_dtype
     network = keras.Sequential([keras.Input((*shape[1:], shape[0]) if len(shape) == 3 else shape, dtype=stored)])
     for name, layer, _ in task.walk():
-        only = {"use_cudnn": "auto" if cudnn else False} if isinstance(layer, spec.LSTM) else {}
-        network.add(LAYERS[type(layer)](layer, name=name, dtype=dtype, **only))
-    if stored != dtype:  # what comes out, and so the loss, is float32 again
+        options = {"use_cudnn": "auto" if cudnn else False} if isinstance(layer, spec.LSTM) else {}
+        network.add(LAYERS[type(layer)](layer, name=name, dtype=dtype, **options))
+    if stored != dtype:  # outputs, and so the loss, are float32 again
         network.add(keras.layers.Activation("linear", name="outputs", dtype=stored))
     return network
 
 
-def addresses(task: spec.Task) -> dict[str, tuple[str, str, Convert, Convert]]:
-    """The spec's parameter name -> (layer, path in it, ours to Keras', Keras' to ours)."""
+def parameter_map(task: spec.Task) -> dict[str, tuple[str, str, Convert, Convert]]:
+    """Return the spec's parameter name -> (layer, path in it, conversion to Keras, conversion back)."""
     return {
         f"{name}.{short}": (name, *PARAMETERS[layer.kind, short])
         for name, layer, shape in task.walk()

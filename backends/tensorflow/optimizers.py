@@ -1,17 +1,19 @@
-"""The spec's optimizers in Keras: its own, every setting given."""
+"""The spec's optimizers in Keras: its own, with every setting given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from crossframe.backends.contract import Dialect
 from crossframe.tasks import spec
 
-# Where Keras' own idiom computes something else than the spec says.
-DIALECT: dict[str, Any] = {
+# Where Keras' own idiom differs from the spec.
+DIALECT: Dialect = {
     "adam_epsilon": "before_correction",
     "adam_correction": "float32",
     "adagrad_epsilon": "inside_root",
@@ -19,25 +21,30 @@ DIALECT: dict[str, Any] = {
     "momentum_rate": "inside_velocity",
 }
 
-Rate = Callable[..., Any]
-Number = Callable[[float], float]
-
 # Keras casts Python's numbers by way of float32; those of NumPy keep their 64 bits.
-NUMBERS: dict[str, Number] = {"float32": float, "float64": np.float64}
+NUMBERS: dict[str, Callable[[float], float]] = {"float32": float, "float64": np.float64}
 
-# Weight decay is none of theirs: Keras' is decoupled (w - rate * decay * w), the spec's is added to the gradient.
-OPTIMIZERS: dict[type, Callable[[Rate, Any, Number], keras.Optimizer]] = {
-    spec.SGD: lambda rate, s, number: keras.optimizers.SGD(rate, number(s.momentum)),
-    spec.Adam: lambda rate, s, number: keras.optimizers.Adam(rate, number(s.beta1), number(s.beta2), number(s.epsilon)),
-    spec.AdaGrad: lambda rate, s, number: keras.optimizers.Adagrad(
-        rate, initial_accumulator_value=0.0, epsilon=number(s.epsilon)
+# Settings of the spec and the common argument `learning_rate` -> Keras' optimizer. Without weight decay: Keras' is
+# decoupled (w - rate * decay * w), the spec's is added to the gradient.
+OPTIMIZERS: dict[type, Callable[..., keras.Optimizer]] = {
+    spec.SGD: lambda s, **common: keras.optimizers.SGD(**common, momentum=s.momentum),
+    spec.Adam: lambda s, **common: keras.optimizers.Adam(**common, beta_1=s.beta1, beta_2=s.beta2, epsilon=s.epsilon),
+    spec.AdaGrad: lambda s, **common: keras.optimizers.Adagrad(
+        **common, initial_accumulator_value=0.0, epsilon=s.epsilon
     ),
-    spec.RMSProp: lambda rate, s, number: keras.optimizers.RMSprop(rate, number(s.decay), epsilon=number(s.epsilon)),
+    spec.RMSProp: lambda s, **common: keras.optimizers.RMSprop(**common, rho=s.decay, epsilon=s.epsilon),
 }
 
 
-def rate(task: spec.Task) -> Rate:
-    """The learning rate of an update; a function where it is constant, since Keras makes a plain number float32."""
+def make_optimizer(task: spec.Task, dtype: str) -> keras.Optimizer:
+    """Return the optimizer of a task for weights of type `dtype`."""
+    settings: Any = task.optimizer
+    settings = replace(settings, **{name: NUMBERS[dtype](value) for name, value in vars(settings).items()})
+    return OPTIMIZERS[type(settings)](settings, learning_rate=make_rate(task))
+
+
+def make_rate(task: spec.Task) -> Callable[..., Any]:
+    """Return the learning rate as a function of the update; also if constant, since Keras rounds numbers to float32."""
     initial = np.float64(task.optimizer.rate)
     if task.schedule is None:
         return lambda: initial

@@ -1,4 +1,4 @@
-"""What each precision is in TensorFlow: the type of weights and loss, and Keras' policy for what lies between."""
+"""The arithmetic of each precision in TensorFlow: the type of weights and loss, and Keras' policy for the network."""
 
 from __future__ import annotations
 
@@ -6,43 +6,44 @@ from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
+from keras.optimizers import LossScaleOptimizer as LossScaler
 
-from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
+from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, check_precision
+from crossframe.tasks.spec import Task
 
 
 @dataclass(frozen=True)
-class Precision:
+class Arithmetic:
+    """The types of a network in one precision."""
+
     stored: str
     policy: str  # Keras' word
     tf32: bool = False
 
     @property
     def scaled(self) -> bool:
-        """Whether the range of numbers is so small that gradients need the loss scaled."""
+        """Whether the range of the computed type is so small that gradients need a loss scaler."""
         return self.policy == "mixed_float16"
 
 
 PRECISIONS = {
-    "float32": Precision("float32", "float32"),
-    "float64": Precision("float64", "float64"),
-    "tf32": Precision("float32", "float32", tf32=True),
-    "bfloat16": Precision("float32", "mixed_bfloat16"),
-    "float16": Precision("float32", "mixed_float16"),
+    "float32": Arithmetic("float32", "float32"),
+    "float64": Arithmetic("float64", "float64"),
+    "tf32": Arithmetic("float32", "float32", tf32=True),
+    "bfloat16": Arithmetic("float32", "mixed_bfloat16"),
+    "float16": Arithmetic("float32", "mixed_float16"),
 }
 
 
-def settle(device: str, name: str) -> Precision:
-    """The precision, all switches set for it; Unsupported where it cannot be had."""
-    if name not in PRECISIONS:
-        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {name}")
-    precision = PRECISIONS[name]
-    if precision.tf32 and device == "cpu":
-        raise Unsupported("a product in TF32 needs an NVIDIA GPU; on the CPU there is none")
-    # Unless asked for, no TF32 in matrix products or convolutions: float32 shall mean float32.
-    tf.config.experimental.enable_tensor_float_32_execution(precision.tf32)
-    return precision
+def configure(task: Task, device: str, precision: str) -> Arithmetic:
+    """Set TensorFlow's switches for a precision and return its arithmetic; Unsupported if it is not available."""
+    check_precision(precision, PRECISIONS, device)
+    arithmetic = PRECISIONS[precision]
+    # TF32 in matrix products and convolutions only on request: float32 means float32.
+    tf.config.experimental.enable_tensor_float_32_execution(arithmetic.tf32)
+    return arithmetic
 
 
-def scaling(optimizer: keras.Optimizer) -> keras.Optimizer:
-    """Keras' own loss scaling around an optimizer."""
-    return keras.optimizers.LossScaleOptimizer(optimizer, LOSS_SCALE, SCALE_GROWS_AFTER)
+def add_loss_scaler(optimizer: keras.Optimizer, arithmetic: Arithmetic) -> keras.Optimizer:
+    """Return the optimizer with Keras' own loss scaler around it, if gradients need one."""
+    return LossScaler(optimizer, LOSS_SCALE, SCALE_GROWS_AFTER) if arithmetic.scaled else optimizer

@@ -1,4 +1,4 @@
-"""The spec's layers and losses in PyTorch, and the way of each parameter there and back."""
+"""The spec's layers and losses in PyTorch, and the conversion of each parameter."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  # the usual name
 
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Shape
 
 
 class Recurrent(nn.LSTM):
-    """(batch, steps, in) -> (batch, steps, units): nn.LSTM without the state it returns beside.
+    """(batch, steps, in) -> (batch, steps, units): nn.LSTM without the final state in its result.
 
     torch adds two biases and would train both with the same gradient, so their sum would move twice as fast as the
     one bias of the spec: the second is frozen at zero.
     """
 
-    def __init__(self, features: int, units: int):
+    def __init__(self, features: int, units: int) -> None:
         super().__init__(features, units, batch_first=True)
         self.bias_hh_l0.requires_grad_(False).zero_()
 
@@ -32,7 +32,7 @@ class Recurrent(nn.LSTM):
         return super().forward(x)[0]
 
     def in_bfloat16(self, x: Tensor) -> Tensor:
-        """The same, cast here: on a GPU autocast gives cuDNN float16, whatever it was asked for (AutocastRNN.cpp)."""
+        """Return the same with casts done here: on a GPU autocast always gives cuDNN float16 (AutocastRNN.cpp)."""
         with torch.autocast(x.device.type, enabled=False):
             start = x.new_zeros(1, len(x), self.hidden_size, dtype=torch.bfloat16)
             weights = [weight.bfloat16() for weight in self.all_weights[0]]
@@ -40,6 +40,8 @@ class Recurrent(nn.LSTM):
 
 
 class LastStep(nn.Module):
+    """(batch, steps, features) -> (batch, features): the last step only."""
+
     def forward(self, x: Tensor) -> Tensor:
         return x[:, -1]
 
@@ -61,7 +63,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean_squared_error": F.mse_loss,
 }
 
-# (kind, parameter) -> (torch's name, ours to torch's; each of these is its own inverse).
+# (kind, parameter) -> (torch's name, conversion from the spec to torch; each conversion is its own inverse).
 PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     ("dense", "w"): ("weight", np.transpose),
     ("dense", "b"): ("bias", np.asarray),
@@ -74,18 +76,18 @@ PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[np.ndarray], np.ndarray]]
 
 
 def build(task: spec.Task) -> nn.Sequential:
-    """The network, its modules named as the spec names its layers, parameters not yet set."""
+    """Return the network with modules named like the layers of the spec; its parameters are not set yet."""
     network = nn.Sequential()
     for name, layer, shape in task.walk():
         network.add_module(name, LAYERS[type(layer)](layer, shape))
     return network
 
 
-def addresses(task: spec.Task) -> dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]:
-    """The spec's parameter name -> (its key in torch's state_dict, the conversion)."""
-    found = {}
+def parameter_map(task: spec.Task) -> dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+    """Return the spec's parameter name -> (key in torch's state_dict, conversion)."""
+    entries = {}
     for layer_name, layer, shape in task.walk():
         for short in layer.parameters(shape):
-            theirs, convert = PARAMETERS[layer.kind, short]
-            found[f"{layer_name}.{short}"] = (f"{layer_name}.{theirs}", convert)
-    return found
+            torch_name, convert = PARAMETERS[layer.kind, short]
+            entries[f"{layer_name}.{short}"] = (f"{layer_name}.{torch_name}", convert)
+    return entries

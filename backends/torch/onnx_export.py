@@ -1,7 +1,10 @@
-"""PyTorch's two ways to an ONNX file: the exported program of torch.export, and the older tracing by TorchScript."""
+"""PyTorch's two ONNX exporters: the exported program of torch.export, and the older tracing by TorchScript."""
 
 from __future__ import annotations
 
+import copy
+import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from crossframe.backends.contract import Unsupported
+from crossframe.backends.torch.precision import Arithmetic
+from crossframe.tasks.spec import Task
 
 
-def dynamo(network: nn.Module, example: Tensor, path: Path, opset: int) -> None:
-    from onnxscript import optimizer  # here, since training has no need of it
+def export_dynamo(network: nn.Module, example: Tensor, path: Path, opset: int) -> None:
+    """Export by torch.export; Unsupported if the exporter cannot convert its graph to `opset`."""
+    from onnxscript import optimizer  # imported late: training does not need it
 
     program = torch.onnx.export(
         network,
@@ -25,15 +31,16 @@ def dynamo(network: nn.Module, example: Tensor, path: Path, opset: int) -> None:
         verbose=False,
     )
     written = program.model.opset_imports[""]
-    if written != opset:  # what it cannot convert the exporter leaves at its own opset, without an error
-        raise Unsupported(f"torch's exporter wrote opset {written} where {opset} was asked for")
-    # Without limits of size, else it leaves it to run time to put an LSTM's weights into ONNX's order.
+    if written != opset:  # the exporter keeps its own opset, without an error, if it cannot convert the graph
+        raise Unsupported(f"torch's exporter wrote opset {written} instead of {opset}")
+    # Without size limits; otherwise the file would reorder the weights of an LSTM for ONNX at run time.
     optimizer.fold_constants(program.model, input_size_limit=2**31, output_size_limit=2**31)
     optimizer.remove_unused_nodes(program.model)
     program.save(path, external_data=False)  # one file, weights inside
 
 
-def torchscript(network: nn.Module, example: Tensor, path: Path, opset: int) -> None:
+def export_torchscript(network: nn.Module, example: Tensor, path: Path, opset: int) -> None:
+    """Export by tracing."""
     torch.onnx.export(
         network,
         (example,),
@@ -46,4 +53,22 @@ def torchscript(network: nn.Module, example: Tensor, path: Path, opset: int) -> 
     )
 
 
-ROUTES: dict[str, Callable[[nn.Module, Tensor, Path, int], None]] = {"dynamo": dynamo, "torchscript": torchscript}
+# The `onnx_routes` of the manifest.
+ROUTES: dict[str, Callable[[nn.Module, Tensor, Path, int], None]] = {
+    "dynamo": export_dynamo,
+    "torchscript": export_torchscript,
+}
+
+
+@torch.inference_mode()  # without gradients to trace, an LSTM takes less than half of the time
+def export_onnx(  # noqa: PLR0913  # the parameters of all backends, and the route
+    task: Task, network: nn.Module, arithmetic: Arithmetic, path: Path, opset: int, route: str = "dynamo"
+) -> None:
+    """Write the network as one ONNX file with a free batch axis."""
+    network = copy.deepcopy(network).cpu().eval()  # a copy: the exporter rebinds the weights of an LSTM
+    # A batch of 2, since the exporter treats an axis of size 1 as constant.
+    example = torch.zeros(2, *task.input_shape, dtype=arithmetic.stored)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # each export reports that torchvision is not installed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns about its own use of deprecated functions
+        ROUTES[route](network, example, path, opset)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from torch import Tensor, optim
 
+from crossframe.backends.contract import Dialect
 from crossframe.tasks import spec
 
-# Where PyTorch's own idiom computes something else than the spec says.
-DIALECT: dict[str, Any] = {
+# Where PyTorch's own idiom differs from the spec.
+DIALECT: Dialect = {
     "clip_epsilon": 1e-6,  # clip_grad_norm_ divides by norm + 1e-6
 }
 
-OPTIMIZERS: dict[type, Callable[[Iterable[Tensor], Any], optim.Optimizer]] = {
-    spec.SGD: lambda p, s: optim.SGD(p, s.rate, s.momentum, weight_decay=s.weight_decay, fused=True),
-    spec.Adam: lambda p, s: optim.Adam(
-        p, s.rate, (s.beta1, s.beta2), s.epsilon, weight_decay=s.weight_decay, fused=True
+# Settings of the spec and the common arguments `params` and `lr` -> PyTorch's optimizer.
+OPTIMIZERS: dict[type, Callable[..., optim.Optimizer]] = {
+    spec.SGD: lambda s, **common: optim.SGD(**common, momentum=s.momentum, weight_decay=s.weight_decay, fused=True),
+    spec.Adam: lambda s, **common: optim.Adam(
+        **common, betas=(s.beta1, s.beta2), eps=s.epsilon, weight_decay=s.weight_decay, fused=True
     ),
-    spec.AdaGrad: lambda p, s: optim.Adagrad(p, s.rate, eps=s.epsilon, weight_decay=s.weight_decay),
-    spec.RMSProp: lambda p, s: optim.RMSprop(p, s.rate, s.decay, s.epsilon, weight_decay=s.weight_decay),
+    spec.AdaGrad: lambda s, **common: optim.Adagrad(**common, eps=s.epsilon, weight_decay=s.weight_decay),
+    spec.RMSProp: lambda s, **common: optim.RMSprop(
+        **common, alpha=s.decay, eps=s.epsilon, weight_decay=s.weight_decay
+    ),
 }
 
 
-def schedule(task: spec.Task, optimizer: optim.Optimizer) -> optim.lr_scheduler.StepLR | None:
-    """torch's StepLR, to be stepped once an update; None where the rate is constant."""
+def make_optimizer(task: spec.Task, parameters: Iterable[Tensor]) -> optim.Optimizer:
+    """Return the optimizer of a task for the given parameters, at its initial rate."""
+    return OPTIMIZERS[type(task.optimizer)](task.optimizer, params=parameters, lr=task.optimizer.rate)
+
+
+def make_schedule(task: spec.Task, optimizer: optim.Optimizer) -> optim.lr_scheduler.StepLR | None:
+    """Return torch's StepLR, to be stepped after each update; None if the rate is constant."""
     if task.schedule is None:
         return None
     return optim.lr_scheduler.StepLR(optimizer, task.schedule.every, task.schedule.gamma)

@@ -1,4 +1,4 @@
-"""What each precision is in PyTorch: the type of weights and loss, and the one that autocast computes in."""
+"""The arithmetic of each precision in PyTorch: the type of weights and loss, and the type that autocast computes in."""
 
 from __future__ import annotations
 
@@ -7,59 +7,61 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.amp import GradScaler as LossScaler
 
-from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported
+from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported, check_precision
 from crossframe.tasks.spec import LSTM, Task
 
 
 @dataclass(frozen=True)
-class Precision:
+class Arithmetic:
+    """The types of a network in one precision."""
+
     stored: torch.dtype
     computed: torch.dtype | None = None  # None: as stored
     tf32: bool = False
 
 
 PRECISIONS = {
-    "float32": Precision(torch.float32),
-    "float64": Precision(torch.float64),
-    "tf32": Precision(torch.float32, tf32=True),
-    "bfloat16": Precision(torch.float32, torch.bfloat16),
-    "float16": Precision(torch.float32, torch.float16),
+    "float32": Arithmetic(torch.float32),
+    "float64": Arithmetic(torch.float64),
+    "tf32": Arithmetic(torch.float32, tf32=True),
+    "bfloat16": Arithmetic(torch.float32, torch.bfloat16),
+    "float16": Arithmetic(torch.float32, torch.float16),
 }
 
 
-def settle(task: Task, device: str, name: str) -> Precision:
-    """The precision, all switches set for it; Unsupported where it cannot be had."""
-    if name not in PRECISIONS:
-        raise Unsupported(f"this backend trains in {', '.join(PRECISIONS)}, not in {name}")
-    precision = PRECISIONS[name]
-    if precision.tf32 and device == "cpu":
-        raise Unsupported("a product in TF32 needs an NVIDIA GPU; on the CPU there is none")
+def configure(task: Task, device: str, precision: str) -> Arithmetic:
+    """Set PyTorch's switches for a precision and return its arithmetic; Unsupported if it is not available."""
+    check_precision(precision, PRECISIONS, device)
     recurrent = any(isinstance(layer, LSTM) for layer in task.layers)
-    # By oneDNN's own account. In bfloat16 torch has kernels of its own for a processor for which oneDNN has none.
-    if device == "cpu" and recurrent and name == "float16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
-        raise Unsupported("oneDNN cannot train an LSTM in float16 on this processor, and autocast asks it to")
-    # Unless asked for, no TF32 in matrix products, convolutions or recurrent layers: float32 shall mean float32.
-    torch.backends.cuda.matmul.allow_tf32 = precision.tf32
-    torch.backends.cudnn.allow_tf32 = precision.tf32
-    return precision
+    # As oneDNN reports it. In bfloat16 torch has its own kernels for processors that oneDNN does not support.
+    if device == "cpu" and recurrent and precision == "float16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        raise Unsupported("oneDNN cannot train an LSTM in float16 on this processor, and autocast uses it")
+    arithmetic = PRECISIONS[precision]
+    # TF32 in matrix products, convolutions and recurrent layers only on request: float32 means float32.
+    torch.backends.cuda.matmul.allow_tf32 = arithmetic.tf32
+    torch.backends.cudnn.allow_tf32 = arithmetic.tf32
+    return arithmetic
 
 
-def mixed(network: Callable[[Tensor], Tensor], device: torch.device, precision: Precision) -> Callable[..., Tensor]:
-    """The network, computing in the precision, its outputs in that of the loss."""
-    if precision.computed is None:
+def mix_precision(
+    network: Callable[[Tensor], Tensor], arithmetic: Arithmetic, device: torch.device
+) -> Callable[..., Tensor]:
+    """Return the network computing in its arithmetic, with outputs in the type of the loss."""
+    if arithmetic.computed is None:
         return network
 
     def forward(x: Tensor) -> Tensor:
-        with torch.autocast(device.type, precision.computed):
+        with torch.autocast(device.type, arithmetic.computed):
             outputs = network(x)
-        return outputs.to(precision.stored)
+        return outputs.to(arithmetic.stored)
 
     return forward
 
 
-def scaler(device: torch.device, precision: Precision) -> torch.amp.GradScaler | None:
-    """torch's own loss scaling, where the range of numbers is so small that gradients need it."""
-    if precision.computed != torch.float16:
+def make_loss_scaler(arithmetic: Arithmetic, device: torch.device) -> LossScaler | None:
+    """Return torch's own loss scaler if the range of the computed type is so small that gradients need one."""
+    if arithmetic.computed != torch.float16:
         return None
-    return torch.amp.GradScaler(device.type, init_scale=LOSS_SCALE, growth_interval=SCALE_GROWS_AFTER)
+    return LossScaler(device.type, init_scale=LOSS_SCALE, growth_interval=SCALE_GROWS_AFTER)

@@ -1,0 +1,45 @@
+"""ONNX export of a JAX network, by jax2onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from crossframe.backends.jax.network import EXPORTED, Parameters, build
+from crossframe.backends.jax.precision import Arithmetic
+from crossframe.tasks.spec import Task
+
+
+def export_onnx(task: Task, parameters: Parameters, arithmetic: Arithmetic, path: Path, opset: int) -> None:
+    """Write the network as one ONNX file with a free batch axis."""
+    network = build(task, EXPORTED)
+    load_exporter()(
+        lambda x: network(parameters, x),
+        [("batch", *task.input_shape)],
+        model_name=task.name,
+        opset=opset,
+        enable_double_precision=arithmetic.stored == "float64",
+        return_mode="file",
+        output_path=path,
+        input_names=["x"],
+        output_names=["y"],
+        export_mode="web",  # one file, weights inside
+    )
+
+
+def load_exporter() -> Callable[..., Any]:
+    """Return `jax2onnx.to_onnx`, with its plugins for JAX and for the one function of flax that `EXPORTED` uses.
+
+    By default it also loads its plugins for three more libraries and its own examples: 74 programs are compiled for
+    these, which is four fifths of the time of an export.
+    """
+    from jax2onnx import to_onnx  # imported late: it takes longer than JAX
+    from jax2onnx.plugins import plugin_system
+    from jax2onnx.plugins.flax.linen import max_pool  # noqa: F401  # registers itself
+
+    if not plugin_system._already_imported_plugins:
+        folder = Path(plugin_system.__file__).parent / "jax"
+        plugin_system._import_tree(folder, "jax2onnx.plugins.jax")
+        plugin_system._already_imported_plugins = True
+    return to_onnx
