@@ -87,14 +87,15 @@ def decide(run: Path, use_case: str | None, criteria: Path | None, requirements:
 @add_format("table", "json", "md")
 def compare(run_a: Path, run_b: Path, fail_if_regress: float | None, across_hosts: bool, output_format: str) -> int:
     """Show what changed from the run in the folder RUN_A to the one in RUN_B: speed, size, accuracy."""
-    from crossframe.harness.decision import compare as comparisons
+    from crossframe.harness.decision import comparison_formats
+    from crossframe.harness.decision.compare import build_run_comparison
 
-    comparison = comparisons.build_run_comparison(run_a, run_b, across_hosts)
+    comparison = build_run_comparison(run_a, run_b, across_hosts)
     warn(comparison.warnings)
-    print(comparisons.FORMATS[output_format](comparison), end="")
+    print(comparison_formats.FORMATS[output_format](comparison), end="")
     if fail_if_regress is None:
         return DONE
-    regressions = comparisons.find_regressions(comparison, fail_if_regress)
+    regressions = comparison_formats.find_regressions(comparison, fail_if_regress)
     for regression in regressions:
         say(f"regressed: {regression}")
     return GATE_TRIPPED if regressions else DONE

@@ -1,1 +1,1 @@
-"""What follows from it? Statistics, rankings, comparisons of runs, and decisions."""
+"""From numbers to conclusions: decisions between backends, comparisons of runs, and the history of a machine."""

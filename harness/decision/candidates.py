@@ -1,156 +1,187 @@
-"""The candidates of a decision: backends with their values, from records and looked-up facts, and the limits they meet.
+"""The candidates of a decision: backends with their values, from records and looked-up facts.
 
-A candidate stands with its fastest proven mode in each workload (task, device, precision, batch size); its value for a
-criterion is the mean over the workloads, in points (see `crossframe.harness.decision.criteria`).
+A candidate competes with its fastest verified mode in each workload (task, device, precision, batch size). Its value
+for a criterion is the mean over the workloads, in points (see `crossframe.harness.decision.criteria`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from crossframe.harness.analysis import metrics, ranking
-from crossframe.harness.decision import criteria
-from crossframe.harness.decision.criteria import LOOKED_UP, MEASURED
-from crossframe.harness.errors import Usage
+from crossframe.harness.analysis.metrics import METRICS, build_cell_reports
+from crossframe.harness.analysis.model import CellReport
+from crossframe.harness.analysis.ranking import by_cell, group_by_family, is_meaningful, is_verified
+from crossframe.harness.decision.criteria import LOOKED_UP, MEASURED, to_points
+from crossframe.harness.decision.model import Candidate, Facts
+from crossframe.harness.errors import UsageError
+from crossframe.harness.records.model import Cell, Family, Record
+from crossframe.harness.worker.states import State
 
 DRAWS = 4000
-FACTS_OF_CELLS = ("exports", "device")
-
-Record = dict[str, Any]
-Facts = Mapping[str, Mapping[str, Any]]  # fact -> {value, date, source} and perhaps a note
-
-
-@dataclass
-class Candidate:
-    """A backend with its values by criterion."""
-
-    name: str
-    facts: Facts
-    cells: list[dict[str, Any]] = field(default_factory=list)  # its fastest proven cell of each workload that it has
-    rounds: set[int] = field(default_factory=set)  # the rounds that all of them ran in
-    plain: dict[str, float] = field(default_factory=dict)  # points
-    by_round: dict[str, dict[int, float]] = field(default_factory=dict)  # points in each round; measured ones only
-    drawn: dict[str, np.ndarray] = field(default_factory=dict)  # (draws,) points, under the noise
-    out: str | None = None  # why it is out
-    first: float | None = None  # the probability of being first
+CELL_REQUIREMENTS = ("exports", "device")
 
 
 def weighted_medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(n,), (n, draws) -> (draws,): where half of the weight lies below."""
+    """Return (draws,) medians of (n,) values under (n, draws) weights: half of the weight lies below each."""
     order = np.argsort(values)
     below = weights[order]
-    for place in range(1, len(below)):  # as cumsum, which takes three times as long down the columns
-        below[place] += below[place - 1]
+    for row in range(1, len(below)):  # as cumsum, which takes three times as long down the columns
+        below[row] += below[row - 1]
     return np.asarray(values[order][np.argmax(below >= below[-1] / 2, axis=0)])
 
 
-def round_weights(last: int) -> np.ndarray:
-    """(last + 1, draws): exponential weights of rounds, Rubin's Bayesian bootstrap (1981) over processes.
+def draw_round_weights(last: int) -> np.ndarray:
+    """Return (last + 1, draws) exponential weights of rounds, Rubin's Bayesian bootstrap (1981) over processes.
 
-    The weights belong to the round: candidates that ran in it share them, as they shared the machine's mood.
+    The weights belong to the round: candidates that ran in it share them, as they shared the state of the machine.
     """
     return np.random.default_rng(0).exponential(size=(last + 1, DRAWS))
 
 
-def speed(cell: dict[str, Any]) -> float:
-    return float(cell["metrics"]["train_samples_per_s"]["value"] or 0)
-
-
-def measure(candidate: Candidate, records: dict[ranking.Key, list[Record]], weights: np.ndarray) -> None:
-    """Fill the values of the measured criteria; one that a repeat of a workload lacks stays out."""
-    for name in MEASURED:
-        found = []
-        for cell in [cell for cell in candidate.cells if ranking.counts(cell, name)]:
-            own = records[ranking.key_of(cell)]
-            read = {record["repeat"]: metrics.FIGURES[name].read(record) for record in own}
-            found.append({place: criteria.value(name, figure) for place, figure in read.items() if figure})
-            if len(found[-1]) < len(own):
-                found = []
-                break
-        if found:
-            points = [np.array(list(one.values())) for one in found]
-            drawn = [weighted_medians(values, weights[list(one)]) for values, one in zip(points, found)]
-            candidate.plain[name] = float(np.mean([np.median(values) for values in points]))
-            candidate.drawn[name] = np.mean(drawn, axis=0)
-            candidate.by_round[name] = {
-                place: float(np.mean([one[place] for one in found])) for place in candidate.rounds
-            }
-
-
-def look_up(candidate: Candidate) -> None:
-    """Fill the values of the looked-up criteria: 1 or 0; what is unknown lies anywhere between, alike for all."""
-    for place, name in enumerate(LOOKED_UP):
-        told = candidate.facts.get(name, {}).get("value")
-        known = told if isinstance(told, bool) else None
-        anywhere = np.random.default_rng(place).random(DRAWS)
-        candidate.plain[name] = 0.5 if known is None else float(known)
-        candidate.drawn[name] = anywhere if known is None else np.full(DRAWS, float(known))
-
-
-def well_formed(facts: Facts) -> Facts:
-    """The facts that say when and where they were looked up; of a stranger's others nothing is known."""
-    return {name: fact for name, fact in facts.items() if isinstance(fact, Mapping)}
-
-
-def candidates(
-    records: list[Record], facts: Mapping[str, Facts], cells: list[dict[str, Any]] | None = None
+def list_candidates(
+    records: Sequence[Record], facts: Mapping[str, Facts], reports: Sequence[CellReport] | None = None
 ) -> list[Candidate]:
-    """Every backend of the run, with its values, or out since it can't do a workload; `cells` where they are known."""
+    """Return every backend of the run with its values, or excluded if it lacks a workload.
+
+    `reports` are those of the records, if they are already built.
+    """
     if not records:
         return []
-    cells, groups = cells or metrics.cells(records, {}), ranking.by_cell(records)
-    workloads = ranking.families(cells)
-    weights = round_weights(max(record["repeat"] for record in records))
-    found = [Candidate(name, well_formed(facts.get(name, {}))) for name in sorted({cell["backend"] for cell in cells})]
-    for one in found:
-        for key, members in workloads.items():
-            own = [cell for cell in members if cell["backend"] == one.name]
-            proven = [cell for cell in own if cell["state"] == "ok" and (cell["parity"] or {}).get("state") == "ok"]
-            if proven:
-                one.cells.append(max(proven, key=speed))
-            elif one.out is None:
-                one.out = f"{' '.join(map(str, key))}: {why_not(own)}"
-        if one.out is None:
-            one.rounds = set.intersection(*({r["repeat"] for r in groups[ranking.key_of(cell)]} for cell in one.cells))
-            measure(one, groups, weights)
-            look_up(one)
-    return found
+    reports = reports or build_cell_reports(records, {})
+    groups = by_cell(records)
+    workloads = group_by_family(reports)
+    weights = draw_round_weights(max(record.repeat for record in records))
+    candidates = []
+    for name in sorted({report.backend for report in reports}):
+        cells, reason = _select_cells(name, workloads)
+        own_facts = facts.get(name, {})
+        if reason is not None:
+            candidates.append(Candidate(name, own_facts, cells, excluded=reason))
+            continue
+        rounds = frozenset.intersection(
+            *(frozenset(record.repeat for record in groups[report.cell]) for report in cells)
+        )
+        values = {**_measure(cells, groups, weights, rounds), **_look_up(own_facts)}
+        candidates.append(
+            Candidate(
+                name=name,
+                facts=own_facts,
+                cells=cells,
+                rounds=rounds,
+                points={criterion: value.points for criterion, value in values.items()},
+                points_by_round={c: value.by_round for c, value in values.items() if value.by_round is not None},
+                points_drawn={criterion: value.drawn for criterion, value in values.items()},
+            )
+        )
+    return candidates
 
 
-def why_not(cells: list[dict[str, Any]]) -> str:
-    """Why none of a backend's cells of a workload counts."""
-    if not cells:
+@dataclass(frozen=True)
+class _Value:
+    """A candidate's value for one criterion, in points."""
+
+    points: float
+    drawn: np.ndarray  # (draws,)
+    by_round: dict[int, float] | None = None  # None for a looked-up criterion
+
+
+def _select_cells(
+    backend: str, workloads: Mapping[Family, Sequence[CellReport]]
+) -> tuple[list[CellReport], str | None]:
+    """Return the fastest verified cell of each workload, and why the backend lacks one of them; None if it has all."""
+    cells, reason = [], None
+    for family, members in workloads.items():
+        own = [report for report in members if report.backend == backend]
+        verified = [report for report in own if report.state == State.OK and is_verified(report)]
+        if verified:
+            cells.append(max(verified, key=_read_speed))
+        elif reason is None:
+            workload = f"{family.task} {family.device} {family.precision} {family.batch_size}"
+            reason = f"{workload}: {_explain_absence(own)}"
+    return cells, reason
+
+
+def _read_speed(report: CellReport) -> float:
+    return float(report.metrics["train_samples_per_s"].value or 0)
+
+
+def _explain_absence(reports: Sequence[CellReport]) -> str:
+    """Return why none of a backend's cells of a workload counts."""
+    if not reports:
         return "not in this run"
-    first = cells[0]
-    if first["state"] != "ok":
-        return f"{first['state']}: {first['reason']}"
-    return "not proven equal: " + ("parity was not checked" if first["parity"] is None else first["parity"]["reason"])
+    first = reports[0]
+    if first.state != State.OK:
+        return f"{first.state}: {first.reason}"
+    return f"not verified equal: {'parity was not checked' if first.parity is None else first.parity.reason}"
 
 
-def limit(candidate: Candidate, requirement: str) -> str | None:
-    """Why a candidate does not meet `exports`, `device=KIND`, `FACT` or `FACT=VALUE|VALUE`; None if it does."""
-    name, separator, wanted = requirement.partition("=")
+def _measure(
+    cells: Iterable[CellReport], records: Mapping[Cell, Sequence[Record]], weights: np.ndarray, rounds: frozenset[int]
+) -> dict[str, _Value]:
+    """Return the values of the measured criteria, without those that a repeat of a workload lacks."""
+    values = {}
+    for name in MEASURED:
+        workloads = [_read_points(name, records[report.cell]) for report in cells if is_meaningful(report, name)]
+        if workloads and all(len(by_round) == len(repeats) for by_round, repeats in workloads):
+            points = [by_round for by_round, _ in workloads]
+            arrays = [np.array(list(by_round.values())) for by_round in points]
+            drawn = [weighted_medians(array, weights[list(by_round)]) for array, by_round in zip(arrays, points)]
+            values[name] = _Value(
+                points=float(np.mean([np.median(array) for array in arrays])),
+                drawn=np.mean(drawn, axis=0),
+                by_round={number: float(np.mean([by_round[number] for by_round in points])) for number in rounds},
+            )
+    return values
+
+
+def _read_points(name: str, repeats: Sequence[Record]) -> tuple[dict[int, float], Sequence[Record]]:
+    """Return round -> points of the repeats that have the metric, and all repeats."""
+    read = METRICS[name].read
+    values = {record.repeat: read(record) for record in repeats}
+    return {number: to_points(name, value) for number, value in values.items() if value}, repeats
+
+
+def _look_up(facts: Facts) -> dict[str, _Value]:
+    """Return the values of the looked-up criteria: 1 or 0; an unknown one is drawn from between, alike for all."""
+    values = {}
+    for index, name in enumerate(LOOKED_UP):
+        fact = facts.get(name)
+        if fact is not None and isinstance(fact.value, bool):
+            values[name] = _Value(float(fact.value), np.full(DRAWS, float(fact.value)))
+        else:
+            values[name] = _Value(0.5, np.random.default_rng(index).random(DRAWS))
+    return values
+
+
+def explain_failure(candidate: Candidate, requirement: str) -> str | None:
+    """Return why a candidate fails `exports`, `device=KIND`, `FACT` or `FACT=VALUE|VALUE`; None if it meets it."""
+    name, separator, allowed = requirement.partition("=")
     if name == "exports":
-        bad = [cell for cell in candidate.cells if cell["onnx"]["state"] != "ok"]
-        return f"does not export {bad[0]['task']} to ONNX: {bad[0]['onnx']['reason']}" if bad else None
+        for report in candidate.cells:
+            if report.onnx is not None and report.onnx.state != State.OK:
+                return f"does not export {report.task} to ONNX: {report.onnx.reason}"
+        return None
     if name == "device":
-        kinds = {cell["device"].partition(":")[0] for cell in candidate.cells}
-        return None if kinds == {wanted} else f"was not run on {wanted}"
-    fact = candidate.facts.get(name, {}).get("value")
-    if fact is None:
+        kinds = {report.device.partition(":")[0] for report in candidate.cells}
+        return None if kinds == {allowed} else f"was not run on {allowed}"
+    value = candidate.read_fact(name)
+    if value is None:
         return f"unknown whether {requirement}"
-    met = str(fact) in wanted.split("|") if separator else fact is not False
-    return None if met else f"{name} is {fact}".replace("True", "yes").replace("False", "no")
+    met = str(value) in allowed.split("|") if separator else value is not False
+    return None if met else f"{name} is {value}".replace("True", "yes").replace("False", "no")
 
 
-def check_requirements(requirements: list[str], facts: Mapping[str, Facts]) -> None:
-    """Usage for a requirement that no candidate could be held against."""
-    known = dict.fromkeys([*FACTS_OF_CELLS, *LOOKED_UP, *(name for own in facts.values() for name in own)])
+def check_requirements(requirements: Iterable[str], facts: Mapping[str, Facts]) -> None:
+    """Raise UsageError for a requirement that names neither a property of cells nor a fact."""
+    names = dict.fromkeys(
+        [*CELL_REQUIREMENTS, *LOOKED_UP, *(name for own_facts in facts.values() for name in own_facts)]
+    )
     for requirement in requirements:
-        name, separator, wanted = requirement.partition("=")
-        if name not in known or (separator and not wanted) or (name == "device" and not wanted):
-            raise Usage(f"--require {requirement}: there are {', '.join(known)}; a value follows as licence=Apache-2.0")
+        name, separator, allowed = requirement.partition("=")
+        if name not in names or (separator and not allowed) or (name == "device" and not allowed):
+            raise UsageError(
+                f"--require {requirement}: there are {', '.join(names)}; a value follows as licence=Apache-2.0"
+            )

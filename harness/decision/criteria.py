@@ -1,4 +1,4 @@
-"""What a decision weighs: the criteria, how each becomes a value, the profiles, and the weight file of a user."""
+"""The criteria of a decision: how each becomes a value, the weights of the use cases, and the weight file of a user."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from crossframe.harness.analysis.metrics import FIGURES
-from crossframe.harness.errors import Usage
+from crossframe.harness.analysis.metrics import METRICS
+from crossframe.harness.errors import UsageError
 
-# Figure -> what it is called. Its value is -log2 of a cost, or log2 of a rate: a factor of two is worth one point
-# wherever it occurs. That is the weighted product of ratios (Bridgman 1922): no value depends on another candidate, so
-# none is reordered by adding or removing one, which anchors at "the best present" would do.
+# Metric -> description. Its value is -log2 of a cost, or log2 of a rate: a factor of two is worth one point wherever it
+# occurs. That is the weighted product of ratios (Bridgman 1922): no value depends on another candidate, so adding or
+# removing a candidate reorders no others, which anchors at "the best candidate" would do.
 MEASURED = {
     "train_samples_per_s": "training throughput",
     "time_to_target_s": "training time to the target",
@@ -24,76 +23,92 @@ MEASURED = {
     "host_peak_bytes": "peak memory",
     "onnx_bytes": "size of the ONNX file",
 }
-# Fact of backend.toml -> what it says. Yes is worth one point against no, as much as a factor of two: a judgement.
+# Fact of backend.toml -> description. Yes is worth one point more than no, as much as a factor of two: a judgement.
 LOOKED_UP = {
     "maintained": "maintained",
     "distributed": "trains on several devices",
     "edge": "a path to phones and small devices",
 }
 CRITERIA = MEASURED | LOOKED_UP
-# Seconds added before a factor counts, since nobody waits for less: 10 ms against 20 ms is no factor of two.
+# Seconds added before a ratio counts, since users do not notice less: 10 ms against 20 ms is no factor of two.
 UNNOTICED_S = {"first_step_s": 0.5, "import_s": 0.5}
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Weights by criterion (0 where none is named), and the limits that the purpose sets."""
+class UseCase:
+    """Weights by criterion (0 if absent), and the requirements of a purpose."""
 
     name: str
     weights: dict[str, float]
-    require: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+
+    def normalize_weights(self) -> dict[str, float]:
+        """Return the weights above 0, divided by their sum."""
+        total = sum(self.weights.values())
+        return {name: weight / total for name, weight in self.weights.items() if weight}
 
 
-def profile(name: str, require: tuple[str, ...] = (), **weights: float) -> Profile:
-    return Profile(name, weights, require)
-
-
-PROFILES = {
-    one.name: one
-    for one in (
-        profile(
-            "research", train_samples_per_s=4, time_to_target_s=2, first_step_s=2, host_peak_bytes=1, distributed=1
+USE_CASES = {
+    use_case.name: use_case
+    for use_case in (
+        UseCase(
+            "research",
+            {
+                "train_samples_per_s": 4,
+                "time_to_target_s": 2,
+                "first_step_s": 2,
+                "host_peak_bytes": 1,
+                "distributed": 1,
+            },
         ),
-        profile(
+        UseCase(
             "production",
+            {
+                "infer_latency_s": 3,
+                "infer_samples_per_s": 2,
+                "train_samples_per_s": 2,
+                "host_peak_bytes": 2,
+                "distributed": 1,
+            },
             ("maintained", "exports"),
-            infer_latency_s=3,
-            infer_samples_per_s=2,
-            train_samples_per_s=2,
-            host_peak_bytes=2,
-            distributed=1,
         ),
-        profile("edge", ("maintained", "exports"), infer_latency_s=4, onnx_bytes=2, host_peak_bytes=2, edge=2),
-        profile(
-            "teaching", ("maintained",), import_s=3, first_step_s=3, train_samples_per_s=2, host_peak_bytes=1, edge=1
+        UseCase(
+            "edge",
+            {"infer_latency_s": 4, "onnx_bytes": 2, "host_peak_bytes": 2, "edge": 2},
+            ("maintained", "exports"),
+        ),
+        UseCase(
+            "teaching",
+            {"import_s": 3, "first_step_s": 3, "train_samples_per_s": 2, "host_peak_bytes": 1, "edge": 1},
+            ("maintained",),
         ),
     )
 }
 
 
-def value(criterion: str, figure: float) -> float:
-    """The worth of a figure, in points; more is better."""
-    return math.log2(figure + UNNOTICED_S.get(criterion, 0)) * (1 if FIGURES[criterion].better == "more" else -1)
+def to_points(criterion: str, value: float) -> float:
+    """Return the value of a metric in points; more is better."""
+    return math.log2(value + UNNOTICED_S.get(criterion, 0)) * (1 if METRICS[criterion].better == "more" else -1)
 
 
-def read_weights(path: Path) -> Profile:
-    """The profile of a JSON file {criterion: weight}; Usage where it is not that, for every criterion."""
+def read_criteria(path: Path) -> UseCase:
+    """Return the weights of a JSON file {criterion: weight}. UsageError unless it has a weight for every criterion."""
     try:
-        told: Any = json.loads(path.read_text())
+        weights = json.loads(path.read_text())
     except OSError as error:
-        raise Usage(f"the weight file {path} can't be read: {error.strerror}") from None
+        raise UsageError(f"the criteria file {path} can't be read: {error.strerror}") from None
     except ValueError as error:
-        raise Usage(f"the weight file {path} is not JSON: {error}") from None
-    if not isinstance(told, dict):
-        raise Usage(f"the weight file {path} is not one object {{criterion: weight}}")
-    unknown, missing = sorted(told.keys() - CRITERIA), sorted(CRITERIA.keys() - told.keys())
+        raise UsageError(f"the criteria file {path} is not JSON: {error}") from None
+    if not isinstance(weights, dict):
+        raise UsageError(f"the criteria file {path} is not one object {{criterion: weight}}")
+    unknown, missing = sorted(weights.keys() - CRITERIA), sorted(CRITERIA.keys() - weights.keys())
     if unknown:
-        raise Usage(f"{path} weighs {', '.join(unknown)}, which is no criterion; there are {', '.join(CRITERIA)}")
+        raise UsageError(f"{path} weighs {', '.join(unknown)}, which is no criterion; there are {', '.join(CRITERIA)}")
     if missing:
-        raise Usage(f"{path} has no weight for {', '.join(missing)}; write 0 for what does not count")
-    for name, weight in told.items():
+        raise UsageError(f"{path} has no weight for {', '.join(missing)}; write 0 for a criterion that does not count")
+    for name, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise Usage(f"{path}: the weight of {name} is {json.dumps(weight)}, not a number of 0 or more")
-    if not any(told.values()):
-        raise Usage(f"{path}: all weights are 0, so that nothing counts")
-    return Profile(path.stem, told)
+            raise UsageError(f"{path}: the weight of {name} is {json.dumps(weight)}, not a number of 0 or more")
+    if not any(weights.values()):
+        raise UsageError(f"{path}: all weights are 0, so no criterion counts")
+    return UseCase(path.stem, weights)

@@ -1,171 +1,225 @@
-"""Which candidate to choose: limits, dominance beyond the noise, weights, and a verdict that may be that there is none.
+"""The choice among candidates: requirements, dominance beyond the noise, weights, and a verdict that may be undecided.
 
-The noise is judged as tiers are, by `statistics` on the rounds; the doubt about weights by drawing them.
+Noise is judged as in tiers, by `crossframe.harness.analysis.statistics` on the rounds; the doubt about weights by
+drawing them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crossframe.harness.analysis.statistics import Comparison, compare, fewest_rounds
-from crossframe.harness.decision.candidates import (
-    DRAWS,
-    Candidate,
-    Facts,
-    Record,
-    candidates,
-    check_requirements,
-    limit,
-)
-from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, Profile
+from crossframe.harness.decision.candidates import DRAWS, check_requirements, explain_failure, list_candidates
+from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, UseCase
+from crossframe.harness.decision.model import Candidate, Decision, Facts, Flip, Verdict
+from crossframe.harness.records.model import Record
 
-CONCENTRATION = 20  # of the Dirichlet distribution around the weights: one of 0.3 is doubted by +- 0.1
-SURE = 0.9  # the share of doubted weights for which a verdict must hold
+CONCENTRATION = 20  # of the Dirichlet distribution around the weights: one of 0.3 is drawn within about +- 0.1
+SURE = 0.9  # the share of drawn weights for which a verdict must hold
 UNNOTICED = 0.01  # a ratio in one criterion that is no difference, as in tiers
-EQUAL = 0.05  # a ratio, over all criteria, for which nobody would change a framework
+EQUAL = 0.05  # a ratio over all criteria that would not justify changing a framework
 
 
-def scores_by_round(one: Candidate, weights: Mapping[str, float]) -> dict[int, float]:
-    """Round -> 2 to the weighted sum of points: a weighted product of ratios, which `compare` takes for a figure."""
-    fixed = sum(weight * one.plain[name] for name, weight in weights.items() if name in LOOKED_UP)
+def decide(
+    records: Sequence[Record], facts: Mapping[str, Facts], use_case: UseCase, requirements: Sequence[str]
+) -> tuple[Decision, list[Candidate]]:
+    """Return the decision, and every candidate. UsageError for an unknown requirement.
+
+    `requirements` are added to those of the use case.
+    """
+    combined = list(dict.fromkeys([*use_case.requirements, *requirements]))
+    check_requirements(combined, facts)
+    candidates = list_candidates(records, facts)
+    return decide_among(candidates, use_case, combined), candidates
+
+
+def decide_among(candidates: Sequence[Candidate], use_case: UseCase, requirements: Sequence[str]) -> Decision:
+    """Return the decision among candidates that may fail requirements."""
+    weights = use_case.normalize_weights()
+    excluded = {}
+    for candidate in candidates:
+        reason = _explain_exclusion(candidate, weights, requirements)
+        if reason is not None:
+            excluded[candidate.name] = reason
+    dominated = find_dominated([candidate for candidate in candidates if candidate.name not in excluded])
+    excluded |= {worse: f"{better} is better in everything, beyond the noise" for worse, better in dominated.items()}
+    fit = [candidate for candidate in candidates if candidate.name not in excluded]
+    return replace(_choose(fit, weights), excluded=excluded)
+
+
+def _explain_exclusion(candidate: Candidate, weights: Mapping[str, float], requirements: Sequence[str]) -> str | None:
+    """Return why a candidate can't be chosen, whatever the others are; None if it can."""
+    if candidate.excluded is not None:
+        return candidate.excluded
+    for requirement in requirements:
+        reason = explain_failure(candidate, requirement)
+        if reason is not None:
+            return reason
+    missing = [name for name in weights if name not in candidate.points]
+    return f"has no {missing[0]} in every workload" if missing else None
+
+
+def score_by_round(candidate: Candidate, weights: Mapping[str, float]) -> dict[int, float]:
+    """Return round -> 2 to the weighted sum of points: a weighted product of ratios, which `compare` takes."""
+    fixed = sum(weight * candidate.points[name] for name, weight in weights.items() if name in LOOKED_UP)
     measured = {name: weight for name, weight in weights.items() if name in MEASURED}
     return {
-        place: 2.0 ** (fixed + sum(weight * one.by_round[name][place] for name, weight in measured.items()))
-        for place in sorted(one.rounds)
+        number: 2.0
+        ** (fixed + sum(weight * candidate.points_by_round[name][number] for name, weight in measured.items()))
+        for number in sorted(candidate.rounds)
     }
 
 
-def beaten_in_all(fit: list[Candidate]) -> dict[str, str]:
-    """Candidate -> one that is better in everything measured, beyond the noise, and no worse in any fact."""
-    better: set[tuple[str, str]] = {(a.name, b.name) for a in fit for b in fit if a is not b}
+def find_dominated(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Return candidate -> another that is better in everything measured, beyond the noise, and no worse in any fact."""
+    better: set[tuple[str, str]] = {(a.name, b.name) for a in candidates for b in candidates if a is not b}
     for name in MEASURED:
-        have = [one for one in fit if name in one.by_round]
-        found = compare({one.name: scores_by_round(one, {name: 1.0}) for one in have}, "more", UNNOTICED)
-        better &= {(one.a, one.b) for one in found if one.separated}
-    facts = {one.name: np.array([one.drawn[name] for name in LOOKED_UP]) for one in fit}
+        present = [candidate for candidate in candidates if name in candidate.points_by_round]
+        scores = {candidate.name: score_by_round(candidate, {name: 1.0}) for candidate in present}
+        better &= {(pair.a, pair.b) for pair in compare(scores, "more", UNNOTICED) if pair.separated}
+    facts = {candidate.name: np.array([candidate.points_drawn[name] for name in LOOKED_UP]) for candidate in candidates}
     return {worse: by for by, worse in sorted(better) if np.all(facts[by] >= facts[worse])}
 
 
-def flips(fit: list[Candidate], leader: Candidate, weights: dict[str, float]) -> list[dict[str, Any]]:
-    """For each criterion the nearest weight at which another passes the leader, the nearest flip first.
+def find_flips(candidates: Sequence[Candidate], leader: Candidate, weights: Mapping[str, float]) -> list[Flip]:
+    """Return for each criterion the nearest weight at which another candidate passes the leader, the nearest first.
 
-    The weights of the other criteria keep their shares of what is left.
+    The weights of the other criteria keep their proportions.
     """
-    found = []
+    flips = []
     for name, weight in weights.items():
         crossings = []
-        for other in fit:
-            gap = sum(share * (leader.plain[one] - other.plain[one]) for one, share in weights.items())
-            own = leader.plain[name] - other.plain[name]
-            # gap(t) = t own + (1 - t) rest, which is 0 at t = rest / (rest - own)
-            rest = (gap - weight * own) / (1 - weight) if weight < 1 else math.nan
-            if other is not leader and math.isfinite(rest) and rest != own and 0 <= rest / (rest - own) <= 1:
-                crossings.append((abs(rest / (rest - own) - weight), rest / (rest - own), other.name))
+        for rival in candidates:
+            gap = sum(share * (leader.points[each] - rival.points[each]) for each, share in weights.items())
+            in_criterion = leader.points[name] - rival.points[name]
+            # gap(t) = t in_criterion + (1 - t) rest, which is 0 at t = rest / (rest - in_criterion)
+            rest = (gap - weight * in_criterion) / (1 - weight) if weight < 1 else math.nan
+            if rival is not leader and math.isfinite(rest) and rest != in_criterion:
+                at = rest / (rest - in_criterion)
+                if 0 <= at <= 1:
+                    crossings.append((abs(at - weight), at, rival.name))
         if crossings:
-            found.append({"criterion": name, "weight": weight, "at": min(crossings)[1], "to": min(crossings)[2]})
-    return sorted(found, key=lambda flip: abs(flip["at"] - flip["weight"]))
+            _, at, rival_name = min(crossings)
+            flips.append(Flip(name, weight, at, rival_name))
+    return sorted(flips, key=lambda flip: abs(flip.at - flip.weight))
 
 
-def choose(fit: list[Candidate], weights: dict[str, float]) -> dict[str, Any]:
-    """{verdict, choice, reason, more_runs, flips} among candidates within the limits; fills `first` of each."""
-    if not fit:
-        return verdict("none fits", [], "no candidate is within the limits")
-    if len(fit) == 1:
-        fit[0].first = 1.0
-        return verdict("clear", [fit[0].name], "the only candidate within the limits that no other beats in everything")
-    fewest, rounds = fewest_rounds(len(fit) * (len(fit) - 1) // 2), min(len(one.rounds) for one in fit)
+def _choose(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> Decision:
+    """Return the decision among candidates that meet all requirements and are not dominated."""
+    if not candidates:
+        return Decision(Verdict.NONE_FITS, [], "no candidate meets the requirements")
+    if len(candidates) == 1:
+        name = candidates[0].name
+        reason = "the only candidate that meets the requirements and that no other beats in everything"
+        return Decision(Verdict.CLEAR, [name], reason, first_probability={name: 1.0})
+    fewest = fewest_rounds(len(candidates) * (len(candidates) - 1) // 2)
+    rounds = min(len(candidate.rounds) for candidate in candidates)
     if rounds < fewest:
-        reason = f"{rounds} of at least {fewest} repeats that could tell {len(fit)} candidates apart"
-        return verdict("not enough evidence", [], reason, fewest - rounds)
+        reason = f"{rounds} of at least {fewest} repeats that could distinguish {len(candidates)} candidates"
+        return Decision(Verdict.NOT_ENOUGH_EVIDENCE, [], reason, fewest - rounds)
+    return _judge(_weigh(candidates, weights))
+
+
+@dataclass(frozen=True)
+class _Weighing:
+    """Two or more candidates with their scores under drawn weights, and under the noise."""
+
+    names: list[str]
+    leader: int
+    pairs: list[Comparison]
+    by_weights: np.ndarray  # (candidates, draws)
+    by_noise: np.ndarray  # (candidates, draws)
+    first_probability: dict[str, float]
+    flips: list[Flip]
+
+
+def _weigh(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> _Weighing:
+    names = [candidate.name for candidate in candidates]
     shares = np.array(list(weights.values()))
-    plain = np.array([[one.plain[name] for name in weights] for one in fit])
-    drawn = np.array([[one.drawn[name] for name in weights] for one in fit])  # (candidates, criteria, draws)
-    doubted = np.random.default_rng(1).dirichlet(CONCENTRATION * shares, DRAWS).T
-    leading = first_of((drawn * doubted).sum(axis=1))
-    for one, share in zip(fit, leading.mean(axis=1)):
-        one.first = float(share)
-    lead = int(np.argmax(plain @ shares))
-    found = compare({one.name: scores_by_round(one, weights) for one in fit}, "more", EQUAL)
-    unsure = plain @ doubted
-    return judge(fit, lead, found, unsure, np.einsum("kcd,c->kd", drawn, shares), flips(fit, fit[lead], weights))
+    points = np.array([[candidate.points[name] for name in weights] for candidate in candidates])
+    # (candidates, criteria, draws)
+    points_drawn = np.array([[candidate.points_drawn[name] for name in weights] for candidate in candidates])
+    weights_drawn = np.random.default_rng(1).dirichlet(CONCENTRATION * shares, DRAWS).T
+    first = _share_first_place((points_drawn * weights_drawn).sum(axis=1)).mean(axis=1)
+    leader = int(np.argmax(points @ shares))
+    scores = {candidate.name: score_by_round(candidate, weights) for candidate in candidates}
+    return _Weighing(
+        names=names,
+        leader=leader,
+        pairs=compare(scores, "more", EQUAL),
+        by_weights=points @ weights_drawn,
+        by_noise=np.einsum("kcd,c->kd", points_drawn, shares),
+        first_probability={name: float(share) for name, share in zip(names, first)},
+        flips=find_flips(candidates, candidates[leader], weights),
+    )
 
 
-def first_of(scores: np.ndarray) -> np.ndarray:
-    """(candidates, draws) -> the share of the first place that each has in each draw; equal ones share it."""
+def _share_first_place(scores: np.ndarray) -> np.ndarray:
+    """Return, of (candidates, draws) scores, the share of the first place in each draw; equal scores share it."""
     leading = scores >= scores.max(axis=0) - 1e-12
     return np.asarray(leading / leading.sum(axis=0))
 
 
-def judge(
-    fit: list[Candidate],
-    lead: int,
-    found: list[Comparison],
-    unsure: np.ndarray,
-    noisy: np.ndarray,
-    turns: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """The verdict on two candidates or more, from scores (candidates, draws) under doubted weights and under noise."""
-    names = [one.name for one in fit]
-    name = names[lead]
-    of_lead = {two.b if two.a == name else two.a: two for two in found if name in (two.a, two.b)}
-    rivals = [other for other, two in of_lead.items() if not (two.separated and two.a == name)]
-    open_rivals = [other for other in rivals if of_lead[other].separated or of_lead[other].more_runs]
-    sure = float(np.mean(unsure[lead] >= unsure.max(axis=0) - 1e-12)) >= SURE
-    reach = np.quantile(np.abs(unsure[lead] - unsure), 1 - SURE / 2, axis=1)
-    alike = all(reach[names.index(other)] <= math.log2(1 + EQUAL) for other in rivals)
+def _judge(weighing: _Weighing) -> Decision:
+    """Return the decision on two candidates or more."""
+    names, lead, by_weights = weighing.names, weighing.leader, weighing.by_weights
+    leader = names[lead]
+    pairs = {pair.b if pair.a == leader else pair.a: pair for pair in weighing.pairs if leader in (pair.a, pair.b)}
+    rivals = [name for name, pair in pairs.items() if not (pair.separated and pair.a == leader)]
+    open_rivals = [name for name in rivals if pairs[name].separated or pairs[name].more_runs]
+    sure = float(np.mean(by_weights[lead] >= by_weights.max(axis=0) - 1e-12)) >= SURE
+    reach = np.quantile(np.abs(by_weights[lead] - by_weights), 1 - SURE / 2, axis=1)
+    alike = all(reach[names.index(name)] <= math.log2(1 + EQUAL) for name in rivals)
     if rivals and not open_rivals and (sure or alike):
         reason = "within 5 % of each other, beyond the noise and the doubt about the weights"
-        return verdict("tie", [name, *rivals], reason, flips=turns)
+        return _conclude(weighing, Verdict.TIE, [leader, *rivals], reason)
     if sure and not rivals:
-        reason = f"first for nearly all weights about these, and with a probability of {fit[lead].first:.0%} in all"
-        return verdict("clear", [name], reason, flips=turns)
-    others = np.delete(np.arange(len(fit)), lead)
-    challenger = int(others[np.argmax(first_of(unsure)[others].mean(axis=1))])
-    other = names[challenger]
-    by_weights, by_noise = (float(np.std(scores[lead] - scores[challenger])) for scores in (unsure, noisy))
-    if not sure and (other not in open_rivals or by_weights > by_noise):
-        turn = next((turn for turn in turns if turn["to"] == other), None)
-        where = ""
-        if turn:
-            where = f" where {CRITERIA[turn['criterion']]} weighs {turn['at']:.0%} instead of {turn['weight']:.0%}"
-        return verdict("depends", [name, other], f"{name} at these weights; {other}{where}", flips=turns)
-    more = max(of_lead[rival].more_runs or 1 for rival in open_rivals)
-    reason = f"the noise does not part {name} from {' and '.join(open_rivals)}"
-    return verdict("not enough evidence", [], reason, more, turns)
+        probability = weighing.first_probability[leader]
+        reason = f"first for nearly all weights near these, with an overall probability of {probability:.0%}"
+        return _conclude(weighing, Verdict.CLEAR, [leader], reason)
+    challenger = _find_challenger(weighing)
+    if not sure and (names[challenger] not in open_rivals or _is_weight_doubt_larger(weighing, challenger)):
+        reason = f"{leader} at these weights; {names[challenger]}{_describe_flip(weighing, names[challenger])}"
+        return _conclude(weighing, Verdict.DEPENDS, [leader, names[challenger]], reason)
+    reason = f"the noise does not separate {leader} from {' and '.join(open_rivals)}"
+    more = max(pairs[rival].more_runs or 1 for rival in open_rivals)
+    return _conclude(weighing, Verdict.NOT_ENOUGH_EVIDENCE, [], reason, more)
 
 
-def verdict(
-    word: str, choice: list[str], reason: str, more_runs: int | None = None, flips: list[dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    return {"verdict": word, "choice": choice, "reason": reason, "more_runs": more_runs, "flips": flips or []}
+def _conclude(
+    weighing: _Weighing, verdict: Verdict, choice: list[str], reason: str, more_runs: int | None = None
+) -> Decision:
+    return Decision(
+        verdict=verdict,
+        choice=choice,
+        reason=reason,
+        more_runs=more_runs,
+        flips=weighing.flips,
+        first_probability=weighing.first_probability,
+    )
 
 
-def decide(
-    records: list[Record], facts: Mapping[str, Facts], profile: Profile, require: list[str]
-) -> tuple[dict[str, Any], list[Candidate]]:
-    """(the verdict, every candidate). `require` adds to the limits of the profile; Usage for one that is unknown."""
-    limits = [*dict.fromkeys([*profile.require, *require])]
-    check_requirements(limits, facts)
-    found = candidates(records, facts)
-    return among(found, profile, limits), found
+def _find_challenger(weighing: _Weighing) -> int:
+    """Return the index of the candidate that is first for most drawn weights, after the leader."""
+    indices = np.delete(np.arange(len(weighing.names)), weighing.leader)
+    return int(indices[np.argmax(_share_first_place(weighing.by_weights)[indices].mean(axis=1))])
 
 
-def among(found: list[Candidate], profile: Profile, limits: Sequence[str]) -> dict[str, Any]:
-    """The verdict; fills `out` and `first` of the candidates."""
-    whole = sum(profile.weights.values())
-    weights = {name: weight / whole for name, weight in profile.weights.items() if weight}
-    for one in found:
-        if one.out is None:
-            one.out = next((why for why in (limit(one, text) for text in limits) if why), None)
-        if one.out is None:
-            lacks = [name for name in weights if name not in one.plain]
-            one.out = f"has no {lacks[0]} in every workload" if lacks else None
-    beaten = beaten_in_all([one for one in found if one.out is None])
-    for one in found:
-        if one.name in beaten:
-            one.out = f"{beaten[one.name]} is better in everything, beyond the noise"
-    return choose([one for one in found if one.out is None], weights)
+def _is_weight_doubt_larger(weighing: _Weighing, challenger: int) -> bool:
+    """Return whether the doubt about weights moves the gap to the challenger more than the noise does."""
+    by_weights, by_noise = (
+        float(np.std(scores[weighing.leader] - scores[challenger]))
+        for scores in (weighing.by_weights, weighing.by_noise)
+    )
+    return by_weights > by_noise
+
+
+def _describe_flip(weighing: _Weighing, challenger: str) -> str:
+    flip = next((flip for flip in weighing.flips if flip.to == challenger), None)
+    if flip is None:
+        return ""
+    return f" where {CRITERIA[flip.criterion]} weighs {flip.at:.0%} instead of {flip.weight:.0%}"

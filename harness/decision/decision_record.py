@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from crossframe.harness.console import escaped
-from crossframe.harness.decision import decide
-from crossframe.harness.decision.candidates import Candidate, Facts
-from crossframe.harness.decision.criteria import CRITERIA, MEASURED, Profile
+from crossframe.backends.manifest import Fact
+from crossframe.harness.console import escape_markdown, markdown_table
+from crossframe.harness.decision.criteria import CRITERIA, MEASURED, UseCase
+from crossframe.harness.decision.decide import decide
+from crossframe.harness.decision.model import Candidate, Decision, Facts, Flip, Verdict
 from crossframe.harness.records import store
+from crossframe.harness.records.codec import to_json
+from crossframe.harness.records.model import SCHEMA_VERSION
 
-UNKNOWN = {"points": None, "kind": "unknown"}
-LOOK_AGAIN = timedelta(days=180)  # a judgement: the frameworks here release every one to four months
+LOOK_AGAIN = timedelta(days=180)  # a judgement: frameworks release every one to four months
 JUDGED = (
     "the weights",
-    "that a factor of two is worth the same in every figure, after half a second of a first step or an import",
+    "that a factor of two is worth the same in every metric, after half a second of a first step or an import",
     "that a yes of a looked-up fact is worth a factor of two",
     "that workloads count alike",
     "that less than 5 % in all makes no difference",
@@ -27,146 +29,232 @@ SILENT = (
     "other tasks, larger networks, other batch sizes, other machines",
     "training on several devices, beyond what is looked up",
     "phones and small devices, beyond what is looked up",
-    "what your team knows already, and what moving costs",
-    "quality: candidates are proven to compute the same, so that it does not tell them apart",
+    "the experience of your team, and the cost of moving",
+    "quality: candidates are verified to compute the same, so it does not distinguish them",
 )
 
 
-def document(
-    run: Path, facts: Mapping[str, Facts], profile: Profile, require: list[str], today: date
-) -> dict[str, Any]:
-    """The decision from the records of a run."""
-    told = store.read_run(run)
-    found, warnings = store.read(run)
-    reached, candidates = decide.decide(found, facts, profile, require)
-    return {
-        "schema": store.SCHEMA_VERSION,
-        "run": {"name": told["name"], "created": told["created"], "preset": told["options"]["preset"]},
-        "date": today.isoformat(),
-        "look_again": (today + LOOK_AGAIN).isoformat(),
-        "profile": profile.name,
-        "weights": {name: profile.weights.get(name, 0) / sum(profile.weights.values()) for name in CRITERIA},
-        "require": [*dict.fromkeys([*profile.require, *require])],
-        **reached,
-        "candidates": [of_candidate(one) for one in candidates],
-        "judged": list(JUDGED),
-        "silent_about": list(SILENT),
-        "warnings": warnings,
-    }
+@dataclass(frozen=True)
+class RunReference:
+    """The run that a decision is made from."""
+
+    name: str
+    created: str  # UTC, ISO 8601
+    preset: str
 
 
-def of_candidate(one: Candidate) -> dict[str, Any]:
-    """{name, out, first, rounds, workloads, values, facts}; the date and source of a looked-up value are its fact's."""
-    values: dict[str, dict[str, Any]] = {}
-    for name, points in one.plain.items():
+@dataclass(frozen=True)
+class Workload:
+    """A workload with the mode in which the candidate runs it."""
+
+    task: str
+    mode: str
+    device: str
+    precision: str
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class CriterionValue:
+    """A value of a candidate; None if it was looked up and is unknown."""
+
+    points: float | None
+    kind: Literal["measured", "looked up", "unknown"]
+
+
+@dataclass(frozen=True)
+class CandidateReport:
+    """A candidate as the record shows it."""
+
+    name: str
+    excluded: str | None  # reason
+    first_probability: float | None  # of the first place
+    rounds: int
+    workloads: list[Workload]
+    values: dict[str, CriterionValue]  # by criterion
+    facts: dict[str, Fact]
+
+
+@dataclass(frozen=True)
+class DecisionRecord:
+    """What `crossframe decide RUN --format json` prints."""
+
+    schema: Literal[2]
+    run: RunReference
+    date: str
+    look_again: str
+    use_case: str
+    weights: dict[str, float]  # by criterion
+    requirements: list[str]
+    verdict: Verdict
+    choice: list[str]
+    reason: str
+    more_runs: int | None
+    flips: list[Flip]
+    candidates: list[CandidateReport]
+    judged: list[str]
+    silent_about: list[str]
+    warnings: list[str]
+
+
+def build_decision(
+    run: Path, facts: Mapping[str, Facts], use_case: UseCase, requirements: list[str], today: date
+) -> DecisionRecord:
+    """Return the decision from the records of a run. UsageError for an unknown requirement."""
+    info = store.read_run(run)
+    records, warnings = store.read(run)
+    decision, candidates = decide(records, facts, use_case, requirements)
+    weights = use_case.normalize_weights()
+    return DecisionRecord(
+        schema=SCHEMA_VERSION,
+        run=RunReference(info.name, info.created, info.options.preset),
+        date=today.isoformat(),
+        look_again=(today + LOOK_AGAIN).isoformat(),
+        use_case=use_case.name,
+        weights={name: weights.get(name, 0) for name in CRITERIA},
+        requirements=list(dict.fromkeys([*use_case.requirements, *requirements])),
+        verdict=decision.verdict,
+        choice=decision.choice,
+        reason=decision.reason,
+        more_runs=decision.more_runs,
+        flips=decision.flips,
+        candidates=[_report_candidate(candidate, decision) for candidate in candidates],
+        judged=list(JUDGED),
+        silent_about=list(SILENT),
+        warnings=warnings,
+    )
+
+
+def _report_candidate(candidate: Candidate, decision: Decision) -> CandidateReport:
+    """Return a candidate with its values; the date and source of a looked-up value are those of its fact."""
+    values = {}
+    for name, points in candidate.points.items():
         if name in MEASURED:
-            values[name] = {"points": points, "kind": "measured"}
+            values[name] = CriterionValue(points, "measured")
+        elif name in candidate.facts:
+            values[name] = CriterionValue(points, "looked up")
         else:
-            values[name] = {"points": points, "kind": "looked up"} if name in one.facts else UNKNOWN
-    kept = ("task", "mode", "device", "precision", "batch_size")
-    return {
-        "name": one.name,
-        "out": one.out,
-        "first": one.first,
-        "rounds": len(one.rounds),
-        "workloads": [{key: cell[key] for key in kept} for cell in one.cells],
-        "values": values,
-        "facts": dict(one.facts),
-    }
+            values[name] = CriterionValue(None, "unknown")
+    return CandidateReport(
+        name=candidate.name,
+        excluded=decision.excluded.get(candidate.name),
+        first_probability=decision.first_probability.get(candidate.name),
+        rounds=len(candidate.rounds),
+        workloads=[
+            Workload(report.task, report.mode, report.device, report.precision, report.batch_size)
+            for report in candidate.cells
+        ],
+        values=values,
+        facts=dict(candidate.facts),
+    )
 
 
-def as_json(told: dict[str, Any]) -> str:
-    return json.dumps(told, indent=1) + "\n"
+def as_json(record: DecisionRecord) -> str:
+    """Return the record as JSON."""
+    return to_json(record, indent=1) + "\n"
 
 
-def shown(value: dict[str, Any] | None, against: dict[str, Any] | None) -> str:
-    """A measured value as the factor by which it is better (above 1) or worse than the one it stands against."""
-    if value is None or value["points"] is None:
-        return "unknown" if value else "-"
-    if value["kind"] == "looked up":
-        return "yes" if value["points"] else "no"
-    return f"{2 ** (value['points'] - against['points']):.2f}x" if against else "-"
-
-
-def table(told: dict[str, Any]) -> list[str]:
-    """A row a criterion: its weight, its mark, and every candidate that has values."""
-    own = [one for one in told["candidates"] if one["values"]]
-    if not own:
-        return []
-    base = next((one for one in own if one["name"] in told["choice"]), own[0])
-    lines = ["| criterion | weight (judged) | mark | " + " | ".join(escaped(one["name"]) for one in own) + " |"]
-    lines.append("|" + " --- |" * (3 + len(own)))
-    for name, about in CRITERIA.items():
-        mark = "measured" if name in MEASURED else "looked up"
-        cells = [shown(one["values"].get(name), base["values"].get(name)) for one in own]
-        lines.append(f"| {about} (`{name}`) | {told['weights'][name]:.0%} | {mark} | {' | '.join(cells)} |")
-    return [f"Measured: how many times as good as {escaped(base['name'])}; above 1 is better.", "", *lines]
-
-
-def sources(told: dict[str, Any]) -> list[str]:
-    """A line a looked-up fact that is weighed or required: what it says, when and where."""
-    asked = {*CRITERIA, *(text.partition("=")[0] for text in told["require"])}
-    lines = []
-    for one in told["candidates"]:
-        for name, fact in one["facts"].items():
-            if name in asked:
-                said = {True: "yes", False: "no"}.get(fact.get("value"), fact.get("value"))
-                note = f", {fact['note']}" if "note" in fact else ""
-                where = f"{fact.get('date', 'no date')}, {fact.get('source', 'no source')}"
-                lines.append(f"- {one['name']}, {name}: {said}{note} ({where})")
-    return [escaped(line) for line in lines]
-
-
-def of_candidates(told: dict[str, Any]) -> list[str]:
-    """A line a candidate: out and why, or how probably it is first."""
-    lines = []
-    for one in told["candidates"]:
-        modes = ", ".join(dict.fromkeys(f"{cell['task']} {cell['mode']}" for cell in one["workloads"]))
-        state = f"out: {one['out']}" if one["out"] else f"repeats {one['rounds']} ({modes})"
-        if one["first"] is not None:
-            state += f", first with a probability of {one['first']:.0%}"
-        lines.append(f"- {escaped(one['name'])}: {escaped(state)}")
-    return lines
-
-
-def as_markdown(told: dict[str, Any]) -> str:
-    """The decision record."""
-    choice = ", ".join(told["choice"]) or "no recommendation"
-    more = f" About {told['more_runs']} more repeats would settle it." if told["more_runs"] else ""
-    turns = [
-        f"- {flip['criterion']} at {flip['at']:.0%} instead of {flip['weight']:.0%}: {escaped(flip['to'])} comes first"
-        for flip in told["flips"]
-    ]
-    workloads = {
-        f"{cell['task']} (batch {cell['batch_size']}, {cell['precision']}, {cell['device']})"
-        for one in told["candidates"]
-        for cell in one["workloads"]
-    }
+def as_markdown(record: DecisionRecord) -> str:
+    """Return the record as Markdown."""
+    choice = ", ".join(record.choice) or "no recommendation"
+    more = f" About {record.more_runs} more repeats would settle it." if record.more_runs else ""
+    requirements = ["runs and is verified equal", *record.requirements]
     parts = [
-        f"# Decision: {escaped(choice)}",
+        f"# Decision: {escape_markdown(choice)}",
         "",
-        f"{told['date']}, profile {escaped(told['profile'])}, run {escaped(told['run']['name'])} "
-        f"of {escaped(told['run']['created'])}, preset {escaped(told['run']['preset'])}.",
+        f"{record.date}, use case {escape_markdown(record.use_case)}, run {escape_markdown(record.run.name)} "
+        f"of {escape_markdown(record.run.created)}, preset {escape_markdown(record.run.preset)}.",
         "",
-        f"**{told['verdict']}**: {escaped(told['reason'])}.{more}",
-        *section("Candidates", of_candidates(told)),
-        *section("Limits", [f"- {escaped(text)}" for text in ["runs and is proven equal", *told["require"]]]),
-        *section("Criteria", table(told)),
-        *section("Where it flips", turns),
-        *section("Sources", sources(told)),
-        *section("Judged, not measured", [f"- {text}" for text in told["judged"]]),
-        *section("Scope", [f"Measured: {escaped(', '.join(sorted(workloads)) or 'nothing')}.", ""]),
-        "It says nothing about:",
+        f"**{record.verdict}**: {escape_markdown(record.reason)}.{more}",
+        *_section("Candidates", _list_candidates(record)),
+        *_section("Requirements", [f"- {escape_markdown(text)}" for text in requirements]),
+        *_section("Criteria", _tabulate_criteria(record)),
+        *_section("Where it flips", _list_flips(record)),
+        *_section("Sources", _list_sources(record)),
+        *_section("Judged, not measured", [f"- {text}" for text in record.judged]),
+        *_section("Scope", [f"Measured: {escape_markdown(_name_workloads(record))}.", ""]),
+        "Not covered:",
         "",
-        *[f"- {text}" for text in told["silent_about"]],
-        *section("Look again", [f"On {told['look_again']}, or when a candidate or the machine changes before."]),
-        *[f"\nwarning: {escaped(text)}" for text in told["warnings"]],
+        *[f"- {text}" for text in record.silent_about],
+        *_section("Look again", [f"On {record.look_again}, or earlier if a candidate or the machine changes."]),
+        *[f"\nwarning: {escape_markdown(text)}" for text in record.warnings],
     ]
     return "\n".join(parts) + "\n"
 
 
-def section(heading: str, lines: list[str]) -> list[str]:
+def _section(heading: str, lines: list[str]) -> list[str]:
     return ["", f"## {heading}", "", *lines] if lines else []
 
 
-FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {"md": as_markdown, "json": as_json}
+def _list_candidates(record: DecisionRecord) -> list[str]:
+    lines = []
+    for candidate in record.candidates:
+        modes = ", ".join(dict.fromkeys(f"{workload.task} {workload.mode}" for workload in candidate.workloads))
+        text = f"excluded: {candidate.excluded}" if candidate.excluded else f"repeats {candidate.rounds} ({modes})"
+        if candidate.first_probability is not None:
+            text += f", first with a probability of {candidate.first_probability:.0%}"
+        lines.append(f"- {escape_markdown(candidate.name)}: {escape_markdown(text)}")
+    return lines
+
+
+def _tabulate_criteria(record: DecisionRecord) -> list[str]:
+    """Return a table with a row per criterion: its weight, its kind, and every candidate that has values."""
+    candidates = [candidate for candidate in record.candidates if candidate.values]
+    if not candidates:
+        return []
+    base = next((candidate for candidate in candidates if candidate.name in record.choice), candidates[0])
+    rows = [
+        [
+            f"{about} (`{name}`)",
+            f"{record.weights[name]:.0%}",
+            "measured" if name in MEASURED else "looked up",
+            *(_format_value(candidate.values.get(name), base.values.get(name)) for candidate in candidates),
+        ]
+        for name, about in CRITERIA.items()
+    ]
+    headings = ["criterion", "weight (judged)", "kind", *(candidate.name for candidate in candidates)]
+    intro = f"Measured: ratio to {escape_markdown(base.name)}; above 1 is better."
+    return [intro, "", *markdown_table(headings, rows)]
+
+
+def _format_value(value: CriterionValue | None, base: CriterionValue | None) -> str:
+    """Return a measured value as the factor by which it is better (above 1) or worse than that of `base`."""
+    if value is None:
+        return "-"
+    if value.points is None:
+        return "unknown"
+    if value.kind == "looked up":
+        return "yes" if value.points else "no"
+    return "-" if base is None or base.points is None else f"{2 ** (value.points - base.points):.2f}x"
+
+
+def _list_flips(record: DecisionRecord) -> list[str]:
+    return [
+        f"- {flip.criterion} at {flip.at:.0%} instead of {flip.weight:.0%}: {escape_markdown(flip.to)} comes first"
+        for flip in record.flips
+    ]
+
+
+def _list_sources(record: DecisionRecord) -> list[str]:
+    """Return a line for each looked-up fact that is weighed or required: its value, date and source."""
+    relevant = {*CRITERIA, *(text.partition("=")[0] for text in record.requirements)}
+    lines = []
+    for candidate in record.candidates:
+        for name, fact in candidate.facts.items():
+            if name in relevant:
+                value = {True: "yes", False: "no"}[fact.value] if isinstance(fact.value, bool) else fact.value
+                note = f", {fact.note}" if fact.note else ""
+                lines.append(f"- {candidate.name}, {name}: {value}{note} ({fact.date}, {fact.source})")
+    return [escape_markdown(line) for line in lines]
+
+
+def _name_workloads(record: DecisionRecord) -> str:
+    names = {
+        f"{workload.task} (batch {workload.batch_size}, {workload.precision}, {workload.device})"
+        for candidate in record.candidates
+        for workload in candidate.workloads
+    }
+    return ", ".join(sorted(names)) or "nothing"
+
+
+FORMATS: dict[str, Callable[[DecisionRecord], str]] = {"md": as_markdown, "json": as_json}

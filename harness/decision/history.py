@@ -1,76 +1,141 @@
-"""`crossframe history`: the figures of the runs of a folder over time, by host, each change of environment marked."""
+"""`crossframe history`: the metrics of the runs of a folder over time, by host, with each change of setting marked."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from crossframe.harness.analysis import metrics, ranking
-from crossframe.harness.analysis.labels import COLUMNS, shown
-from crossframe.harness.decision.compare import MACHINE, changes, setting
+from crossframe.harness.analysis.labels import COLUMNS, format_metric
+from crossframe.harness.analysis.metrics import build_cell_reports
+from crossframe.harness.analysis.model import Metric
+from crossframe.harness.decision.compare import (
+    NOT_VERIFIED,
+    SettingChange,
+    compare_settings,
+    flatten_settings,
+    identify_host,
+)
 from crossframe.harness.records import store
+from crossframe.harness.records.model import SCHEMA_VERSION, Cell, GpuInfo, Record, RunInfo
+from crossframe.harness.worker.states import State
 
 FOLLOWED = ("train_samples_per_s", "infer_latency_s", "host_peak_bytes")
 
 
-def document(folder: Path) -> dict[str, Any]:
-    """{hosts: [{host, runs: [{name, created, preset, changed, cells}]}], warnings}, oldest run first. NoRun if none."""
-    found, warnings = [], []
+@dataclass(frozen=True)
+class HistoryCell:
+    """One cell of a run with the metrics that are followed."""
+
+    cell: Cell
+    state: State
+    parity: State | None  # None if it was not checked
+    metrics: dict[str, Metric]
+
+
+@dataclass(frozen=True)
+class HistoryRun:
+    """One run."""
+
+    name: str
+    created: str  # UTC, ISO 8601
+    preset: str
+    settings: list[SettingChange]  # that changed since the run before on the same host
+    cells: list[HistoryCell]
+
+
+@dataclass(frozen=True)
+class HostIdentity:
+    """What makes two runs runs of the same machine."""
+
+    cpu: str | None
+    processors: int | None
+    memory_bytes: int | None
+    gpus: list[GpuInfo]
+
+
+@dataclass(frozen=True)
+class HostHistory:
+    """The runs of one host, the oldest first."""
+
+    host: HostIdentity
+    runs: list[HistoryRun]
+
+
+@dataclass(frozen=True)
+class History:
+    """What `crossframe history FOLDER --format json` prints."""
+
+    schema: Literal[2]
+    hosts: list[HostHistory]
+    warnings: list[str]
+
+
+def build_history(folder: Path) -> History:
+    """Return the history of the runs in a folder. NoRunError if there is none."""
+    runs: list[tuple[RunInfo, list[Record]]] = []
+    warnings: list[str] = []
     for path in sorted(folder.glob("*/run.json")):
         try:
-            told = store.read_run(path.parent)
-            own, damaged = store.read(path.parent)
-        except store.NoRun as error:
+            info, (records, damaged) = store.read_run(path.parent), store.read(path.parent)
+        except store.NoRunError as error:
             warnings.append(str(error))
             continue
         warnings += damaged
-        found.append((told, own))
-    if not found:
-        raise store.NoRun(f"{folder} holds no run; `crossframe run` makes one under results/")
-    hosts: dict[str, list[dict[str, Any]]] = {}
-    before: dict[str, dict[str, str]] = {}
-    for told, own in sorted(found, key=lambda one: one[0]["created"]):
-        host = json.dumps({name: told["host"].get(name) for name in MACHINE}, sort_keys=True)
-        now = setting(told, own)
-        changed = changes(before.get(host, now), now)
-        before[host] = now
-        cells = [
-            {
-                **{key: cell[key] for key in store.CELL_KEYS},
-                "state": cell["state"],
-                "parity": (cell["parity"] or {}).get("state"),
-                "metrics": {name: cell["metrics"][name] for name in FOLLOWED},
-            }
-            for cell in metrics.cells(own, {})
-        ]
-        run = {"name": told["name"], "created": told["created"], "preset": told["options"]["preset"]}
-        hosts.setdefault(host, []).append({**run, "changed": changed, "cells": cells})
-    listed = [{"host": json.loads(host), "runs": runs} for host, runs in hosts.items()]
-    return {"schema": store.SCHEMA_VERSION, "hosts": listed, "warnings": warnings}
+        runs.append((info, records))
+    if not runs:
+        raise store.NoRunError(f"{folder} holds no run; `crossframe run` makes one under results/")
+    hosts: dict[str, HostHistory] = {}
+    settings_before: dict[str, dict[str, str]] = {}
+    for info, records in sorted(runs, key=lambda run: run[0].created):
+        key = json.dumps(identify_host(info.host), sort_keys=True)
+        settings = flatten_settings(info, records)
+        changes = compare_settings(settings_before.get(key, settings), settings)
+        settings_before[key] = settings
+        host = info.host
+        identity = HostIdentity(host.cpu, host.processors, host.memory_bytes, host.gpus)
+        hosts.setdefault(key, HostHistory(identity, [])).runs.append(
+            HistoryRun(info.name, info.created, info.options.preset, changes, _summarize_cells(records))
+        )
+    return History(SCHEMA_VERSION, list(hosts.values()), warnings)
 
 
-def as_text(told: dict[str, Any]) -> str:
-    """A block a host and cell, a line a run; a line with * for what changed before that run."""
-    lines = []
-    for host in told["hosts"]:
-        lines.append("host: " + ", ".join(f"{name} {value}" for name, value in host["host"].items() if value))
-        for run in host["runs"]:
-            lines.append(f"  {run['created']}  {run['name']}  preset {run['preset']}")
-            lines += [f"    * {one['what']}: {one['a']} -> {one['b']}" for one in run["changed"]]
-        keys = dict.fromkeys((ranking.key_of(cell), run["preset"]) for run in host["runs"] for cell in run["cells"])
-        for key, preset in keys:
-            lines.append(f"  {' '.join(map(str, key))}, {preset}")
-            for run in host["runs"]:
-                for cell in run["cells"]:
-                    if (ranking.key_of(cell), run["preset"]) == (key, preset):
-                        mark = "*" if run["changed"] else " "
-                        lines.append(f"  {mark} {run['created']}  {line_of(cell)}")
-    return "\n".join(lines) + "\n"
+def _summarize_cells(records: list[Record]) -> list[HistoryCell]:
+    return [
+        HistoryCell(
+            cell=report.cell,
+            state=report.state,
+            parity=report.parity.state if report.parity else None,
+            metrics={name: report.metrics[name] for name in FOLLOWED},
+        )
+        for report in build_cell_reports(records, {})
+    ]
 
 
-def line_of(cell: dict[str, Any]) -> str:
-    if cell["state"] != "ok":
-        return str(cell["state"])
-    said = [f"{COLUMNS[name][0]} {shown(cell['metrics'][name], *COLUMNS[name][1:])}" for name in FOLLOWED]
-    return ", ".join(said) + ("" if cell["parity"] == "ok" else ", not proven equal")
+def as_text(history: History) -> str:
+    """Return a block per host and cell, with a line per run; `*` marks what changed before that run."""
+    return "\n".join(line for host in history.hosts for line in _list_host_lines(host)) + "\n"
+
+
+def _list_host_lines(history: HostHistory) -> Iterator[str]:
+    properties = vars(history.host).items()
+    yield "host: " + ", ".join(f"{name} {value}" for name, value in properties if value)
+    for run in history.runs:
+        yield f"  {run.created}  {run.name}  preset {run.preset}"
+        yield from (f"    * {change.setting}: {change.a} -> {change.b}" for change in run.settings)
+    keys = dict.fromkeys((cell.cell, run.preset) for run in history.runs for cell in run.cells)
+    for key, preset in keys:
+        yield f"  {key.task} {key.backend} {key.mode} {key.device} {key.precision} {key.batch_size}, {preset}"
+        for run in history.runs:
+            for cell in run.cells:
+                if (cell.cell, run.preset) == (key, preset):
+                    yield f"  {'*' if run.settings else ' '} {run.created}  {_format_cell(cell)}"
+
+
+def _format_cell(cell: HistoryCell) -> str:
+    if cell.state != State.OK:
+        return str(cell.state)
+    parts = [f"{COLUMNS[name][0]} {format_metric(cell.metrics[name], *COLUMNS[name][1:])}" for name in FOLLOWED]
+    return ", ".join(parts) + ("" if cell.parity == State.OK else f", {NOT_VERIFIED}")
