@@ -38,7 +38,7 @@ class WorkerJob(Generic[M]):
 
     cpus: list[int]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the job as plain JSON."""
         return {field.name: _to_plain(getattr(self, field.name)) for field in fields(self)}
 
@@ -59,7 +59,7 @@ def _to_plain(value: Any) -> Any:
     return [_to_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _read_probe(stored: dict[str, Any]) -> Probe:
+def _read_probe(stored: Any) -> Probe:
     tuples = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
     return Probe(**{**stored, **tuples, "task": from_json(stored["task"])})
 
