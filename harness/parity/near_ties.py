@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import crossframe.backends.reference.model as reference
-from crossframe.backends.reference.layers import LAYERS, Backward, Forward, pool, pool_backward, relu_backward, tiled
+from crossframe.backends.reference.layers import LAYERS, Backward, Forward, pool, pool_backward, relu_backward, split_tiles
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays
 
@@ -34,7 +34,7 @@ def flip_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray, within: float = N
     In a near tie, the second largest value of a window gets the gradient.
     """
     y, (shape, first) = pool(layer, p, x)
-    tiles = tiled(x, layer.size)
+    tiles = split_tiles(x, layer.size)
     second = tiles.argsort(axis=-1)[..., -2][..., None]
     gap = y[..., None] - np.take_along_axis(tiles, second, axis=-1)
     near = (gap < within * np.abs(x).max()) & (gap > 0)

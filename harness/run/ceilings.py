@@ -12,7 +12,7 @@ from pathlib import Path
 
 from crossframe.backends import Backend, discover
 from crossframe.backends.contract import Precision
-from crossframe.harness.analysis import gpu
+from crossframe.harness.analysis.gpu_warnings import find_caveats
 from crossframe.harness.console import say
 from crossframe.harness.launch.gpu_sampler import GpuSampler
 from crossframe.harness.launch.launch import launch
@@ -83,5 +83,5 @@ def measure_ceiling(
         reason=outcome.reason,
         flops_per_s=outcome.measurements.flops_per_s,
         bytes_per_s=outcome.measurements.bytes_per_s,
-        caveats=gpu.doubts(sampler.samples()),
+        caveats=find_caveats(sampler.samples()),
     )

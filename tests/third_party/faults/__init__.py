@@ -1,53 +1,61 @@
-"""A real backend with one mistake made on purpose, of the kind that people make; the task's name says which.
+"""A real backend with one mistake made on purpose; the name of the task says which.
 
-`lstm+gates_swapped` is the task `lstm` in the backend that $FAULTS_WRAP names, its gates in the wrong order. What the
-framework itself cannot be made to do wrong from outside is done to what goes in and out of it.
+`lstm+gates_swapped` is the task `lstm` in the backend that $FAULTS_WRAP names, with its gates in the wrong order. What
+cannot be done wrongly inside the framework is done to what goes into it and comes out of it.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from crossframe.backends.contract import Batch, Model
 from crossframe.tasks.spec import SGD, Adam, Arrays, Task
 
-HONEST = import_module(os.environ["FAULTS_WRAP"])
-MODES, DIALECT = HONEST.MODES, HONEST.DIALECT
+CORRECT = import_module(os.environ["FAULTS_WRAP"])
+MODES, DIALECT = CORRECT.MODES, CORRECT.DIALECT
+
+Prepare = Callable[[Task, Arrays], Model]  # of the correct backend
+Mistake = Callable[[Prepare, Task, Arrays], Any]  # makes a model with a mistake
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Any:
-    name, _, fault = task.name.partition("+")
-    clean = replace(task, name=name)
-    if not fault:
-        return HONEST.prepare(clean, weights, device, mode, precision)
+    name, _, mistake = task.name.partition("+")
 
-    def honest(task: Task, weights: Arrays) -> Any:
-        return HONEST.prepare(task, weights, device, mode, precision)
+    def prepare_correct(task: Task, weights: Arrays) -> Model:
+        model: Model = CORRECT.prepare(task, weights, device, mode, precision)
+        return model
 
-    return FAULTS[fault](honest, clean, weights)
+    task = replace(task, name=name)
+    return MISTAKES[mistake](prepare_correct, task, weights) if mistake else prepare_correct(task, weights)
 
 
-class Around:
-    """An honest model; a fault overrides what it spoils."""
+class Wrapper:
+    """A correct model; subclasses replace a part of it."""
 
-    def __init__(self, honest: Callable[[Task, Arrays], Any], task: Task, weights: Arrays):
-        self.honest, self.task = honest, task
-        self.model = honest(task, weights)
+    def __init__(self, prepare_correct: Prepare, task: Task, weights: Arrays) -> None:
+        self.prepare_correct, self.task = prepare_correct, task
+        self.model = prepare_correct(task, weights)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
 
-def altered(change: Callable[[Task], Task]) -> Callable[..., Any]:
-    """The backend trains another task than the one it was given."""
-    return lambda honest, task, weights: honest(change(task), weights)
+def change_task(change: Callable[[Task], Task]) -> Mistake:
+    """Return a mistake that trains another task than the requested one."""
+    return lambda prepare_correct, task, weights: prepare_correct(change(task), weights)
 
 
-def scaled_loss(factor: float) -> Callable[..., Any]:
-    """The same as a loss times `factor`: an adaptive step cares only for epsilon's size beside the gradient."""
+def scale_loss(factor: float) -> Mistake:
+    """Return a mistake with the effect of a loss times `factor`.
+
+    In an adaptive optimizer it only changes the size of epsilon relative to the gradient.
+    """
 
     def change(task: Task) -> Task:
         settings: Any = replace(task.optimizer, weight_decay=task.optimizer.weight_decay / factor)
@@ -57,29 +65,34 @@ def scaled_loss(factor: float) -> Callable[..., Any]:
             settings = replace(settings, epsilon=settings.epsilon / factor)
         return replace(task, optimizer=settings, clip_norm=task.clip_norm and task.clip_norm / factor)
 
-    return altered(change)
+    return change_task(change)
 
 
-def setting(name: str, factor: float) -> Callable[..., Any]:
+def scale_setting(name: str, factor: float) -> Mistake:
+    """Return a mistake in one setting of the optimizer, in optimizers that have it."""
+
     def change(task: Task) -> Task:
-        if not hasattr(task.optimizer, name):
+        settings: Any = task.optimizer
+        if not hasattr(settings, name):
             return task
-        return replace(task, optimizer=replace(task.optimizer, **{name: getattr(task.optimizer, name) * factor}))
+        return replace(task, optimizer=replace(settings, **{name: getattr(settings, name) * factor}))
 
-    return altered(change)
+    return change_task(change)
 
 
-def relaid(there: Callable[[str, np.ndarray], np.ndarray], back: Callable[[str, np.ndarray], np.ndarray]) -> Any:
-    """Weights laid out wrongly on the way in and back again on the way out, so that a round trip shows nothing."""
+def change_layout(
+    on_input: Callable[[str, np.ndarray], np.ndarray], on_output: Callable[[str, np.ndarray], np.ndarray]
+) -> Mistake:
+    """Return a wrong layout of weights, undone on the way back, so that a round trip does not show it."""
 
-    class Relaid(Around):
-        def __init__(self, honest: Any, task: Task, weights: Arrays):
-            super().__init__(honest, task, {name: there(name, value) for name, value in weights.items()})
+    class WrongLayout(Wrapper):
+        def __init__(self, prepare_correct: Prepare, task: Task, weights: Arrays) -> None:
+            super().__init__(prepare_correct, task, {name: on_input(name, value) for name, value in weights.items()})
 
         def weights(self) -> Arrays:
-            return {name: back(name, value) for name, value in self.model.weights().items()}
+            return {name: on_output(name, value) for name, value in self.model.weights().items()}
 
-    return Relaid
+    return WrongLayout
 
 
 def swap_gates(name: str, value: np.ndarray) -> np.ndarray:
@@ -94,7 +107,7 @@ def transpose_kernel(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def reorder_rows(forward: bool) -> Callable[[str, np.ndarray], np.ndarray]:
-    """The first Dense after a Flatten, its rows in channels-last order (of 4 channels)."""
+    """Return a function that puts the rows of the first Dense after a Flatten into channels-last order (4 channels)."""
 
     def change(name: str, value: np.ndarray) -> np.ndarray:
         if name != "dense1.w":
@@ -105,26 +118,28 @@ def reorder_rows(forward: bool) -> Callable[[str, np.ndarray], np.ndarray]:
     return change
 
 
-def spoilt_input(change: Callable[[np.ndarray], np.ndarray]) -> Any:
-    class Spoilt(Around):
-        def put(self, x: np.ndarray, y: np.ndarray) -> Any:
+def change_input(change: Callable[[np.ndarray], np.ndarray]) -> Mistake:
+    """Return a mistake in the inputs of the network."""
+
+    class WrongInput(Wrapper):
+        def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
             return self.model.put(change(x), y)
 
         def predict(self, x: np.ndarray) -> np.ndarray:
             return self.model.predict(change(x))
 
-    return Spoilt
+    return WrongInput
 
 
 def drop(x: np.ndarray) -> np.ndarray:
-    kept = np.random.default_rng(5).random(x.shape) < 0.9
-    return (x * kept / 0.9).astype(x.dtype)
+    mask = np.random.default_rng(5).random(x.shape) < 0.9
+    return (x * mask / 0.9).astype(x.dtype)
 
 
-class SecondBias(Around):
+class SecondBias(Wrapper):
     """Two biases with equal gradients: their sum moves twice as far."""
 
-    def train(self, batches: Any) -> None:
+    def train(self, batches: Sequence[Batch]) -> None:
         before = self.model.weights()
         self.model.train(batches)
         after = self.model.weights()
@@ -132,97 +147,100 @@ class SecondBias(Around):
             name: 2 * value - before[name] if name.startswith("lstm") and name.endswith(".b") else value
             for name, value in after.items()
         }
-        self.model = self.honest(self.task, doubled)
+        self.model = self.prepare_correct(self.task, doubled)
 
 
-class Decoupled(Around):
-    """Weight decay applied to the weights beside the step, as AdamW does."""
+class DecoupledDecay(Wrapper):
+    """Weight decay applied to the weights beside the step, as in AdamW."""
 
-    def __init__(self, honest: Any, task: Task, weights: Arrays):
+    def __init__(self, prepare_correct: Prepare, task: Task, weights: Arrays) -> None:
         settings = task.optimizer
-        self.shrink = settings.rate * settings.weight_decay if isinstance(settings, Adam) else 0.0
-        if self.shrink:
+        self.decay = settings.rate * settings.weight_decay if isinstance(settings, Adam) else 0.0
+        if self.decay:
             task = replace(task, optimizer=replace(settings, weight_decay=0.0))
-        super().__init__(honest, task, weights)
+        super().__init__(prepare_correct, task, weights)
 
-    def train(self, batches: Any) -> None:
+    def train(self, batches: Sequence[Batch]) -> None:
         before = self.model.weights()
         self.model.train(batches)
-        if self.shrink:
+        if self.decay:
             after = self.model.weights()
-            self.model = self.honest(self.task, {name: after[name] - self.shrink * before[name] for name in after})
+            decayed = {name: after[name] - self.decay * before[name] for name in after}
+            self.model = self.prepare_correct(self.task, decayed)
 
 
-class Shifted(Around):
-    """Every batch is trained on one step too late."""
+class ShiftedBatches(Wrapper):
+    """Every batch is trained one step too late."""
 
-    late: Any = None
+    previous: Batch = None
 
-    def train(self, batches: Any) -> None:
+    def train(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
-            self.model.train([batch if self.late is None else self.late])
-            self.late = batch
+            self.model.train([batch if self.previous is None else self.previous])
+            self.previous = batch
 
 
-class Forgetting(Around):
+class ForgottenState(Wrapper):
     """Every update starts with a new optimizer."""
 
-    def train(self, batches: Any) -> None:
+    def train(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
             self.model.train([batch])
-            self.model = self.honest(self.task, self.model.weights())
+            self.model = self.prepare_correct(self.task, self.model.weights())
 
 
-class NotLoaded(Around):
-    """One parameter keeps what it was made with."""
+class WeightNotLoaded(Wrapper):
+    """One parameter differs from the given one."""
 
-    def __init__(self, honest: Any, task: Task, weights: Arrays):
+    def __init__(self, prepare_correct: Prepare, task: Task, weights: Arrays) -> None:
         name = next(name for name in weights if name.endswith(".b"))
-        super().__init__(honest, task, {**weights, name: weights[name] + np.float32(0.01)})
+        super().__init__(prepare_correct, task, {**weights, name: weights[name] + np.float32(0.01)})
 
 
-class NoBarrier(Around):
+class NoBarrier(Wrapper):
+    """A `sync` that does nothing."""
+
     def sync(self) -> None:
         pass
 
 
-class SumsReordered(Around):
-    """No fault on a GPU: the samples of a batch, and so all sums over them, come in another order every time."""
+class ReorderedSums(Wrapper):
+    """No mistake on a GPU: the samples of a batch, hence all sums over them, come in another order every time."""
 
-    def put(self, x: np.ndarray, y: np.ndarray) -> Any:
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         order = np.random.default_rng().permutation(len(x))
         return self.model.put(x[order], y[order])
 
 
-class Unseeded(Around):
-    """What goes in differs from run to run by a thousandth."""
+class Unseeded(Wrapper):
+    """Inputs that differ from run to run by a thousandth."""
 
-    def put(self, x: np.ndarray, y: np.ndarray) -> Any:
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         noise = np.random.default_rng().normal(size=x.shape)
         return self.model.put((x * (1 + 1e-3 * noise)).astype(x.dtype), y)
 
 
-FAULTS: dict[str, Callable[..., Any]] = {
-    "gates_swapped": relaid(swap_gates, swap_gates),
+MISTAKES: dict[str, Mistake] = {
+    "gates_swapped": change_layout(swap_gates, swap_gates),
     "second_bias_trained": SecondBias,
-    "kernel_transposed": relaid(transpose_kernel, transpose_kernel),
-    "padding_off_by_one": spoilt_input(lambda x: np.concatenate([x[..., 1:], 0 * x[..., :1]], axis=-1)),
-    "loss_halved": scaled_loss(0.5),
-    "loss_summed": scaled_loss(16.0),
-    "epsilon_changed": setting("epsilon", 10.0),
-    "momentum_changed": setting("momentum", 0.9),
-    "decay_decoupled": Decoupled,
-    "decay_missing": setting("weight_decay", 0.0),
-    "rate_off_by_1_percent": setting("rate", 1.01),
-    "clipping_left_out": altered(lambda task: replace(task, clip_norm=None)),
-    "schedule_left_out": altered(lambda task: replace(task, schedule=None)),
-    "state_forgotten": Forgetting,
-    "flatten_order_wrong": relaid(reorder_rows(True), reorder_rows(False)),
-    "dropout_left_on": spoilt_input(drop),
-    "batches_shifted_by_one": Shifted,
-    "weight_not_loaded": NotLoaded,
-    "lower_precision": spoilt_input(lambda x: x.astype(np.float16).astype(x.dtype)),
+    "kernel_transposed": change_layout(transpose_kernel, transpose_kernel),
+    "padding_off_by_one": change_input(lambda x: np.concatenate([x[..., 1:], 0 * x[..., :1]], axis=-1)),
+    "loss_halved": scale_loss(0.5),
+    "loss_summed": scale_loss(16.0),
+    "epsilon_changed": scale_setting("epsilon", 10.0),
+    "momentum_changed": scale_setting("momentum", 0.9),
+    "decay_decoupled": DecoupledDecay,
+    "decay_missing": scale_setting("weight_decay", 0.0),
+    "rate_off_by_1_percent": scale_setting("rate", 1.01),
+    "clipping_left_out": change_task(lambda task: replace(task, clip_norm=None)),
+    "schedule_left_out": change_task(lambda task: replace(task, schedule=None)),
+    "state_forgotten": ForgottenState,
+    "flatten_order_wrong": change_layout(reorder_rows(True), reorder_rows(False)),
+    "dropout_left_on": change_input(drop),
+    "batches_shifted_by_one": ShiftedBatches,
+    "weight_not_loaded": WeightNotLoaded,
+    "lower_precision": change_input(lambda x: x.astype(np.float16).astype(x.dtype)),
     "no_op_barrier": NoBarrier,
-    "sums_reordered": SumsReordered,
+    "sums_reordered": ReorderedSums,
     "unseeded": Unseeded,
 }

@@ -1,17 +1,18 @@
-"""The oracle, spoilt in one way a mode: each way in which a worker can end must leave its cell a state and a reason."""
+"""The reference model with one failure for each mode: however a worker ends, its cell gets a state and a reason."""
 
 import ctypes
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from crossframe.backends.contract import Operator, Unsupported, place_of_all
-from crossframe.backends.reference.model import Model as Oracle
+from crossframe.backends import reference
+from crossframe.backends.contract import Batch, Dialect, OperatorCost, Unsupported, joint_device
+from crossframe.backends.reference.model import Model as ReferenceModel
 from crossframe.tasks.spec import Arrays, Task
 
 MODES = (
@@ -19,16 +20,16 @@ MODES = (
     "bad_export", "forgets", "damages", "lies", "pretends", "retreats", "strays",
     "answers_elsewhere", "reloads_elsewhere",
 )  # fmt: skip
-DIALECT: dict[str, Any] = {}
+DIALECT: Dialect = {}
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> "Model":
     return Model(task, weights, np.dtype(precision), mode)
 
 
-def plant(what: str | None) -> None:
-    """The failures that a training and a profiler share."""
-    match what:
+def fail(kind: str | None) -> None:
+    """Fail in a way that training and profiler share."""
+    match kind:
         case "raises":
             raise RuntimeError("the planted error")
         case "refuses":
@@ -37,15 +38,17 @@ def plant(what: str | None) -> None:
             ctypes.string_at(0)
 
 
-class Model(Oracle):
-    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, mode: str):
+class Model(ReferenceModel):
+    """The reference model with the failure of a mode."""
+
+    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, mode: str) -> None:
         super().__init__(task, weights, dtype, {})
         self.mode = mode
         self.answered = self.reloaded = False
 
-    def train(self, batches: Any) -> None:
+    def train(self, batches: Sequence[Batch]) -> None:
         super().train(batches)
-        plant(self.mode)
+        fail(self.mode)
         match self.mode:
             case "exits":
                 os._exit(7)
@@ -64,8 +67,8 @@ class Model(Oracle):
                 self.parameters = {name: value + 0.01 for name, value in self.parameters.items()}
 
     def placement(self) -> str:
-        """What a look at every parameter and result would find, were there a card."""
-        found = {
+        """Return what a GPU backend would report after a fall-back to the CPU, in whole or in part."""
+        devices = {
             "elsewhere": ["cuda:0"],
             "pretends": ["cuda:0"],
             "retreats": ["cpu" if self.updates else "cuda:0"],
@@ -73,7 +76,7 @@ class Model(Oracle):
             "answers_elsewhere": ["cuda:0", *["cpu"] * self.answered],
             "reloads_elsewhere": ["cpu" if self.reloaded else "cuda:0"],
         }
-        return place_of_all(found.get(self.mode, ["cpu"]))
+        return joint_device(devices.get(self.mode, ["cpu"]))
 
     def device_peak_bytes(self) -> int | None:
         return 0 if self.mode == "pretends" else None
@@ -92,10 +95,11 @@ class Model(Oracle):
             (path.parent / "outputs.npz").write_bytes(b"PK not an archive")
         path.write_bytes(b"not a model")
 
-    def profile(self, batches: Any) -> list[Operator]:
-        """Fails in the way that $FAULTY_PROFILER names."""
-        asked = os.environ.get("FAULTY_PROFILER")
-        plant(asked)
-        if asked == "negative":
-            return [("honest", 1, 0.1), ("negative", 1, -0.1)]
-        return super().profile(batches)
+
+def profile(model: Model, batches: Sequence[Batch]) -> Sequence[OperatorCost]:
+    """Profile a step, or fail in the way that $FAULTY_PROFILER names."""
+    kind = os.environ.get("FAULTY_PROFILER")
+    fail(kind)
+    if kind == "negative":
+        return [OperatorCost("honest", 1, 0.1), OperatorCost("negative", 1, -0.1)]
+    return reference.profile(model, batches)

@@ -1,17 +1,17 @@
-"""What a dialect changes, measured: a word that matters shows, one that does not concern a task says nothing."""
+"""Effects of dialects: a setting that matters changes the quality; one that does not apply has no effect."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crossframe.harness.parity.effects import described, effect
+from crossframe.harness.parity.effects import describe_effect, dialect_effect
 from crossframe.harness.plan.inputs import write_inputs
 from crossframe.tasks import discover
 from crossframe.tasks.spec import SGD, Adam
 
 QUICK = discover()["circle"]["quick"]
-BEFORE = {"adam_epsilon": "before_correction", "momentum_rate": "inside_velocity"}
+DIALECT: dict[str, str | float] = {"adam_epsilon": "before_correction", "momentum_rate": "inside_velocity"}
 
 
 @pytest.fixture
@@ -21,20 +21,28 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "inputs.npz"
 
 
-def test_an_epsilon_that_matters_changes_the_quality(inputs: Path) -> None:
+def test_a_large_epsilon_changes_the_quality(inputs: Path) -> None:
     coarse = replace(QUICK, optimizer=Adam(0.01, epsilon=1.0))
-    found = effect(coarse, inputs, BEFORE, work=True)
-    assert found is not None
-    assert found["words"] == {"adam_epsilon": "before_correction"}
-    assert found["spec"] != found["dialect"]
-    assert f"{found['dialect']:.6f}" in described("a backend", "circle", found)
+    effect = dialect_effect(coarse, inputs, DIALECT, compute=True)
+    assert effect is not None
+    assert effect.dialect is not None
+    assert effect.words == {"adam_epsilon": "before_correction"}
+    assert effect.spec != effect.dialect
+    assert f"{effect.dialect:.6f}" in describe_effect("a backend", "circle", effect)
 
 
-def test_what_was_not_worked_out_is_not_made_up(inputs: Path) -> None:
-    found = effect(QUICK, inputs, BEFORE, work=False)
-    assert found is not None and found["spec"] is None and found["dialect"] is None
-    assert "not worked out" in described("a backend", "circle", found)
+def test_an_effect_that_was_not_computed_has_no_values(inputs: Path) -> None:
+    effect = dialect_effect(QUICK, inputs, DIALECT, compute=False)
+    assert effect is not None
+    assert effect.spec is None
+    assert effect.dialect is None
+    assert "not computed" in describe_effect("a backend", "circle", effect)
 
 
-def test_a_dialect_that_does_not_concern_a_task_has_no_effect(inputs: Path) -> None:
-    assert effect(replace(QUICK, optimizer=SGD(0.1)), inputs, BEFORE, work=True) is None
+def test_a_computed_effect_is_found_again(inputs: Path) -> None:
+    computed = dialect_effect(QUICK, inputs, DIALECT, compute=True)
+    assert dialect_effect(QUICK, inputs, DIALECT, compute=False) == computed
+
+
+def test_a_dialect_that_does_not_apply_to_a_task_has_no_effect(inputs: Path) -> None:
+    assert dialect_effect(replace(QUICK, optimizer=SGD(0.1)), inputs, DIALECT, compute=True) is None

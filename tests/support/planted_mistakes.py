@@ -1,0 +1,112 @@
+"""Real backends with one mistake made on purpose (`tests/third_party/faults`), run on the parity probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from crossframe.backends import Backend, discover
+from crossframe.backends.contract import Dialect, Precision
+from crossframe.harness.launch.launch import Outcome, launch
+from crossframe.harness.machine.environments import make_environment
+from crossframe.harness.parity import checks
+from crossframe.harness.parity.checks import Check
+from crossframe.harness.parity.probe_design import design_probes, draw_batches
+from crossframe.harness.parity.probe_set import ProbeSet
+from crossframe.harness.parity.reference_traces import ReferenceTraces
+from crossframe.harness.worker.jobs import ProbeJob
+from crossframe.harness.worker.measurements import ProbeMeasurements
+from crossframe.harness.worker.probes import Probe
+from crossframe.tasks.spec import Arrays, Task, initial_weights
+from tests.conftest import THIRD_PARTY
+from tests.support.small_tasks import draw_samples
+
+BACKENDS = {name: backend for name, backend in discover().items() if backend.has_builds}
+EPOCH_STEPS, BATCH_SIZE = 4, 16
+
+
+def list_probes(task: Task) -> dict[str, Probe]:
+    """Return the probes of a task by name; those of all optimizers for `circle`."""
+    return {probe.name: probe for probe in design_probes(task, EPOCH_STEPS, every_optimizer=task.name == "circle")}
+
+
+def make_reference(task: Task, path: Path) -> ReferenceTraces:
+    """Write the batches and weights of the probes of a task to `path`; return the traces of the reference model."""
+    x, y = draw_samples(task, BATCH_SIZE * EPOCH_STEPS)
+    order = np.arange(len(x)).reshape(EPOCH_STEPS, BATCH_SIZE)
+    weights = {f"weights/{name}": value for name, value in initial_weights(task, 0).items()}
+    arrays = draw_batches(task, x.astype(np.float32), y, order, 0) | weights
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return ReferenceTraces(ProbeSet(task, list(list_probes(task).values()), path, path))
+
+
+def plant(probe: Probe, mistake: str) -> Probe:
+    """Return a probe on which the backend makes a mistake."""
+    task = replace(probe.task, name=f"{probe.task.name}+{mistake}")
+    return replace(probe, name=f"{mistake}/{probe.name}", task=task)
+
+
+def run_probes(
+    backend: Backend, precision: Precision, probes: Sequence[Probe], inputs: Path, folder: Path
+) -> Outcome[ProbeMeasurements]:
+    """Run probes in one process of a backend that makes the planted mistakes."""
+    env_vars = {**backend.manifest.env_vars, "FAULTS_WRAP": f"crossframe.backends.{backend.name}"}
+    manifest = replace(backend.manifest, env_vars=env_vars)
+    wrapper = Backend(backend.name, "faults", THIRD_PARTY / "faults", manifest)
+    job = ProbeJob(
+        module="faults",
+        packages=[],
+        mode=backend.manifest.modes[0],
+        device="cpu",
+        precision=precision,
+        inputs=str(inputs),
+        probes=list(probes),
+        cpus=[0],
+    )
+    return launch(make_environment(backend, "cpu").python, wrapper, job, folder, 600)
+
+
+@dataclass
+class ProbedTask:
+    """What one backend left of the probes of one task, without and with mistakes."""
+
+    reference: ReferenceTraces
+    precision: Precision
+    measurements: ProbeMeasurements
+    traces: Arrays  # `<probe>/<key>`
+
+    def find_probe(self, name: str) -> Probe:
+        """Return a probe by its name."""
+        return next(probe for probe in self.reference.probe_set.probes if probe.name == name)
+
+    def select_traces(self, name: str) -> Arrays:
+        """Return the traces of one probe; the probe must have run."""
+        result = self.measurements.probes[name.removesuffix(", again")]
+        assert result.state == "ok", result.reason
+        prefix = f"{name}/"
+        return {key.removeprefix(prefix): value for key, value in self.traces.items() if key.startswith(prefix)}
+
+    def check(self, name: str, mistake: str = "", dialect: Dialect | None = None) -> Iterator[Check]:
+        """Yield the checks of one probe, as `crossframe parity` makes them."""
+        probe = self.find_probe(name)
+        traces = self.select_traces(plant(probe, mistake).name if mistake else name)
+        declared = self.measurements.dialect if dialect is None else dialect
+        yield from checks.compare_traces(traces, self.reference.expect(probe, declared, self.precision))
+
+
+def probe_task(
+    backend: Backend, task: Task, precision: Precision, mistakes: Iterable[tuple[str, str]], folder: Path
+) -> ProbedTask:
+    """Run all probes of a task without mistakes, and each of `mistakes`, pairs (mistake, probe)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs, probes = folder / "inputs.npz", list_probes(task)
+    reference = make_reference(task, inputs)
+    planted = [plant(probes[probe], mistake) for mistake, probe in mistakes]
+    outcome = run_probes(backend, precision, [*probes.values(), *planted], inputs, folder / "job")
+    assert outcome.state == "ok", outcome.reason
+    with np.load(folder / "job" / "outputs.npz", allow_pickle=False) as stored:
+        traces = {key: stored[key] for key in stored.files}
+    return ProbedTask(reference, precision, outcome.measurements, traces)
