@@ -1,20 +1,17 @@
-"""A product and a copy, to see what the processor can do at most in NumPy."""
+"""A matrix product and a copy in NumPy, for measuring the limits of the processor."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from crossframe.backends.contract import Work, repeated
-
-if TYPE_CHECKING:
-    from crossframe.backends.reference.model import Model
+from crossframe.backends.contract import RepeatedOperation, repeat_then_sync
+from crossframe.backends.reference.model import Model
 
 
-def works(model: Model, side: int, size: int) -> tuple[Work, Work]:
-    """`matmul` and `copyto`."""
+def ceiling(model: Model, side: int, size: int) -> tuple[RepeatedOperation, RepeatedOperation]:
+    """Return `matmul` of `side` x `side` matrices and `copyto` of `size` bytes."""
     square = np.random.default_rng(0).random((side, side)).astype(model.dtype)
     source = np.ones(size // 4, np.float32)
     target = np.zeros_like(source)
-    return repeated(lambda: square @ square, model.sync), repeated(lambda: np.copyto(target, source), model.sync)
+    multiply = repeat_then_sync(lambda: square @ square, model.sync)
+    return multiply, repeat_then_sync(lambda: np.copyto(target, source), model.sync)

@@ -1,45 +1,44 @@
-"""The oracle: every task in NumPy, float64, one plain formula after another. Slow, obvious, always installed."""
+"""The reference model: every task in NumPy, in float64 by default, as plain formulas. Slow, simple, always there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from crossframe.backends.contract import Batch, Operator, Unsupported, Work
+from crossframe.backends import contract
+from crossframe.backends.contract import Batch, Dialect, FrameworkSettings, Unsupported, check_device
 from crossframe.backends.reference.layers import LAYERS
 from crossframe.backends.reference.losses import LOSSES
-from crossframe.backends.reference.optimizers import OPTIMIZERS, clip, held, scheduled_rate
+from crossframe.backends.reference.optimizers import OPTIMIZERS, Update, clip, make_rounding, scheduled_rate
 from crossframe.tasks.spec import Arrays, Task
 
-MODES = ("numpy",)
-DIALECT: dict[str, Any] = {}
+MODES: tuple[str, ...] = ("numpy",)
+DIALECT: Dialect = {}
 
 
-def prepare(
+def prepare(  # noqa: PLR0913  # the parameters of the contract, and the dialect
     task: Task,
     weights: Arrays,
     device: str,
     mode: str = "numpy",
     precision: str = "float64",
-    dialect: Mapping[str, Any] = DIALECT,
+    dialect: Dialect = DIALECT,
 ) -> Model:
-    """The model, ready to train. Beyond the contract it takes the `dialect` that it shall compute."""
-    if device != "cpu":
-        raise Unsupported(f"NumPy has no device but cpu, so not {device}")
+    """Return the model, ready to train. Beyond the contract it takes the `dialect` to compute in."""
+    check_device(device, f"NumPy {np.__version__}", lambda: 0)
     if precision not in ("float32", "float64"):
         raise Unsupported(f"NumPy has no matrix product in {precision}")
     return Model(task, weights, np.dtype(precision), dialect)
 
 
 class Model:
-    """`crossframe.backends.contract.Model` in NumPy; also `outputs`, `loss` and `gradients` for who wants to look inside."""
+    """`contract.Model` in NumPy. Beyond the contract it has `outputs`, `loss` and `gradients`."""
 
     layers = LAYERS
 
-    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, dialect: Mapping[str, Any]):
+    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, dialect: Dialect) -> None:
         self.task = task
         self.dtype = dtype
         self.dialect = dialect
@@ -55,43 +54,43 @@ class Model:
             self.update(self.gradients(x, y))
 
     def update(self, gradients: Arrays) -> None:
-        """Clip, decay, step: the order that `crossframe.tasks.spec.Task` gives."""
+        """Do one update in the order of `crossframe.tasks.spec.Task`: clipping, decay, step."""
         if self.task.clip_norm is not None:
-            gradients = clip(gradients, self.task.clip_norm, self.dialect.get("clip_epsilon", 0.0))
+            gradients = clip(gradients, self.task.clip_norm, float(self.dialect.get("clip_epsilon", 0.0)))
         rule, settings = OPTIMIZERS[type(self.task.optimizer)], self.task.optimizer
-        rate = scheduled_rate(self.task, self.updates)
-        decay = held(settings, self.dialect)(settings.weight_decay)
+        decay = make_rounding(settings, self.dialect)(settings.weight_decay)
+        update = Update(self.updates + 1, scheduled_rate(self.task, self.updates), self.dialect)
         self.updates += 1
         for name, gradient in gradients.items():
             gradient = gradient + decay * self.parameters[name]
-            step = rule(settings, rate, gradient, self.state[name], self.updates, self.dialect)
+            step = rule(settings, update, gradient, self.state[name])
             self.parameters[name] = self.parameters[name] - step
 
-    def own(self, layer_name: str) -> Arrays:
-        """The parameters of one layer, by their short names."""
+    def layer_parameters(self, layer_name: str) -> Arrays:
+        """Return short name -> value, for the parameters of one layer."""
         prefix = layer_name + "."
         return {name[len(prefix) :]: value for name, value in self.parameters.items() if name.startswith(prefix)}
 
     def outputs(self, x: np.ndarray) -> list[np.ndarray]:
-        """The output of every layer in turn."""
-        seen = []
+        """Return the output of each layer, in order."""
+        outputs = []
         for name, layer, _ in self.task.walk():
-            x, _ = self.layers[type(layer)][0](layer, self.own(name), x)
-            seen.append(x)
-        return seen
+            x, _ = self.layers[type(layer)][0](layer, self.layer_parameters(name), x)
+            outputs.append(x)
+        return outputs
 
     def gradients(self, x: np.ndarray, y: np.ndarray) -> Arrays:
-        """Full parameter name -> gradient of the mean loss, by backpropagation."""
-        trail = []
+        """Return full parameter name -> gradient of the mean loss, by backpropagation."""
+        caches = []
         for name, layer, _ in self.task.walk():
-            x, kept = self.layers[type(layer)][0](layer, self.own(name), x)
-            trail.append((name, layer, kept))
-        _, flowing = LOSSES[self.task.loss](x, y)
-        found: Arrays = {}
-        for name, layer, kept in reversed(trail):
-            flowing, gradients = self.layers[type(layer)][1](layer, self.own(name), kept, flowing)
-            found |= {f"{name}.{short}": gradient for short, gradient in gradients.items()}
-        return {name: found[name] for name in self.parameters}
+            x, cache = self.layers[type(layer)][0](layer, self.layer_parameters(name), x)
+            caches.append((name, layer, cache))
+        _, dx = LOSSES[self.task.loss](x, y)
+        gradients: Arrays = {}
+        for name, layer, cache in reversed(caches):
+            dx, parts = self.layers[type(layer)][1](layer, self.layer_parameters(name), cache, dx)
+            gradients |= {f"{name}.{short}": gradient for short, gradient in parts.items()}
+        return {name: gradients[name] for name in self.parameters}
 
     def loss(self, x: np.ndarray, y: np.ndarray) -> float:
         return LOSSES[self.task.loss](self.predict(x), y)[0]
@@ -102,8 +101,11 @@ class Model:
     def weights(self) -> Arrays:
         return {name: value.copy() for name, value in self.parameters.items()}
 
+    def buffers(self) -> Arrays:
+        return {}
+
     def sync(self) -> None:
-        """NumPy has finished when it returns."""
+        """Do nothing: NumPy is synchronous."""
 
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -112,33 +114,29 @@ class Model:
         np.savez(path / "optimizer.npz", updates=np.array(self.updates), **state)  # type: ignore[arg-type]
 
     def load(self, path: Path) -> None:
-        with np.load(path / "weights.npz", allow_pickle=False) as saved:
-            self.parameters = {name: saved[name] for name in self.parameters}
-        with np.load(path / "optimizer.npz", allow_pickle=False) as saved:
-            self.updates = int(saved["updates"])
-            for key in saved.files:
+        with np.load(path / "weights.npz", allow_pickle=False) as archive:
+            self.parameters = {name: archive[name] for name in self.parameters}
+        with np.load(path / "optimizer.npz", allow_pickle=False) as archive:
+            self.updates = int(archive["updates"])
+            for key in archive.files:
                 if key != "updates":
                     name, slot = key.split("/")
-                    self.state[name][slot] = saved[key]
+                    self.state[name][slot] = archive[key]
 
     def export_onnx(self, path: Path, opset: int) -> None:
-        raise Unsupported("NumPy has no ONNX exporter of its own")
+        raise Unsupported("NumPy has no ONNX exporter")
 
     def placement(self) -> str:
-        return "cpu"  # NumPy has no other
+        return "cpu"
 
     def device_peak_bytes(self) -> int | None:
         return None
 
-    def settings(self) -> dict[str, Any]:
-        return {"threads": None, "float32_products": "float32"}
+    def device_reserved_bytes(self) -> int | None:
+        return None
 
-    def profile(self, batches: Sequence[Batch]) -> list[Operator]:
-        from crossframe.backends.reference.profiler import operators
+    def settings(self) -> FrameworkSettings:
+        return FrameworkSettings(threads=None, float32_products="float32")
 
-        return operators(self, batches)
 
-    def ceiling(self, side: int, size: int) -> tuple[Work, Work]:
-        from crossframe.backends.reference.ceiling import works
-
-        return works(self, side, size)
+_: type[contract.Model] = Model
