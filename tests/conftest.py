@@ -1,56 +1,65 @@
-"""What the tests share: the command line as a user meets it, and the runs that several tests read."""
+"""Shared fixtures: the command line as a separate process, and a run of the faulty backend."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-THIRD_PARTY = Path(__file__).parent / "third_party"  # holds a distribution with a backend, as an installer leaves it
-Command = Callable[..., subprocess.CompletedProcess[str]]
+THIRD_PARTY = Path(__file__).parent / "third_party"  # a folder of installed distributions, one of them with a backend
 
 
-def environment() -> dict[str, str]:
+class Command(Protocol):
+    """The type of the fixture `crossframe`."""
+
+    def __call__(
+        self,
+        *arguments: object,
+        timeout_s: float = 900,
+        cwd: Path | None = None,
+        env_vars: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `crossframe` with `arguments`, by default in an empty folder and with the third-party backend."""
+
+
+def third_party_env_vars() -> dict[str, str]:
     """Return the environment variables of a process in which the third-party backend is installed."""
     return {**os.environ, "PYTHONPATH": str(THIRD_PARTY)}
 
 
 @pytest.fixture(scope="session")
 def crossframe(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """`crossframe WORDS`, in an empty folder, as a process of its own."""
-    folder = tmp_path_factory.mktemp("elsewhere")
+    """Return a function that runs `python -m crossframe` in a process of its own."""
+    folder = tmp_path_factory.mktemp("cwd")
 
-    def call(*words: object, timeout: float = 900, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "crossframe", *map(str, words)]
+    def run_command(
+        *arguments: object,
+        timeout_s: float = 900,
+        cwd: Path | None = None,
+        env_vars: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, cwd=cwd, env=environment(), check=False
+            [sys.executable, "-m", "crossframe", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            cwd=cwd or folder,
+            env=env_vars or third_party_env_vars(),
+            check=False,
         )
 
-    return call
+    return run_command
 
 
 @pytest.fixture(scope="session")
 def faulty_run(crossframe: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a backend that fails in every way it can, one way a mode."""
+    """Return the folder of a run of the faulty backend, each of whose modes fails in another way."""
     folder = tmp_path_factory.mktemp("faulty") / "run"
-    done = crossframe(
-        "run",
-        "--no-parity",
-        "--backend",
-        "faulty",
-        "--mode",
-        "all",
-        "--task",
-        "circle",
-        "--preset",
-        "quick",
-        "--timeout",
-        6,
-        "--out",
-        folder,
-    )
-    assert done.returncode == 1, done.stderr
+    selection = ("--backend", "faulty", "--mode", "all", "--task", "circle", "--preset", "quick")
+    process = crossframe("run", "--no-parity", *selection, "--timeout", 6, "--out", folder)
+    assert process.returncode == 1, process.stderr
     return folder

@@ -1,9 +1,12 @@
-"""A driver that is not there: as much of `pynvml` as the harness asks, with chosen cards and readings."""
+"""A fake of `pynvml` with chosen GPUs and readings: the part of it that the harness calls."""
+
+# ruff: noqa: N802 (the names of NVML)
+from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -11,85 +14,93 @@ MB = 10**6
 
 
 class NVMLError(Exception):
-    pass
+    """The error of NVML."""
+
+
+@dataclass(frozen=True)
+class FakeGpu:
+    """A GPU; one without a UUID is counted but cannot be opened."""
+
+    name: str
+    uuid: str | None = None
+    capability: tuple[int, int] = (0, 0)
 
 
 class FakeNvml:
-    """Stands in `sys.modules` for pynvml; its readings change at will.
-
-    Cards are dicts: {name, uuid, capability}; one without a uuid is counted, but can't be opened.
-    """
+    """A replacement of the module pynvml in `sys.modules`; tests assign its readings."""
 
     NVMLError = NVMLError
     NVML_CLOCK_SM = 1
 
-    def __init__(self, driver: str, *cards: dict[str, Any]):
-        self.driver, self.cards = driver, cards
+    def __init__(self, driver: str, *gpus: FakeGpu) -> None:
+        self.driver, self.gpus = driver, gpus
         self.memory: Callable[[], int] = lambda: 500 * MB
         self.joules: Callable[[], float] = lambda: 0.0
         self.busy: Callable[[], int] = lambda: 0
         self.throttle = 0
         self.processes: list[int] = []
-        self.tells_power = True
-        self.on = 0
+        self.reports_power = True
+        self.initialized = 0  # calls of nvmlInit that no nvmlShutdown has followed
 
     def nvmlInit(self) -> None:
-        self.on += 1
+        self.initialized += 1
 
     def nvmlShutdown(self) -> None:
-        self.on -= 1
+        self.initialized -= 1
 
     def nvmlDeviceGetCount(self) -> int:
-        return len(self.cards)
+        return len(self.gpus)
 
-    def nvmlDeviceGetHandleByIndex(self, place: int) -> dict[str, Any]:
-        if "uuid" not in self.cards[place]:
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> FakeGpu:
+        if self.gpus[index].uuid is None:
             raise NVMLError("insufficient permissions")
-        return self.cards[place]
+        return self.gpus[index]
 
     def nvmlSystemGetDriverVersion(self) -> str:
         return self.driver
 
-    def nvmlDeviceGetUUID(self, card: dict[str, Any]) -> str:
-        return card["uuid"]
+    def nvmlDeviceGetUUID(self, gpu: FakeGpu) -> str:
+        assert gpu.uuid is not None
+        return gpu.uuid
 
-    def nvmlDeviceGetName(self, card: dict[str, Any]) -> str:
-        return card["name"]
+    def nvmlDeviceGetName(self, gpu: FakeGpu) -> str:
+        return gpu.name
 
-    def nvmlDeviceGetCudaComputeCapability(self, card: dict[str, Any]) -> tuple[int, int]:
-        return card["capability"]
+    def nvmlDeviceGetCudaComputeCapability(self, gpu: FakeGpu) -> tuple[int, int]:
+        return gpu.capability
 
-    def nvmlDeviceGetMemoryInfo(self, card: dict[str, Any]) -> SimpleNamespace:
+    def nvmlDeviceGetMemoryInfo(self, gpu: FakeGpu) -> SimpleNamespace:
         return SimpleNamespace(total=80_000 * MB, used=self.memory())
 
-    def nvmlDeviceGetUtilizationRates(self, card: dict[str, Any]) -> SimpleNamespace:
+    def nvmlDeviceGetUtilizationRates(self, gpu: FakeGpu) -> SimpleNamespace:
         return SimpleNamespace(gpu=self.busy())
 
-    def nvmlDeviceGetPowerUsage(self, card: dict[str, Any]) -> int:
-        if not self.tells_power:
+    def nvmlDeviceGetPowerUsage(self, gpu: FakeGpu) -> int:
+        if not self.reports_power:
             raise NVMLError("not supported")
         return 300_000
 
-    def nvmlDeviceGetClockInfo(self, card: dict[str, Any], kind: int) -> int:
+    def nvmlDeviceGetClockInfo(self, gpu: FakeGpu, kind: int) -> int:
         return 1980
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, card: dict[str, Any]) -> float:
+    def nvmlDeviceGetTotalEnergyConsumption(self, gpu: FakeGpu) -> float:
         return self.joules() * 1000
 
-    def nvmlDeviceGetCurrentClocksThrottleReasons(self, card: dict[str, Any]) -> int:
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, gpu: FakeGpu) -> int:
         return self.throttle
 
-    def nvmlDeviceGetComputeRunningProcesses(self, card: dict[str, Any]) -> list[SimpleNamespace]:
+    def nvmlDeviceGetComputeRunningProcesses(self, gpu: FakeGpu) -> list[SimpleNamespace]:
         return [SimpleNamespace(pid=pid) for pid in self.processes]
 
 
-HOPPER = {"name": "Hopper card", "uuid": "GPU-aaaa", "capability": (9, 0)}
-AMPERE = {"name": "Ampere card", "uuid": "GPU-bbbb", "capability": (8, 6)}
-KEPLER = {"name": "Kepler card", "uuid": "GPU-cccc", "capability": (3, 7)}
-CLOSED = {"name": "a card of others"}
+HOPPER = FakeGpu("Hopper GPU", "GPU-aaaa", (9, 0))
+AMPERE = FakeGpu("Ampere GPU", "GPU-bbbb", (8, 6))
+KEPLER = FakeGpu("Kepler GPU", "GPU-cccc", (3, 7))
+CLOSED = FakeGpu("a GPU without permission")
 
 
-def with_driver(monkeypatch: pytest.MonkeyPatch, driver: str, *cards: dict[str, Any]) -> FakeNvml:
-    fake = FakeNvml(driver, *cards)
-    monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]
+def install_driver(monkeypatch: pytest.MonkeyPatch, driver: str, *gpus: FakeGpu) -> FakeNvml:
+    """Put a fake driver with these GPUs in the place of pynvml."""
+    fake = FakeNvml(driver, *gpus)
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
     return fake
