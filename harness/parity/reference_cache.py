@@ -23,7 +23,8 @@ def cache_path(task: Task, inputs: Path, dialect: Dialect, name: str) -> Path:
     It depends on the inputs, the code of the reference model, the task, and the settings of the dialect that apply to
     the task.
     """
-    parts = (digest(inputs), digest(REFERENCE_FOLDER), repr(task), repr(dialect_for(task, dialect)))
+    content = hashlib.sha256(inputs.read_bytes()).hexdigest()
+    parts = (content, digest(REFERENCE_FOLDER), repr(task), repr(dialect_for(task, dialect)))
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return cache_folder() / "reference" / f"{task.name}-{key}-{name}"
 

@@ -123,7 +123,8 @@ def cached_result_path(backend: Backend, environment: Environment, job: ProbeJob
     code = digest(backend.folder, *sorted(contract), *folders)
     host = fingerprint()
     machine = to_plain([host.cpu, host.gpus])
-    key = json.dumps([request, digest(Path(job.inputs)), code, str(environment.python), machine])
+    inputs = hashlib.sha256(Path(job.inputs).read_bytes()).hexdigest()
+    key = json.dumps([request, inputs, code, str(environment.python), machine])
     return cache_folder() / "parity" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 
 
