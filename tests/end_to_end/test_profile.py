@@ -37,7 +37,7 @@ def test_a_profiler_that_fails_does_not_affect_the_job(
     words = ("--no-parity", "--task", "circle", "--preset", "quick", "--backend", "faulty", "--mode", "honest")
     done = crossframe("run", *words, "--profile-operators", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    (record,) = store.read(tmp_path / "run")
+    (record,) = store.read(tmp_path / "run")[0]
     assert record.state == State.OK
     profile = record.measurements.operators
     assert profile is not None
@@ -49,7 +49,7 @@ def test_a_profiler_that_fails_does_not_affect_the_job(
 
 
 def test_a_run_without_profiles_does_not_mention_them(faulty_run: Path, crossframe: Command) -> None:
-    assert all(record.measurements.operators is None for record in store.read(faulty_run))
+    assert all(record.measurements.operators is None for record in store.read(faulty_run)[0])
     report = json.loads(crossframe("report", faulty_run, "--format", "json").stdout)
     assert [cell["operators"] for cell in report["cells"]] == [None] * len(report["cells"])
     text = crossframe("report", faulty_run).stdout + crossframe("report", faulty_run, "--format", "md").stdout

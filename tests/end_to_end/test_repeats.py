@@ -10,7 +10,7 @@ def test_each_repeat_is_a_process_of_its_own_on_the_same_processors(crossframe: 
     words = ("run", "--backend", "reference", "--task", "circle", "--preset", "quick", "--no-parity", "--repeats", 3)
     done = crossframe(*words, "--seeds", 2, "--threads", 1, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    records = store.read(tmp_path / "run")
+    records = store.read(tmp_path / "run")[0]
     receipts = [record.measurements.receipt for record in records]
     assert len({receipt.process for receipt in receipts if receipt}) == 3
     for receipt in receipts:
@@ -29,7 +29,7 @@ def test_a_time_budget_is_used_for_pairs_that_are_not_distinguishable(crossframe
     done = crossframe("run", *words, "--time-budget", "12s", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     rounds: dict[int, set[str]] = {}
-    for record in store.read(tmp_path / "run"):
+    for record in store.read(tmp_path / "run")[0]:
         rounds.setdefault(record.repeat, set()).add(record.cell.backend)
     assert len(rounds) > 1
     assert all(backends == {"reference", "faulty"} for backends in rounds.values())

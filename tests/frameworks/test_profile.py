@@ -37,7 +37,7 @@ def profiled_run(crossframe: Command, tmp_path_factory: pytest.TempPathFactory) 
 
 def read_measurements(run: Path, backend: str) -> TrainMeasurements:
     """Return the measurements of the only record of a backend."""
-    (record,) = [record for record in store.read(run) if record.cell.backend == backend]
+    (record,) = [record for record in store.read(run)[0] if record.cell.backend == backend]
     assert record.state == State.OK, record.reason
     return record.measurements
 
