@@ -31,7 +31,6 @@ def report(run: Path, output_format: str) -> int:
     """Print the report of the run in the folder RUN again, from its records."""
     from crossframe.harness.records import parquet, store
     from crossframe.harness.report import document, formats
-    from crossframe.harness.report.page import page
 
     if output_format == "parquet":
         sys.stdout.buffer.write(parquet.to_parquet(store.read_with_warnings(run)))
@@ -39,7 +38,9 @@ def report(run: Path, output_format: str) -> int:
     result = document.build_report(run)
     warn(result.warnings)
     if output_format == "html":
-        print(page.write(run))
+        from crossframe.harness.report.page import page
+
+        print(page.write_page(run))
     else:
         print(formats.FORMATS[output_format](result), end="")
     return DONE
@@ -64,8 +65,9 @@ def report(run: Path, output_format: str) -> int:
 def decide(run: Path, use_case: str | None, criteria: Path | None, requirements: list[str], output_format: str) -> int:
     """Recommend a backend from the run in the folder RUN, as a decision record; or state that it allows no choice."""
     from crossframe.backends import discover
-    from crossframe.harness.decision import decision_record
+    from crossframe.harness.decision import decision_formats
     from crossframe.harness.decision.criteria import USE_CASES, read_criteria
+    from crossframe.harness.decision.decision_record import build_decision
     from crossframe.harness.plan.plan import select_names
 
     if use_case and criteria:
@@ -73,9 +75,9 @@ def decide(run: Path, use_case: str | None, criteria: Path | None, requirements:
     (name,) = select_names("use case", [use_case or DEFAULT_USE_CASE], list(USE_CASES))
     weights = read_criteria(criteria) if criteria else USE_CASES[name]
     facts = {name: backend.manifest.facts for name, backend in discover().items()}
-    record = decision_record.build_decision(run, facts, weights, requirements, date.today())
+    record = build_decision(run, facts, weights, requirements, date.today())
     warn(record.warnings)
-    print(decision_record.FORMATS[output_format](record), end="")
+    print(decision_formats.FORMATS[output_format](record), end="")
     return DONE
 
 

@@ -37,12 +37,12 @@ def run(options: RunOptions, out: Path | None, resume: Path | None, output_forma
     from crossframe.harness.report.page import page
     from crossframe.harness.run.run import run_to_exit_code
 
-    plan, folder, done = resume_run(resume) if resume else start_new_run(options, out)
+    plan, folder, finished = resume_run(resume) if resume else start_new_run(options, out)
     say(f"{len(plan.jobs)} jobs on {plan.device} into {folder}")
-    code = run_to_exit_code(plan, folder, done)
+    code = run_to_exit_code(plan, folder, finished)
     if code != INTERRUPTED:
         print(formats.FORMATS[output_format](document.build_report(folder)), end="")
-    say(f"report: {page.write(folder)}\nother formats: crossframe report {folder} --format json|csv|md|parquet")
+    say(f"report: {page.write_page(folder)}\nother formats: crossframe report {folder} --format json|csv|md|parquet")
     return code
 
 
@@ -67,9 +67,9 @@ def resume_run(folder: Path) -> tuple[Plan, Path, set[str]]:
     from crossframe.harness.run.folder import resume_plan
 
     plan = resume_plan(store.read_run(folder))
-    done = {record.job for record in store.read_with_warnings(folder)}
-    say(f"{len(done & {job.name for job in plan.jobs})} of {len(plan.jobs)} jobs are already done")
-    return plan, folder, done
+    finished = {record.job for record in store.read_with_warnings(folder)}
+    say(f"{len(finished & {job.name for job in plan.jobs})} of {len(plan.jobs)} jobs are already done")
+    return plan, folder, finished
 
 
 @click.command()

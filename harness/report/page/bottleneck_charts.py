@@ -1,151 +1,176 @@
-"""What bounds the speed: each cell beside the device's limits, where its steps' time goes, and what its GPU did."""
+"""Charts of what bounds the speed: utilization of the device, time by operator, and what the GPU did."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from crossframe.harness.analysis import operators, ranking, scaling
-from crossframe.harness.report.page.plotly_panels import COLOURS, Names, Section, error, errors, panel, trace
-from crossframe.harness.report.page.ratios import text
-from crossframe.harness.worker import profiling
+from crossframe.harness.analysis import scaling
+from crossframe.harness.analysis.model import CellReport
+from crossframe.harness.analysis.operators import operator_rows
+from crossframe.harness.report.page.plotly_panels import (
+    COLOURS,
+    Families,
+    Labels,
+    Section,
+    Trace,
+    error_bars,
+    error_span,
+    panel,
+    trace,
+    value_of,
+)
+from crossframe.harness.report.page.ratios import format_value
+from crossframe.harness.worker.profiling import OTHERS
 
-SHOWN = 5  # operators of a cell by name; the rest is one
-NAME = 28  # characters of it
+NAMED = 5  # operators of a cell that have a bar of their own; the others share one
+NAME_LENGTH = 28  # characters
 PATTERNS = ("", "/", "x", "-", "|", ".")
-GPU = {
-    "device_peak_bytes": ("allocator's peak MB", 1e6),
-    "device_reserved_bytes": ("it reserved MB", 1e6),
+ROOFLINE_COLUMNS = {
+    "flops_per_s": ("GFLOP/s", 1e9),
+    "compute_utilization": ("of the ceiling %", 0.01),
+    "bytes_per_s": ("GB/s", 1e9),
+    "bandwidth_utilization": ("of the ceiling %", 0.01),
+}
+GPU_COLUMNS = {
+    "device_peak_bytes": ("peak of the allocator MB", 1e6),
+    "device_reserved_bytes": ("reserved by it MB", 1e6),
     "gpu_context_bytes": ("context MB", 1e6),
-    "gpu_memory_peak_bytes": ("NVML's peak MB", 1e6),
-    "gpu_unexplained_bytes": ("of neither MB", 1e6),
-    "gpu_utilisation": ("in use %", 0.01),
-    "gpu_power_w": ("power W", 1),
+    "gpu_memory_peak_bytes": ("peak by NVML MB", 1e6),
+    "gpu_unexplained_bytes": ("unexplained MB", 1e6),
+    "gpu_utilisation": ("utilization %", 0.01),
+    "gpu_power_w": ("power W", 1.0),
     "gpu_clock_hz": ("clock MHz", 1e6),
-    "energy_j": ("energy J", 1),
-    "energy_per_sample_j": ("mJ a sample", 1e-3),
+    "energy_j": ("energy J", 1.0),
+    "energy_per_sample_j": ("mJ per sample", 1e-3),
 }
 
 
-def limits(families: dict[ranking.Key, Any], names: Names) -> Section:
-    """Achieved operations and bytes a second beside what this device reached at nothing else."""
-    made = Section(
-        "bounds",
-        "How close to the limit",
-        "Floating-point operations a second, counted from the task's own layers, as a share of what this device "
-        "reached in the same run at a large matrix product. Small networks lie far below it: their time goes "
-        "into starting operations. With two scales of a task (--scale) the last column tells which: launch-bound, "
-        "where a larger network takes no longer, or compute-bound, where it takes as much longer as it has more to do.",
-        ["workload", "candidate", "GFLOP/s", "of the limit %", "GB/s", "of the limit %", "bound by"],
+def roofline_section(families: Families, labels: Labels) -> Section:
+    """Return achieved operations and bytes per second, and their shares of the ceilings of the device."""
+    panels, rows = [], []
+    for family, members in families.items():
+        bars = [cell for cell in members if cell.metrics["compute_utilization"].value]
+        if bars:
+            panels.append((labels[family], utilization_panel(bars)))
+        rows += [
+            [labels[family], cell.cell.variant, *format_roofline(cell)]
+            for cell in members
+            if cell.metrics["flops_per_s"].value
+        ]
+    return Section(
+        "roofline",
+        "Utilization of the device",
+        "Floating-point operations per second, counted from the layers of the task, as a share of what this device "
+        "reached in the same run at a large matrix product. Small networks are far below it: their time goes "
+        "into starting operations. With two scales of a task (--scale) the last column says which: launch-bound, "
+        "where a larger network takes no longer, or compute-bound, where it takes longer in proportion.",
+        ["workload", "variant", *(heading for heading, _ in ROOFLINE_COLUMNS.values()), "bound by"],
+        panels,
+        rows,
     )
-    for key, members in families.items():
-        known = [cell for cell in members if cell["metrics"]["flops_per_s"]["value"]]
-        shares = [cell for cell in known if cell["metrics"]["ceiling_share"]["value"]]
-        shares.sort(key=lambda cell: cell["metrics"]["ceiling_share"]["value"])
-        if shares:
-            found = [cell["metrics"]["ceiling_share"] for cell in shares]
-            bars = trace(
-                "bar",
-                x=[one["value"] * 100 for one in found],
-                y=[ranking.candidate(cell) for cell in shares],
-                orientation="h",
-                marker={"color": COLOURS[0]},
-                error_x=errors([error(one, 0.01) for one in found]),
-            )
-            axis = {"xaxis": {"rangemode": "tozero"}, "showlegend": False}
-            made.panels.append((names[key], panel([bars], "% of the limit →", "", 130 + 28 * len(shares), **axis)))
-        for cell in known:
-            m = cell["metrics"]
-            exponent = m.get("scaling_exponent", {"value": None})["value"]
-            figures = [
-                text(m[name], divisor)
-                for name, divisor in (
-                    ("flops_per_s", 1e9),
-                    ("ceiling_share", 0.01),
-                    ("bytes_per_s", 1e9),
-                    ("bandwidth_share", 0.01),
-                )
-            ]
-            bound = "-" if exponent is None else f"{scaling.classify_exponent(exponent)} ({exponent:.2f})"
-            made.rows.append([names[key], ranking.candidate(cell), *figures, bound])
-    return made
 
 
-def time_by_operator(families: dict[ranking.Key, Any], names: Names) -> Section:
-    """The operators that lead a step, as each framework's own profiler calls them; where a run was asked for them."""
-    made = Section(
-        "operators",
-        "Where a step's time goes",
-        "Shares of the operators' own time in a step, by each framework's own profiler, under the names that it gives "
-        "them; of threads at the same time the times add up. Profilers disturb: shares tell causes, not speeds.",
-        ["workload", "candidate", "operator", "calls a step", "own ms a step", "share %"],
+def utilization_panel(cells: Sequence[CellReport]) -> str:
+    order = sorted(cells, key=lambda cell: value_of(cell.metrics["compute_utilization"]))
+    shares = [cell.metrics["compute_utilization"] for cell in order]
+    bars = trace(
+        "bar",
+        x=[value_of(share) * 100 for share in shares],
+        y=[cell.cell.variant for cell in order],
+        orientation="h",
+        marker={"color": COLOURS[0]},
+        error_x=error_bars(error_span(share, 0.01) for share in shares),
     )
-    for key, members in families.items():
-        told = {ranking.candidate(cell): operators.operator_rows(cell) for cell in members}
-        told = {name: rows for name, rows in told.items() if rows}
-        if not told:
-            continue
+    axes = {"xaxis": {"rangemode": "tozero"}, "showlegend": False}
+    return panel([bars], "% of the ceiling →", "", 130 + 28 * len(order), **axes)
+
+
+def format_roofline(cell: CellReport) -> list[str]:
+    """Return the columns of the roofline table after the variant."""
+    values = [format_value(cell.metrics[name], divisor) for name, (_, divisor) in ROOFLINE_COLUMNS.items()]
+    exponent = cell.metrics["scaling_exponent"].value
+    return [*values, "-" if exponent is None else f"{scaling.classify_exponent(exponent)} ({exponent:.2f})"]
+
+
+def operator_section(families: Families, labels: Labels) -> Section:
+    """Return the operators that take most of a step, by each framework's own profiler."""
+    panels, rows = [], []
+    for family, members in families.items():
         stacks: dict[str, list[tuple[str, float]]] = {}
-        for name, rows in told.items():
-            leading = [(row["name"], row["share"]) for row in rows if row["name"] != profiling.OTHERS][:SHOWN]
-            rest = (profiling.OTHERS, 1 - sum(share for _, share in leading))
-            stacks[name] = [*leading, *[("", 0.0)] * (SHOWN - len(leading)), rest]
-            made.rows += [
+        for cell in members:
+            operators = operator_rows(cell)
+            if not operators:
+                continue
+            leading = [(row.name, row.share) for row in operators if row.name != OTHERS][:NAMED]
+            rest = (OTHERS, 1 - sum(share for _, share in leading))
+            stacks[cell.cell.variant] = [*leading, *[("", 0.0)] * (NAMED - len(leading)), rest]
+            rows += [
                 [
-                    names[key],
-                    name,
-                    row["name"],
-                    f"{row['calls']:g}",
-                    f"{row['self_s'] * 1e3:.4f}",
-                    f"{row['share']:.1%}",
+                    labels[family],
+                    cell.cell.variant,
+                    row.name,
+                    f"{row.calls:g}",
+                    f"{row.self_s * 1e3:.4f}",
+                    f"{row.share:.1%}",
                 ]
-                for row in rows
+                for row in operators
             ]
-        bars = stacked(stacks)
-        height = 150 + 32 * len(stacks)
-        made.panels.append((names[key], panel(bars, "% of the operators' time", "", height, barmode="stack")))
-    return made
+        if stacks:
+            height = 150 + 32 * len(stacks)
+            drawn = panel(stacked_bars(stacks), "% of the time of all operators", "", height, barmode="stack")
+            panels.append((labels[family], drawn))
+    return Section(
+        "operators",
+        "Time of a step by operator",
+        "Shares of the operators in the time of a step, by each framework's own profiler and under its names. The "
+        "times of concurrent threads add up. Profilers slow down what they measure: shares show causes, not speeds.",
+        ["workload", "variant", "operator", "calls per step", "self ms per step", "share %"],
+        panels,
+        rows,
+    )
 
 
-def stacked(stacks: dict[str, list[tuple[str, float]]]) -> list[dict[str, Any]]:
-    """Candidate -> (operator, share) by place, as bars: one trace a place. Names stand in the first, which is plain."""
+def stacked_bars(stacks: Mapping[str, Sequence[tuple[str, float]]]) -> list[Trace]:
+    """Return the bars of variant -> (operator, share) by rank: one trace per rank, the first with names."""
     return [
         trace(
             "bar",
-            x=[stack[place][1] * 100 for stack in stacks.values()],
+            x=[stack[rank][1] * 100 for stack in stacks.values()],
             y=list(stacks),
             orientation="h",
-            name="all others" if place == SHOWN else f"{place + 1}.",
-            customdata=[stack[place][0] for stack in stacks.values()],
-            text=[stack[0][0][:NAME] for stack in stacks.values()] if place == 0 else None,
+            name="all others" if rank == NAMED else f"{rank + 1}.",
+            customdata=[stack[rank][0] for stack in stacks.values()],
+            text=[stack[0][0][:NAME_LENGTH] for stack in stacks.values()] if rank == 0 else None,
             textposition="inside",
             hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
-            marker={"color": COLOURS[place], "pattern": {"shape": PATTERNS[place], "size": 5, "fillmode": "overlay"}},
+            marker={"color": COLOURS[rank], "pattern": {"shape": PATTERNS[rank], "size": 5, "fillmode": "overlay"}},
         )
-        for place in range(SHOWN + 1)
+        for rank in range(NAMED + 1)
     ]
 
 
-def gpu(families: dict[ranking.Key, Any], names: Names) -> Section:
-    """What the driver told of the card while the jobs ran."""
-    made = Section(
+def gpu_section(families: Families, labels: Labels) -> Section:
+    """Return what the driver of the GPU reported while the jobs ran."""
+    names = [name for name in GPU_COLUMNS if name.startswith("gpu_")]
+    rows = [
+        [
+            labels[family],
+            cell.cell.variant,
+            *(format_value(cell.metrics[name], divisor) for name, (_, divisor) in GPU_COLUMNS.items()),
+            cell.gpu_memory or "-",
+        ]
+        for family, members in families.items()
+        for cell in members
+        if any(cell.metrics[name].value is not None for name in names)
+    ]
+    return Section(
         "gpu",
         "What the GPU did",
-        "By the driver (NVML), which is asked ten times a second. Power, clock and energy a sample are those of the "
-        "epochs that count for the throughput; utilisation, which the driver averages over up to a second, and energy "
-        "are those of the training, with its evaluations. Memory is what the job took until it had trained: the "
-        "context, what the allocator reserved, and what is neither.",
-        ["workload", "candidate", *(heading for heading, _ in GPU.values()), "the two peaks"],
+        "By the driver (NVML), ten times per second. Power, clock and energy per sample are those of the epochs "
+        "that count for the throughput; utilization, which the driver averages over up to a second, and energy "
+        "are those of the training with its evaluations. Memory is what the job used until it had trained: the "
+        "context, the reserve of the allocator, and what is neither.",
+        ["workload", "variant", *(heading for heading, _ in GPU_COLUMNS.values()), "the two peaks"],
+        [],
+        rows,
     )
-    for key, members in families.items():
-        for cell in members:
-            if any(cell["metrics"][name]["value"] is not None for name in GPU if name.startswith("gpu_")):
-                figures = [text(cell["metrics"][name], divisor) for name, (_, divisor) in GPU.items()]
-                made.rows.append([names[key], ranking.candidate(cell), *figures, cell["gpu_memory"] or "-"])
-    return made
-
-
-def sections(told: dict[str, Any], names: Names) -> list[Section]:
-    """Every one of these for which the run has something to show."""
-    families = ranking.group_by_family(told["cells"])
-    made = [limits(families, names), time_by_operator(families, names), gpu(families, names)]
-    return [one for one in made if one.rows]

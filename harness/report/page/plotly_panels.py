@@ -1,57 +1,83 @@
-"""What all charts of the page are made of: a section, its panels, and looks that stay the same from chart to chart."""
+"""The parts of every chart of the page: sections, panels, and the appearance of variants."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import plotly.io
 
-from crossframe.harness.analysis import ranking
+from crossframe.harness.analysis.model import CellReport, Metric
+from crossframe.harness.records.model import Family
 
-# Okabe and Ito's colours but for black and yellow, which vanish on dark and on white; each with a shape of its own.
+# The colours of Okabe and Ito 2008 without black and yellow, which vanish on dark and on white. Shapes repeat them for
+# readers who can't tell the colours apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C")
 SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon", "bowtie")
+GREY = "#8C8C8C"
 
-Names = dict[ranking.Key, str]
+Trace = dict[str, object]  # of plotly, as plain data
 
 
-@dataclass
+@dataclass(frozen=True)
 class Section:
-    """A chart: its heading, how to read it, its panels (plotly's figures as JSON), and the same as a table."""
+    """A chart: its heading, how to read it, its panels (title, figure of plotly as JSON), and the same as a table."""
 
     name: str
     heading: str
     about: str
-    head: list[str]
+    columns: list[str]
     panels: list[tuple[str, str]] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
 
 
-def family_names(cells: list[dict[str, Any]]) -> Names:
-    """Workload -> its task, with the device, precision and batch size where the run has several."""
-    keys = list(ranking.group_by_family(cells))
-    varied = [place for place in range(1, len(ranking.FAMILY)) if len({key[place] for key in keys}) > 1]
-    words = {place: "batch " if ranking.FAMILY[place] == "batch_size" else "" for place in varied}
-    return {key: ", ".join([str(key[0]), *(f"{words[place]}{key[place]}" for place in varied)]) for key in keys}
+@dataclass(frozen=True)
+class Appearance:
+    """The marker of a variant, the same in every chart."""
+
+    color: str
+    symbol: str
+
+    def marker(self, size: int) -> dict[str, object]:
+        """Return the marker as plotly's plain data."""
+        return {"size": size, "color": self.color, "symbol": self.symbol}
 
 
-def looks(cells: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Candidate -> its colour and shape, the same in every chart."""
-    names = sorted({ranking.candidate(cell) for cell in cells})
+Families = Mapping[Family, Sequence[CellReport]]
+Labels = Mapping[Family, str]
+Appearances = Mapping[str, Appearance]
+
+
+def label_families(families: Iterable[Family]) -> dict[Family, str]:
+    """Return the label of each family: its task, and the device, precision and batch size if the run has several."""
+    members = list(dict.fromkeys(families))
+    varied = [part.name for part in fields(Family)[1:] if len({getattr(family, part.name) for family in members}) > 1]
+    prefixes = {"batch_size": "batch "}
     return {
-        name: {"color": COLOURS[place % len(COLOURS)], "symbol": SHAPES[place % len(SHAPES)]}
-        for place, name in enumerate(names)
+        family: ", ".join([family.task, *(f"{prefixes.get(name, '')}{getattr(family, name)}" for name in varied)])
+        for family in members
     }
 
 
-def trace(kind: str, **parts: Any) -> dict[str, Any]:
-    """A trace of plotly's as plain data; held against plotly's schema by the tests, which takes as long as all else."""
+def assign_appearances(cells: Iterable[CellReport]) -> dict[str, Appearance]:
+    """Return the appearance of each variant, by name in alphabetical order."""
+    names = sorted({cell.cell.variant for cell in cells})
+    return {
+        name: Appearance(COLOURS[index % len(COLOURS)], SHAPES[index % len(SHAPES)]) for index, name in enumerate(names)
+    }
+
+
+def trace(kind: str, **parts: object) -> Trace:
+    """Return a trace as plain data, without the parts that are None.
+
+    The tests validate it against plotly's schema, which would take as long here as everything else.
+    """
     return {"type": kind, **{name: part for name, part in parts.items() if part is not None}}
 
 
-def panel(traces: list[Any], x: str, y: str, height: int = 300, **layout: Any) -> str:
-    """One figure as JSON; colours of text, grid and ground are the page's, which knows light from dark."""
+def panel(traces: Sequence[Trace], x: str, y: str, height: int = 300, **layout: Any) -> str:
+    """Return one figure as JSON. The page sets the colours of text, grid and background, for light and dark."""
     axes = {"automargin": True, "zeroline": False}
     layout["xaxis"] = {"title": {"text": x}, **axes, **layout.get("xaxis", {})}
     layout["yaxis"] = {"title": {"text": y}, **axes, **layout.get("yaxis", {})}
@@ -60,20 +86,28 @@ def panel(traces: list[Any], x: str, y: str, height: int = 300, **layout: Any) -
     return str(plotly.io.json.to_json_plotly({"data": traces, "layout": {**shape, "legend": legend, **layout}}))
 
 
-def error(figure: dict[str, Any], divisor: float = 1) -> tuple[float, float]:
-    """(above, below): how far the interval reaches from the value."""
-    if figure["low"] is None:
+def value_of(metric: Metric) -> float:
+    """Return the value of a metric that is known to have one."""
+    assert metric.value is not None, metric.reason
+    return metric.value
+
+
+def error_span(metric: Metric, divisor: float = 1) -> tuple[float, float]:
+    """Return how far the interval reaches (above, below) the value."""
+    if metric.low is None or metric.high is None:
         return 0.0, 0.0
-    return (figure["high"] - figure["value"]) / divisor, (figure["value"] - figure["low"]) / divisor
+    value = value_of(metric)
+    return (metric.high - value) / divisor, (value - metric.low) / divisor
 
 
-def errors(found: list[tuple[float, float]]) -> dict[str, Any]:
-    above, below = zip(*found) if found else ((), ())
+def error_bars(spans: Iterable[tuple[float, float]]) -> dict[str, object]:
+    """Return the error bars of a trace from the (above, below) of its points."""
+    above, below = zip(*spans, strict=True)
     return {
         "type": "data",
         "symmetric": False,
         "array": above,
         "arrayminus": below,
         "thickness": 1.5,
-        "color": "#8C8C8C",
+        "color": GREY,
     }

@@ -1,58 +1,68 @@
-"""Figures as text whose digits follow their interval, and ratios to a named baseline, from the report's comparisons."""
+"""Values as text whose digits follow their interval, and ratios to a baseline, from the comparisons of a report."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from crossframe.harness.analysis.ranking import FAMILY, Key
+from crossframe.harness.analysis.model import Metric, RankedComparison
+from crossframe.harness.records.model import Family
 
-Ratio = tuple[float, float | None, float | None]
 
-
-def decimals(value: float, low: float | None, high: float | None) -> int:
-    """So many that the interval shows two digits; three digits of the value where there is none."""
+def decimals_for(value: float, low: float | None, high: float | None) -> int:
+    """Return so many decimals that the interval shows two digits; three digits of the value if it has no interval."""
     if low is not None and high is not None and high > low:
         return min(6, max(0, 1 - math.floor(math.log10(high - low))))
     return min(6, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 0
 
 
-def text(figure: dict[str, Any], divisor: float = 1) -> str:
-    """`value [low, high]`; a dash for what was not measured."""
-    if figure["value"] is None:
+def format_value(metric: Metric, divisor: float = 1) -> str:
+    """Return `value [low, high]`; a dash for what was not measured."""
+    if metric.value is None:
         return "-"
-    value = figure["value"] / divisor
-    low, high = (None if figure[end] is None else figure[end] / divisor for end in ("low", "high"))
-    places = decimals(value, low, high)
-    return f"{value:,.{places}f}" + (f" [{low:,.{places}f}, {high:,.{places}f}]" if low is not None else "")
+    value = metric.value / divisor
+    low, high = (None if end is None else end / divisor for end in (metric.low, metric.high))
+    decimals = decimals_for(value, low, high)
+    interval = "" if low is None else f" [{low:,.{decimals}f}, {high:,.{decimals}f}]"
+    return f"{value:,.{decimals}f}{interval}"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two variants with its 95 % interval; None for the ends of a single round."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def invert(self) -> Ratio:
+        """Return the ratio the other way round."""
+        return Ratio(1 / self.value, self.high and 1 / self.high, self.low and 1 / self.low)
+
+    def __str__(self) -> str:
+        narrow = self.low is None or self.high is None or self.high <= self.low
+        decimals = 2 if narrow else min(3, decimals_for(self.value, self.low, self.high))
+        interval = "" if self.low is None else f" [{self.low:.{decimals}f}, {self.high:.{decimals}f}]"
+        return f"{self.value:.{decimals}f}x{interval}"
 
 
 class Ratios:
-    """Every ratio of two cells that the report compares, and the baseline that most cells can be held against."""
+    """Every ratio that a report compares, and the baseline with which most cells can be compared."""
 
-    def __init__(self, comparisons: list[dict[str, Any]]):
-        self.found: dict[tuple[Key, str, str, str], Ratio] = {}
-        met: Counter[str] = Counter()
-        for one in comparisons:
-            key, metric = tuple(one[name] for name in FAMILY), one["metric"]
-            ratio, low, high = one["ratio"], one["low"], one["high"]
-            self.found[key, metric, one["a"], one["b"]] = ratio, low, high
-            self.found[key, metric, one["b"], one["a"]] = 1 / ratio, high and 1 / high, low and 1 / low
-            met.update((one["a"], one["b"]))
-        self.candidates = sorted(met)
-        self.baseline = max(self.candidates, key=lambda name: met[name], default=None)
+    def __init__(self, comparisons: Iterable[RankedComparison]) -> None:
+        self.ratios: dict[tuple[Family, str, str, str], Ratio] = {}
+        count: Counter[str] = Counter()
+        for pair in comparisons:
+            family = Family(pair.task, pair.device, pair.precision, pair.batch_size)
+            ratio = Ratio(pair.ratio, pair.low, pair.high)
+            self.ratios[family, pair.metric, pair.a, pair.b] = ratio
+            self.ratios[family, pair.metric, pair.b, pair.a] = ratio.invert()
+            count.update((pair.a, pair.b))
+        self.variants = sorted(count)
+        self.baseline = max(self.variants, key=lambda name: count[name], default=None)
 
-    def to_baseline(self, key: Key, metric: str | None, candidate: str) -> Ratio | None:
-        """(ratio, low, high) of a candidate's figure to the baseline's; None where they are not compared."""
-        if metric is None or self.baseline is None:
-            return None
-        return self.found.get((key, metric, candidate, self.baseline))
-
-    def shown(self, key: Key, metric: str | None, candidate: str) -> str:
-        ratio = self.to_baseline(key, metric, candidate)
-        if ratio is None:
-            return ""
-        value, low, high = ratio
-        places = 2 if low is None or high is None else min(3, decimals(value, low, high))
-        return f"{value:.{places}f}x" + (f" [{low:.{places}f}, {high:.{places}f}]" if low is not None else "")
+    def to_baseline(self, family: Family, metric: str, variant: str) -> Ratio | None:
+        """Return the ratio of a variant to the baseline; None if they are not compared."""
+        return self.ratios.get((family, metric, variant, self.baseline)) if self.baseline else None

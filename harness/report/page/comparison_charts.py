@@ -1,0 +1,156 @@
+"""Charts that compare variants: the ratio to the baseline, and time against memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from crossframe.harness.analysis.model import CellReport, Metric
+from crossframe.harness.records.model import Family
+from crossframe.harness.report.page.plotly_panels import (
+    GREY,
+    Appearances,
+    Families,
+    Labels,
+    Section,
+    Trace,
+    error_bars,
+    error_span,
+    panel,
+    trace,
+    value_of,
+)
+from crossframe.harness.report.page.ratios import Ratio, Ratios, format_value
+
+SPEED = "train_samples_per_s"
+
+
+def ratio_section(families: Families, labels: Labels, ratios: Ratios, appearances: Appearances) -> Section:
+    """Return dots of the ratio to the baseline. The page redraws them for another metric or baseline."""
+    panels, rows = [], []
+    for family, members in families.items():
+        shown = ratios_to_baseline(family, members, ratios)
+        if len(shown) < 2:
+            continue
+        order = sorted(shown, key=lambda name: shown[name].value)
+        panels.append((labels[family], ratio_panel(family, {name: shown[name] for name in order}, ratios, appearances)))
+        rows += [[labels[family], name, "baseline" if name == ratios.baseline else str(shown[name])] for name in order]
+    return Section(
+        "ratio",
+        "Speed relative to the baseline",
+        "Each dot is a median over processes with its 95 % interval, on a logarithmic axis. An interval that "
+        "crosses 1 is a difference that the noise does not show.",
+        ["workload", "variant", "samples/s, ratio to the baseline"],
+        panels,
+        rows,
+    )
+
+
+def ratios_to_baseline(family: Family, members: Sequence[CellReport], ratios: Ratios) -> dict[str, Ratio]:
+    """Return the ratios of a family, the baseline's 1 included; {} if the baseline is not in it."""
+    variants = [cell.cell.variant for cell in members]
+    if ratios.baseline not in variants:
+        return {}
+    compared = {name: ratio for name in variants if (ratio := ratios.to_baseline(family, SPEED, name))}
+    return {**compared, ratios.baseline: Ratio(1.0)}
+
+
+def ratio_panel(family: Family, shown: Mapping[str, Ratio], ratios: Ratios, appearances: Appearances) -> str:
+    spans = [
+        (ratio.high - ratio.value, ratio.value - ratio.low)
+        if ratio.low is not None and ratio.high is not None
+        else (0.0, 0.0)
+        for ratio in shown.values()
+    ]
+    dots = trace(
+        "scatter",
+        x=[ratio.value for ratio in shown.values()],
+        y=list(shown),
+        mode="markers",
+        marker={
+            "size": 10,
+            "color": [appearances[name].color for name in shown],
+            "symbol": [appearances[name].symbol for name in shown],
+        },
+        error_x=error_bars(spans),
+    )
+    line = {"type": "line", "x0": 1, "x1": 1, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dot", "width": 1}}
+    return panel(
+        [dots],
+        f"ratio to {ratios.baseline}<br>right is better →",
+        "",
+        140 + 28 * len(shown),
+        xaxis={"type": "log"},
+        shapes=[line],
+        meta={"family": [family.task, family.device, family.precision, family.batch_size]},
+        showlegend=False,
+    )
+
+
+def memory_section(families: Families, labels: Labels, appearances: Appearances) -> Section:
+    """Return the time of a step against peak memory, with the line of the variants that none surpasses in both."""
+    panels, rows = [], []
+    for family, members in families.items():
+        memory = "device_peak_bytes" if family.device.startswith("cuda") else "host_peak_bytes"
+        points = {
+            cell.cell.variant: (cell.metrics["step_s"], cell.metrics[memory])
+            for cell in members
+            if cell.metrics["step_s"].value and cell.metrics[memory].value
+        }
+        if not points:
+            continue
+        front = pareto_front(points)
+        traces = [front_line(front, points), *(memory_dot(name, *points[name], appearances) for name in points)]
+        axes = {"xaxis": {"type": "log"}, "yaxis": {"rangemode": "tozero"}}
+        drawn = panel(traces, "← step, ms: left is better", "peak MB: lower is better", 360, **axes)
+        panels.append((labels[family], drawn))
+        rows += [
+            [labels[family], name, format_value(step, 1e-3), format_value(peak, 1e6), "yes" if name in front else "no"]
+            for name, (step, peak) in points.items()
+        ]
+    return Section(
+        "trade",
+        "Time against memory",
+        "Lower and further left is better; memory is the device's on a GPU, else the process's. The line joins the "
+        "variants that no other surpasses in both by their medians; where intervals overlap, the neighbour may be "
+        "on the line instead.",
+        ["workload", "variant", "step ms", "peak MB", "surpassed in both by none"],
+        panels,
+        rows,
+    )
+
+
+def pareto_front(points: Mapping[str, tuple[Metric, Metric]]) -> list[str]:
+    """Return the variants that no other surpasses in both metrics, by ascending time."""
+    front, least = [], math.inf
+    for name in sorted(points, key=lambda name: (value_of(points[name][0]), value_of(points[name][1]))):
+        peak = value_of(points[name][1])
+        if peak < least:
+            front.append(name)
+            least = peak
+    return front
+
+
+def front_line(front: Sequence[str], points: Mapping[str, tuple[Metric, Metric]]) -> Trace:
+    return trace(
+        "scatter",
+        x=[value_of(points[name][0]) * 1e3 for name in front],
+        y=[value_of(points[name][1]) / 1e6 for name in front],
+        mode="lines",
+        line={"dash": "dot", "shape": "hv", "width": 1, "color": GREY},
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def memory_dot(name: str, step: Metric, peak: Metric, appearances: Appearances) -> Trace:
+    return trace(
+        "scatter",
+        x=[value_of(step) * 1e3],
+        y=[value_of(peak) / 1e6],
+        name=name,
+        mode="markers",
+        marker=appearances[name].marker(11),
+        error_x=error_bars([error_span(step, 1e-3)]),
+        error_y=error_bars([error_span(peak, 1e6)]),
+    )

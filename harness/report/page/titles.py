@@ -1,0 +1,44 @@
+"""Titles of frameworks in place of the names of backends, for everything that people read on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from crossframe.harness.analysis import fairness
+from crossframe.harness.records.model import Record
+from crossframe.harness.report.model import Report
+
+
+def title_report(report: Report) -> Report:
+    """Return the report with titles: PyTorch, not torch. What the reader downloads keeps the names."""
+    titles = map_titles(report)
+    variants = {cell.cell.variant: f"{titles[cell.backend]} {cell.mode}" for cell in report.cells}
+    receipts = [replace(row, backend=titles.get(row.backend, row.backend)) for row in report.receipts]
+    withheld = "; ".join(fairness.differences(receipts)) or None
+    portability = report.portability and [
+        replace(result, exporter=titles.get(result.exporter, result.exporter)) for result in report.portability
+    ]
+    return replace(
+        report,
+        cells=[
+            replace(cell, backend=titles[cell.backend], withheld=cell.withheld and withheld) for cell in report.cells
+        ],
+        receipts=receipts,
+        comparisons=[replace(pair, a=variants[pair.a], b=variants[pair.b]) for pair in report.comparisons],
+        portability=portability,
+    )
+
+
+def title_records(records: Iterable[Record], report: Report) -> list[Record]:
+    """Return the records with titles in their cells."""
+    titles = map_titles(report)
+    return [
+        replace(record, cell=replace(record.cell, backend=titles.get(record.cell.backend, record.cell.backend)))
+        for record in records
+    ]
+
+
+def map_titles(report: Report) -> Mapping[str, str]:
+    """Return the title of each backend of a report."""
+    return {profile.backend: profile.title for profile in report.profiles}
