@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,6 +17,17 @@ from crossframe.harness.analysis.metrics import METRICS, build_cell_reports
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.analysis.ranking import RANKED, by_cell, is_verified
 from crossframe.harness.analysis.statistics import LEVEL, difference, holm, p_unpaired
+from crossframe.harness.decision.comparison import (
+    NOT_ENOUGH_EVIDENCE,
+    NOT_VERIFIED,
+    SAME,
+    ExcludedCell,
+    MetricChange,
+    RunComparison,
+    RunName,
+    SettingChange,
+    StateChange,
+)
 from crossframe.harness.errors import UsageError
 from crossframe.harness.records import store
 from crossframe.harness.records.codec import to_plain
@@ -38,80 +48,6 @@ WORDS = {
     "accuracy": ("less accurate", "more accurate"),
     "mse": ("more accurate", "less accurate"),
 }
-SAME, NOT_ENOUGH_EVIDENCE = "same", "not enough evidence"
-NOT_VERIFIED = "not verified equal"
-
-
-@dataclass(frozen=True)
-class RunName:
-    """One of the two runs."""
-
-    name: str
-    created: str  # UTC, ISO 8601
-
-
-@dataclass(frozen=True)
-class SettingChange:
-    """A part of the setting that differs, such as `host.kernel`; its values as JSON, None if a run does not have it."""
-
-    setting: str
-    a: str | None
-    b: str | None
-
-
-@dataclass(frozen=True)
-class StateChange:
-    """A cell whose state differs."""
-
-    cell: Cell
-    a: str
-    b: str
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class MetricChange:
-    """One metric of one cell in both runs, b against a."""
-
-    cell: Cell
-    metric: str
-    a: float  # median
-    b: float
-    ratio: float  # b divided by a
-    low: float | None  # of the 95 % interval; None for one process
-    high: float | None
-    p: float  # adjusted for the cells by Holm
-    n_a: int  # processes
-    n_b: int
-    change: str  # such as "faster", or `SAME` or `NOT_ENOUGH_EVIDENCE`
-    worse: bool
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it changed beyond the noise."""
-        return self.change not in (SAME, NOT_ENOUGH_EVIDENCE)
-
-
-@dataclass(frozen=True)
-class ExcludedCell:
-    """A cell that is not compared."""
-
-    cell: Cell
-    reason: str
-
-
-@dataclass(frozen=True)
-class RunComparison:
-    """What `crossframe compare RUN_A RUN_B --format json` prints."""
-
-    schema: Literal[2]
-    a: RunName
-    b: RunName
-    settings: list[SettingChange]
-    states: list[StateChange]
-    metrics: list[MetricChange]
-    excluded: list[ExcludedCell]
-    warnings: list[str]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from crossframe.harness.console import TableLayout, escape_markdown, markdown_table, terminal_table
-from crossframe.harness.decision.compare import NOT_ENOUGH_EVIDENCE, SAME, MetricChange, RunComparison
+from crossframe.harness.decision.comparison import NOT_ENOUGH_EVIDENCE, SAME, MetricChange, RunComparison
 from crossframe.harness.records.codec import to_json
 from crossframe.harness.records.model import Cell
 from crossframe.harness.worker.states import State

@@ -11,13 +11,8 @@ from typing import Literal
 from crossframe.harness.analysis.labels import COLUMNS, format_metric
 from crossframe.harness.analysis.metrics import build_cell_reports
 from crossframe.harness.analysis.model import Metric
-from crossframe.harness.decision.compare import (
-    NOT_VERIFIED,
-    SettingChange,
-    compare_settings,
-    flatten_settings,
-    identify_host,
-)
+from crossframe.harness.decision.compare import compare_settings, flatten_settings, identify_host
+from crossframe.harness.decision.comparison import NOT_VERIFIED, SettingChange
 from crossframe.harness.records import store
 from crossframe.harness.records.model import SCHEMA_VERSION, Cell, GpuInfo, Record, RunInfo
 from crossframe.harness.worker.states import State

@@ -9,7 +9,8 @@ import pytest
 
 from crossframe.harness.cli import program
 from crossframe.harness.decision import comparison_formats
-from crossframe.harness.decision.compare import RunComparison, build_run_comparison
+from crossframe.harness.decision.compare import build_run_comparison
+from crossframe.harness.decision.comparison import RunComparison
 from crossframe.harness.errors import DONE, GATE_TRIPPED, USAGE, UsageError
 from crossframe.harness.records.model import Host, ParitySummary, Record
 from crossframe.harness.worker.measurements import TrainMeasurements

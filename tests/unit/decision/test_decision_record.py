@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from crossframe.harness.cli import program
-from crossframe.harness.decision import decision_record
 from crossframe.harness.decision.criteria import USE_CASES
+from crossframe.harness.decision.decision_formats import as_markdown
+from crossframe.harness.decision.decision_record import build_decision
 from crossframe.harness.decision.model import Verdict
 from crossframe.harness.worker.states import State
 from tests.support.synthetic import make_repeats, save_run
@@ -83,11 +84,11 @@ def test_wrong_arguments_are_usage(decide: Decide, run: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("name", USE_CASES)
 def test_a_run_of_one_repeat_and_an_empty_run_have_a_record(tmp_path: Path, name: str) -> None:
     folder = save_run(tmp_path / "one", make_repeats("a", [1.0]) + make_repeats("b", [2.0]))
-    record = decision_record.build_decision(folder, FACTS, USE_CASES[name], [], date(2026, 11, 21))
+    record = build_decision(folder, FACTS, USE_CASES[name], [], date(2026, 11, 21))
     assert record.verdict == Verdict.NOT_ENOUGH_EVIDENCE
-    assert "About 3 more repeats" in decision_record.as_markdown(record)
+    assert "About 3 more repeats" in as_markdown(record)
     (folder / "records.jsonl").write_text("")
-    record = decision_record.build_decision(folder, FACTS, USE_CASES[name], [], date(2026, 11, 21))
+    record = build_decision(folder, FACTS, USE_CASES[name], [], date(2026, 11, 21))
     assert record.verdict == Verdict.NONE_FITS
-    assert "no recommendation" in decision_record.as_markdown(record)
+    assert "no recommendation" in as_markdown(record)
     assert record.look_again == "2027-05-20"
