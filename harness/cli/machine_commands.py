@@ -31,8 +31,9 @@ def env(action: str, names: tuple[str, ...], device: str, output_format: str) ->
     from crossframe.harness.plan.plan import select_names
     from crossframe.harness.records.codec import to_json
 
-    known: dict[str, Plugin] = {**discover(), **runtimes.discover()}
-    plugins = {name: known[name] for name in select_names("backend or runtime", names or list(known), list(known))}
+    available: dict[str, Plugin] = {**discover(), **runtimes.discover()}
+    selected = select_names("backend or runtime", names or list(available), list(available))
+    plugins = {name: available[name] for name in selected}
     if action == "list":
         rows = environments.list_environments(plugins)
         print(to_json(rows, indent=1) + "\n" if output_format == "json" else format_environments(rows), end="")

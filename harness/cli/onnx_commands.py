@@ -57,22 +57,22 @@ def portability(arguments: PortabilityArguments, runtime_arguments: RuntimeArgum
     from crossframe.harness.records import store
     from crossframe.tasks import discover as discover_tasks
 
-    known_tasks = list(store.read_run(arguments.run).specs if arguments.run else discover_tasks())
-    known_exporters = [name for name, backend in discover_backends().items() if backend.has_builds]
-    tasks = select_names("task", arguments.tasks or known_tasks, known_tasks)
-    known_exporters.append(spec_onnx.NAME)
-    exporters = select_names("exporter", arguments.exporters or known_exporters, known_exporters)
+    available_tasks = list(store.read_run(arguments.run).specs if arguments.run else discover_tasks())
+    backends = [name for name, backend in discover_backends().items() if backend.has_builds]
+    available_exporters = [*backends, spec_onnx.NAME]
+    tasks = select_names("task", arguments.tasks or available_tasks, available_tasks)
+    exporters = select_names("exporter", arguments.exporters or available_exporters, available_exporters)
     runtimes, resources = select_runtimes(runtime_arguments)
     folder = arguments.run or make_quick_run(arguments, runtime_arguments.device)
     request = session.PortabilityOptions(
-        tasks,
-        exporters,
-        runtimes,
-        arguments.opsets,
-        arguments.routes,
-        arguments.opset_range,
-        arguments.low_precision,
-        resources,
+        tasks=tasks,
+        exporters=exporters,
+        runtimes=runtimes,
+        opsets=arguments.opsets,
+        routes=arguments.routes,
+        opset_range=arguments.opset_range,
+        low_precision=arguments.low_precision,
+        resources=resources,
     )
     result = session.run_portability(folder, request)
     print(formats.FORMATS[output_format](result), end="")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from crossframe.backends import Plugin
 from crossframe.backends.manifest import InstallRecipe
 from crossframe.harness.errors import MissingError, UsageError
 from crossframe.harness.records.model import GpuInfo
+
+NvmlHandle: TypeAlias = Any  # opaque: pynvml has no types
 
 
 def select_visible(uuids: list[str]) -> list[int]:
@@ -30,14 +32,14 @@ def select_visible(uuids: list[str]) -> list[int]:
     return indices
 
 
-def open_handles() -> list[Any]:
+def open_handles() -> list[NvmlHandle]:
     """Return the NVML handles of the visible GPUs, so that index N is `cuda:N`; call after `nvmlInit`.
 
     Workers get CUDA_DEVICE_ORDER=PCI_BUS_ID, hence the same order. MIG slices are not counted as GPUs.
     """
     import pynvml
 
-    handles: dict[str, Any] = {}
+    handles: dict[str, NvmlHandle] = {}
     for index in range(pynvml.nvmlDeviceGetCount()):
         with suppress(pynvml.NVMLError):  # a GPU that is lost or not permitted; CUDA omits it as well
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)

@@ -60,9 +60,9 @@ def select_modes(backend: Backend, names: Sequence[str]) -> list[str]:
 
 def select_backends(names: Sequence[str]) -> dict[str, Backend]:
     """Return the named backends, or all that have builds, by name."""
-    known = discover_backends()
-    with_builds = [name for name, backend in known.items() if backend.has_builds]
-    return {name: known[name] for name in select_names("backend", names or with_builds, list(known))}
+    backends = discover_backends()
+    with_builds = [name for name, backend in backends.items() if backend.has_builds]
+    return {name: backends[name] for name in select_names("backend", names or with_builds, list(backends))}
 
 
 def select_tasks(options: RunOptions) -> dict[str, Task]:
