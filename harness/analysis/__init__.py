@@ -1,1 +1,1 @@
-"""From records to numbers: metrics with intervals, tests, tiers, and what makes a result doubtful."""
+"""From records to numbers: metrics with intervals, tests, tiers, and reasons to doubt a result."""

@@ -1,6 +1,6 @@
 """The resources and settings of each variant in a run, and where they differ.
 
-Differences that change what is compared withhold the ranking: of processors, of threads, of the meaning of float32.
+Different processors, threads or meanings of float32 withhold the ranking.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crossframe.harness.worker.states import State
 
 
 def fairness_rows(records: Iterable[Record]) -> list[FairnessRow]:
-    """Return one row for each backend, mode and precision: what all of its jobs were given, and the most they used."""
+    """Return a row for each backend, mode and precision: the resources given to its jobs, and the most they used."""
     groups: dict[tuple[str, str, str], list[Receipt]] = {}
     for record in records:
         receipt, cell = record.measurements.receipt, record.cell

@@ -1,4 +1,4 @@
-"""What makes the metrics of a GPU doubtful: other programs, throttling, unexplained memory."""
+"""Reasons to doubt the metrics of a GPU: other programs, throttling, unexplained memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ THROTTLES = {
 }
 # (value of a job, threshold, text of the worst job) for other programs on the GPU.
 OTHER_PROGRAMS: tuple[tuple[Callable[[GpuSamples], float], float, str], ...] = (
-    (lambda gpu: gpu.others, 0, "up to {} processes of other programs computed on the GPU"),
+    (lambda gpu: gpu.other_processes, 0, "up to {} processes of other programs computed on the GPU"),
     (
         lambda gpu: read_first(gpu, "memory_bytes") / 1e6,
         IN_USE_MB,
@@ -80,7 +80,7 @@ def throttled_share(mask: np.ndarray, bit: int) -> float:
 
 
 def find_caveats(gpu: GpuSamples | None) -> list[str]:
-    """Return what makes values doubtful that were measured at any time during one job."""
+    """Return the reasons to doubt values that were measured at any time during one job."""
     if gpu is None:
         return []
     mask = read_column(gpu, "throttle")[:, 1].astype(int)

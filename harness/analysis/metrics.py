@@ -33,7 +33,7 @@ from crossframe.tasks.spec import QUALITY
 
 @dataclass(frozen=True)
 class MetricDefinition:
-    """One metric: how it is read from a record, why it may be absent, and which direction is better."""
+    """One metric: its reader, the reason for a missing value, and the direction that is better."""
 
     read: Reader
     absent: str  # the reason where `read` returns None for a job that is ok

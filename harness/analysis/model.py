@@ -18,7 +18,7 @@ class Metric:
     low: float | None = None  # None for one process
     high: float | None = None
     n: int = 0  # processes
-    reason: str | None = None  # why there is no value
+    reason: str | None = None  # for the absence of a value
     tier: int | None = None  # of a ranked metric: cells of one tier are not separated from its best
     tier_reason: str | None = None  # why a ranked metric has no tier
 
@@ -80,7 +80,7 @@ class RankedComparison:
 
 @dataclass(frozen=True)
 class FairnessRow:
-    """What the processes of one backend, mode and precision were given and used."""
+    """The resources and settings of the processes of one backend, mode and precision."""
 
     backend: str
     mode: str

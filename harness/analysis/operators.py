@@ -62,4 +62,4 @@ def operator_table(reports: Sequence[CellReport]) -> list[list[str]]:
         for report, label in zip(reports, cell_labels(reports))
         for row in operator_rows(report)
     ]
-    return body and [["task", "backend", "mode", "operator", "calls a step", "own ms a step", "share"], *body]
+    return body and [["task", "backend", "mode", "operator", "calls a step", "self ms a step", "share"], *body]

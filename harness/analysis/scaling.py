@@ -1,4 +1,4 @@
-"""Whether starting operations or executing them bounds a step, from cells of one task in two scales, of the same run.
+"""The bottleneck of a step, starting operations or executing them, from cells of one task in two scales of one run.
 
 Both scales start the same operations, and the larger one gives each of them more to do. If its step takes (its work /
 this work) ** e as long, e near 0 means that the time of a step does not depend on its work: it is bound by starting
@@ -60,5 +60,5 @@ def _read_scale(report: CellReport) -> int:
 
 
 def _read_lineage(report: CellReport) -> tuple[str, ...]:
-    """Return what all scales of a cell share."""
+    """Return the properties that all scales of a cell share."""
     return split_name(report.task)[0], report.backend, report.mode, report.device, report.precision

@@ -10,7 +10,7 @@ from crossframe.harness.records.model import Host, Interference, Record
 # Id -> (counter, threshold, text of the worst job).
 SIGNS: dict[str, tuple[Callable[[Interference], float | None], float, Callable[[float], str]]] = {
     "W-OTHERS": (
-        lambda machine: machine.others_share,
+        lambda machine: machine.other_programs_share,
         0.05,
         lambda worst: f"other programs had up to {worst:.0%} of the processors",
     ),

@@ -57,18 +57,18 @@ def list_candidates(
     candidates = []
     for name in sorted({report.backend for report in reports}):
         cells, reason = _select_cells(name, workloads)
-        own_facts = facts.get(name, {})
+        known_facts = facts.get(name, {})
         if reason is not None:
-            candidates.append(Candidate(name, own_facts, cells, excluded=reason))
+            candidates.append(Candidate(name, known_facts, cells, excluded=reason))
             continue
         rounds = frozenset.intersection(
             *(frozenset(record.repeat for record in groups[report.cell]) for report in cells)
         )
-        values = {**_measure(cells, groups, weights, rounds), **_look_up(own_facts)}
+        values = {**_measure(cells, groups, weights, rounds), **_look_up(known_facts)}
         candidates.append(
             Candidate(
                 name=name,
-                facts=own_facts,
+                facts=known_facts,
                 cells=cells,
                 rounds=rounds,
                 points={criterion: value.points for criterion, value in values.items()},
@@ -94,13 +94,13 @@ def _select_cells(
     """Return the fastest verified cell of each workload, and why the backend lacks one of them; None if it has all."""
     cells, reason = [], None
     for family, members in workloads.items():
-        own = [report for report in members if report.backend == backend]
-        verified = [report for report in own if report.state == State.OK and is_verified(report)]
+        candidates = [report for report in members if report.backend == backend]
+        verified = [report for report in candidates if report.state == State.OK and is_verified(report)]
         if verified:
             cells.append(max(verified, key=_read_speed))
         elif reason is None:
             workload = f"{family.task} {family.device} {family.precision} {family.batch_size}"
-            reason = f"{workload}: {_explain_absence(own)}"
+            reason = f"{workload}: {_explain_absence(candidates)}"
     return cells, reason
 
 
@@ -177,7 +177,7 @@ def explain_failure(candidate: Candidate, requirement: str) -> str | None:
 def check_requirements(requirements: Iterable[str], facts: Mapping[str, Facts]) -> None:
     """Raise UsageError for a requirement that names neither a property of cells nor a fact."""
     names = dict.fromkeys(
-        [*CELL_REQUIREMENTS, *LOOKED_UP, *(name for own_facts in facts.values() for name in own_facts)]
+        [*CELL_REQUIREMENTS, *LOOKED_UP, *(name for known_facts in facts.values() for name in known_facts)]
     )
     for requirement in requirements:
         name, separator, allowed = requirement.partition("=")

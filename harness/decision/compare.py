@@ -1,4 +1,4 @@
-"""`crossframe compare`: what became better or worse from one run to another, beyond the noise, and what else changed.
+"""`crossframe compare`: metrics that changed beyond the noise from one run to another, and settings that changed.
 
 The repeats of two runs share no round, so nothing is paired. The tests of one metric are one family (Holm).
 """
@@ -34,7 +34,7 @@ from crossframe.harness.records.codec import to_plain
 from crossframe.harness.records.model import SCHEMA_VERSION, Cell, Host, Record, RunInfo
 from crossframe.harness.worker.states import State
 
-MACHINE = ("cpu", "processors", "memory_bytes", "gpus")  # what identifies a host; everything else may be updated
+MACHINE = ("cpu", "processors", "memory_bytes", "gpus")  # the identity of a host; its other properties may be updated
 # Metric -> the words for less and for more of it.
 WORDS = {
     "step_s": ("faster", "slower"),
@@ -113,7 +113,10 @@ def check_hosts(before: Host, after: Host) -> None:
 
 
 def flatten_settings(info: RunInfo, records: Iterable[Record]) -> dict[str, str]:
-    """Return what may influence the metrics of a run as {dotted name: JSON}: Crossframe, host, options, versions."""
+    """Return the settings that may influence the metrics of a run, as {dotted name: JSON}.
+
+    They are the version of Crossframe, the host, the options and the versions of packages.
+    """
     versions: dict[str, set[str]] = {}
     for record in records:
         for name, version in record.measurements.versions.items():

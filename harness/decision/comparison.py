@@ -71,7 +71,7 @@ class ExcludedCell:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What `crossframe compare RUN_A RUN_B --format json` prints."""
+    """The output of `crossframe compare RUN_A RUN_B --format json`."""
 
     schema: Literal[2]
     a: RunName

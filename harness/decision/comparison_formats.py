@@ -83,7 +83,7 @@ def _list_rows(comparison: RunComparison) -> list[list[str]]:
 
 
 def _summarize(comparison: RunComparison) -> list[str]:
-    """Return the lines under the table: how much was the same, unknown or not compared, and what else changed."""
+    """Return the lines under the table: unchanged and unknown metrics, cells not compared, changed settings."""
     outcomes = [change.change for change in comparison.metrics]
     few = outcomes.count(NOT_ENOUGH_EVIDENCE)
     lines = [f"{outcomes.count(SAME)} of {len(outcomes)} metrics are the same within the noise"]

@@ -1,4 +1,4 @@
-"""The criteria of a decision: how each becomes a value, the weights of the use cases, and the weight file of a user."""
+"""The criteria of a decision: their values in points, the weights of the use cases, and the criteria file of a user."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def decide_among(candidates: Sequence[Candidate], use_case: UseCase, requirement
 
 
 def _explain_exclusion(candidate: Candidate, weights: Mapping[str, float], requirements: Sequence[str]) -> str | None:
-    """Return why a candidate can't be chosen, whatever the others are; None if it can."""
+    """Return why a candidate can't be chosen, whatever the other candidates are; None if it can."""
     if candidate.excluded is not None:
         return candidate.excluded
     for requirement in requirements:

@@ -75,7 +75,7 @@ class CandidateReport:
 
 @dataclass(frozen=True)
 class DecisionRecord:
-    """What `crossframe decide RUN --format json` prints."""
+    """The output of `crossframe decide RUN --format json`."""
 
     schema: Literal[2]
     run: RunReference

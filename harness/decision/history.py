@@ -43,7 +43,7 @@ class HistoryRun:
 
 @dataclass(frozen=True)
 class HostIdentity:
-    """What makes two runs runs of the same machine."""
+    """The properties that identify a machine."""
 
     cpu: str | None
     processors: int | None
@@ -61,7 +61,7 @@ class HostHistory:
 
 @dataclass(frozen=True)
 class History:
-    """What `crossframe history FOLDER --format json` prints."""
+    """The output of `crossframe history FOLDER --format json`."""
 
     schema: Literal[2]
     hosts: list[HostHistory]
@@ -110,7 +110,7 @@ def _summarize_cells(records: list[Record]) -> list[HistoryCell]:
 
 
 def as_text(history: History) -> str:
-    """Return a block per host and cell, with a line per run; `*` marks what changed before that run."""
+    """Return a block per host and cell, with a line per run; `*` marks runs with changed settings."""
     return "\n".join(line for host in history.hosts for line in _list_host_lines(host)) + "\n"
 
 

@@ -36,7 +36,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to choose, and why."""
+    """The recommended candidates, and the reason."""
 
     verdict: Verdict
     choice: list[str]  # candidates; [] if none is recommended

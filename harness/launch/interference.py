@@ -73,7 +73,7 @@ class InterferenceMeter:
             others_share = max(0.0, busy_s - (own_processor_s() - self.own_s)) / available_s
             steal_share = stolen_s / available_s
         return Interference(
-            others_share=others_share,
+            other_programs_share=others_share,
             steal_share=steal_share,
             swapped_pages=subtract(count_swapped_pages(), self.swapped_pages),
             throttlings=subtract(count_throttlings(), self.throttlings),

@@ -1,7 +1,7 @@
 """The types of everything that a run stores. The published schemas are generated from them.
 
 Raw samples are stored and statistics are computed when read. Units stand in names: `_s` seconds, `_bytes` bytes, `_j`
-joules. What was not measured is None, never 0.
+joules. Values that were not measured are None, never 0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Number = Annotated[int, Meta(ge=1)]  # from 1
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """What is compared: a task in one backend, mode, device, precision and batch size."""
+    """A task in one backend, mode, device, precision and batch size: the unit that is compared."""
 
     task: str
     backend: str
@@ -34,17 +34,17 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell as part of a file name."""
+        """The cell as a part of a file name."""
         return "-".join(str(part).replace(":", "") for part in asdict(self).values())
 
     @property
     def variant(self) -> str:
-        """Backend and mode: what competes within a family."""
+        """Backend and mode, which compete within a family."""
         return f"{self.backend} {self.mode}"
 
     @property
     def family(self) -> Family:
-        """What the cell shares with the cells that it is compared with."""
+        """The family of the cell: the cells that it is compared with."""
         return Family(self.task, self.device, self.precision, self.batch_size)
 
 
@@ -53,7 +53,7 @@ CELL_KEYS = tuple(part.name for part in fields(Cell))
 
 @dataclass(frozen=True, order=True)
 class Family:
-    """Cells that were asked to do the same."""
+    """The cells of one task, device, precision and batch size, which do the same work."""
 
     task: str
     device: str
@@ -63,7 +63,7 @@ class Family:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What to run and how often: the options of `crossframe run`, with their defaults."""
+    """The options of `crossframe run`, with their defaults."""
 
     task: list[str] = field(default_factory=list)  # empty: all
     scale: list[int] = field(default_factory=list)  # empty: 1
@@ -97,7 +97,7 @@ class GpuInfo:
 
 @dataclass(frozen=True)
 class Host:
-    """The machine of a run; None for what it does not tell."""
+    """The machine of a run; None for properties that it does not report."""
 
     cpu: str | None
     processors: int | None
@@ -112,7 +112,7 @@ class Host:
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What a run keeps of a task beside its specification."""
+    """The properties of a task that a run stores beside its specification."""
 
     parameters: int
     baseline: dict[str, float] | None  # metric without training, such as the linear optimum
@@ -120,7 +120,7 @@ class TaskInfo:
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """What a run keeps of a backend."""
+    """The properties of a backend that a run stores."""
 
     title: str
     uncompiled_mode: str | None
@@ -141,7 +141,7 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """`run.json`: what was asked, where, and with which code."""
+    """`run.json`: the options of a run, its machine and its version of the code."""
 
     schema: Literal[2]
     name: str
@@ -160,7 +160,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class OnnxAgreement:
-    """The exported file, and whether onnxruntime computes what the framework computed."""
+    """The exported file, and the agreement of its outputs in onnxruntime with those of the framework."""
 
     state: State
     reason: str | None
@@ -171,7 +171,7 @@ class OnnxAgreement:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the harness computed from the arrays that a worker left."""
+    """The values that the harness computed from the arrays of a worker."""
 
     quality: dict[str, float]
     first_epoch_gap: float  # largest difference of a weight from the reference model's after one epoch
@@ -180,7 +180,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class DialectEffect:
-    """What the dialect of a backend changes in a task: the final quality of the reference model with and without it."""
+    """The effect of a backend's dialect on a task: the final quality of the reference model with and without it."""
 
     words: dict[str, str | float]
     quality: str  # the metric
@@ -190,7 +190,7 @@ class DialectEffect:
 
 @dataclass(frozen=True)
 class ParitySummary:
-    """Whether a cell was verified to compute what the reference model computes."""
+    """The verification of a cell against the reference model."""
 
     state: State
     reason: str | None
@@ -200,9 +200,9 @@ class ParitySummary:
 
 @dataclass(frozen=True)
 class Interference:
-    """What the machine did beside the job: shares of the time of all processors, and counters."""
+    """Other activity of the machine during a job: shares of the time of all processors, and counters."""
 
-    others_share: float | None
+    other_programs_share: float | None
     steal_share: float | None
     swapped_pages: int | None
     throttlings: int | None
@@ -210,27 +210,27 @@ class Interference:
 
 @dataclass(frozen=True)
 class Roofline:
-    """What a training step has to do at least, and what the device can do at most."""
+    """The least operations and bytes of a training step, and the ceilings of the device."""
 
     step_flops: Count
     step_bytes: Count
     ceiling_flops_per_s: float | None
     ceiling_bytes_per_s: float | None
-    caveats: list[str] = field(default_factory=list)  # what disturbed the measurement of the ceilings
+    caveats: list[str] = field(default_factory=list)  # disturbances while the ceilings were measured
 
 
 @dataclass(frozen=True)
 class GpuSamples:
-    """What NVML reported while the job ran, ten times a second."""
+    """The samples of NVML during a job, ten per second."""
 
     device: str
-    others: Count  # most processes of other programs on the GPU at a time
+    other_processes: Count  # the most processes of other programs on the GPU at a time
     samples: dict[str, list[float | None]]  # column -> values; `at_s` is the monotonic clock
 
 
 @dataclass(frozen=True)
 class EnvironmentCost:
-    """What the environment of the backend takes; None where Crossframe did not make it."""
+    """The disk space and installation time of an environment; None if Crossframe did not make it."""
 
     bytes: Count | None
     install_s: float | None
@@ -238,7 +238,7 @@ class EnvironmentCost:
 
 @dataclass(frozen=True)
 class Record:
-    """What one job cost and how well it did: one line of `records.jsonl`."""
+    """The cost and the results of one job: one line of `records.jsonl`."""
 
     schema: Literal[2]
     job: Annotated[str, Meta(min_length=1)]
@@ -251,7 +251,7 @@ class Record:
     wall_s: Amount  # of the whole process
     measurements: TrainMeasurements
     evaluation: Evaluation | None
-    parity: ParitySummary | None  # None where it was not asked
+    parity: ParitySummary | None  # None if parity was not checked
     environment: EnvironmentCost
     machine: Interference | None = None
     roofline: Roofline | None = None
@@ -260,7 +260,7 @@ class Record:
 
 @dataclass(frozen=True)
 class CeilingResult:
-    """The most that one backend reached on the device of a run: an entry of `ceilings.json`."""
+    """The largest rates that one backend reached on the device of a run: an entry of `ceilings.json`."""
 
     backend: str
     mode: str

@@ -1,4 +1,4 @@
-"""Reading what runs of version 1 stored: their plain JSON, under the names and in the shape of version 2.
+"""The reader of runs of version 1: it converts their plain JSON to the names and the shape of version 2.
 
 Nothing writes version 1. Its records keep the end of a job as `started`, and the quality of an evaluation point beside
 the loss.
@@ -82,6 +82,10 @@ def _rename(stored: Plain, names: Mapping[str, str]) -> dict[str, Any]:
 def _convert_record(stored: Plain) -> Plain:
     plain = _rename(stored, RECORD)
     plain |= {"schema": SCHEMA_VERSION, "started": None, "measurements": _convert_measurements(stored["measures"])}
+    if plain.get("machine"):
+        plain["machine"] = _rename(plain["machine"], {"others_share": "other_programs_share"})
+    if plain.get("gpu"):
+        plain["gpu"] = _rename(plain["gpu"], {"others": "other_processes"})
     if plain.get("roofline"):
         plain["roofline"] = _rename(plain["roofline"], {"doubts": "caveats"})
     return plain

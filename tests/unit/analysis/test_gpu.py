@@ -209,7 +209,7 @@ def test_caveats_of_a_ceiling_are_warned_of_once() -> None:
 def test_other_programs_on_the_gpu_are_warned_of() -> None:
     record = record_on_gpu({"memory_bytes": lambda _: 30_000.0 * MB, "utilisation": lambda _: 0.8})
     assert record.gpu is not None
-    shared = replace(record, gpu=replace(record.gpu, others=2))
+    shared = replace(record, gpu=replace(record.gpu, other_processes=2))
     lines = warnings.warnings([shared], HOST)
     others = [line for line in lines if line.startswith("W-GPU-OTHERS")]
     assert len(others) == 3

@@ -6,7 +6,7 @@ from crossframe.harness.analysis import warnings
 from crossframe.harness.records.model import Interference
 from tests.support.synthetic import HOST, make_record
 
-CALM = Interference(others_share=0.01, steal_share=0.0, swapped_pages=0, throttlings=None)
+CALM = Interference(other_programs_share=0.01, steal_share=0.0, swapped_pages=0, throttlings=None)
 
 
 def test_a_calm_machine_has_no_warning() -> None:
@@ -14,7 +14,7 @@ def test_a_calm_machine_has_no_warning() -> None:
 
 
 def test_each_disturbance_is_named() -> None:
-    machines = [CALM, replace(CALM, others_share=0.4), replace(CALM, swapped_pages=9), None]
+    machines = [CALM, replace(CALM, other_programs_share=0.4), replace(CALM, swapped_pages=9), None]
     records = [make_record("a", repeat, 0.1, machine=machine) for repeat, machine in enumerate(machines, start=1)]
     lines = warnings.warnings(records, replace(HOST, governor="powersave"))
     assert [line.split(":")[0] for line in lines] == ["W-OTHERS", "W-SWAP", "W-FREQUENCY"]

@@ -47,7 +47,7 @@ def test_a_gpu_is_sampled_while_a_job_runs(monkeypatch: pytest.MonkeyPatch) -> N
     rows = len(columns["at_s"])
     assert rows > 5
     assert all(len(column) == rows for column in columns.values())
-    assert (sampled.device, sampled.others) == ("cuda:0", 1)
+    assert (sampled.device, sampled.other_processes) == ("cuda:0", 1)
     assert (columns["memory_bytes"][0], columns["memory_bytes"][-1]) == (500 * MB, 1700 * MB)
     assert set(columns["power_w"]) == {None}
     assert columns["throttle"][-1] == 0x21

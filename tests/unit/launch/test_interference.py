@@ -20,7 +20,7 @@ def test_the_work_of_another_program_is_measured() -> None:
     with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as program:
         assert program.stdout is not None
         program.stdout.readline()
-        share, elapsed_s = meter.read().others_share, time.monotonic() - meter.begin
+        share, elapsed_s = meter.read().other_programs_share, time.monotonic() - meter.begin
         program.kill()
     # It has not ended, so it is not yet counted as our child. The kernel counts in ticks, on each processor.
     ticks_s = interference.TICK_S * PROCESSORS
@@ -36,7 +36,7 @@ def test_our_own_work_is_not_attributed_to_others(monkeypatch: pytest.MonkeyPatc
     meter = InterferenceMeter()
     meter.begin -= 10
     measured = meter.read()
-    assert measured.others_share == pytest.approx(2 / (10 * PROCESSORS), rel=0.01)
+    assert measured.other_programs_share == pytest.approx(2 / (10 * PROCESSORS), rel=0.01)
     assert measured.steal_share == pytest.approx(2 / (10 * PROCESSORS), rel=0.01)
 
 
@@ -44,4 +44,4 @@ def test_counters_that_the_system_lacks_are_none(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(interference, "read_processor_times", lambda: None)
     monkeypatch.setattr(interference, "count_swapped_pages", lambda: None)
     measured = InterferenceMeter().read()
-    assert (measured.others_share, measured.steal_share, measured.swapped_pages) == (None, None, None)
+    assert (measured.other_programs_share, measured.steal_share, measured.swapped_pages) == (None, None, None)

@@ -36,7 +36,7 @@ def test_a_record_fits_the_schema() -> None:
         (("measurements", "step_samples_s"), []),
         (("measurements", "step_samples_s"), [-0.1]),
         (("environment", "bytes"), -1),
-        (("gpu",), {"device": "cuda:0", "others": 0, "samples": {"at_s": []}}),
+        (("gpu",), {"device": "cuda:0", "other_processes": 0, "samples": {"at_s": []}}),
     ],
 )
 def test_values_outside_of_their_range_do_not_fit_the_schema(path: tuple[str, ...], value: object) -> None:

@@ -109,12 +109,12 @@ def test_run_info_that_lacks_a_field_is_damaged(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "run.json").read_text())
     del stored["host"]["cpu"]
     (tmp_path / "run.json").write_text(json.dumps(stored))
-    with pytest.raises(store.NoRunError, match="damaged.*cpu"):
+    with pytest.raises(store.NoRunError, match=r"damaged.*cpu"):
         store.read_run(tmp_path)
 
 
 def test_records_of_no_run_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(store.NoRunError, match="neither run.json nor records.jsonl"):
+    with pytest.raises(store.NoRunError, match=r"neither run\.json nor records\.jsonl"):
         store.read(tmp_path)
     store.write_run(tmp_path, make_run_info("run", []))
     assert store.read(tmp_path) == ([], [])

@@ -194,7 +194,7 @@ def test_an_empty_run_is_a_page_and_no_run_an_error(tmp_path: Path) -> None:
     html = page.write(run).read_text()
     assert "Nothing was measured yet" in answer(html) and "There is no record yet" in html
     (run / "run.json").write_text(json.dumps({"schema": 0}))
-    with pytest.raises(store.NoRun, match="another version"):
+    with pytest.raises(store.NoRunError, match="another version"):
         page.write(run)
 
 
@@ -390,7 +390,7 @@ def test_limits_and_operators_are_shown(tmp_path: Path) -> None:
 def test_what_a_gpu_did_is_shown(tmp_path: Path) -> None:
     columns = ("at_s", "memory_bytes", "utilisation", "power_w", "clock_hz", "energy_j", "throttle")
     values = ([1.0, 2.0, 3.0], [1e9, 3e9, 3e9], [0.5] * 3, [300.0] * 3, [1.5e9] * 3, [10.0, 20.0, 30.0], [0] * 3)
-    card = {"device": "cuda:0", "others": 0, "samples": dict(zip(columns, values))}
+    card = {"device": "cuda:0", "other_processes": 0, "samples": dict(zip(columns, values))}
     receipt = {
         "began_s": 0.5, "ended_s": 3.5, "cpus": [0], "pools": [], "process": "1",
         "settings": {"threads": None, "float32_products": "float32"},
