@@ -55,23 +55,34 @@ FLAGS = {
     "parity": Flag("--no-parity"),
     "profile_operators": Flag("--profile-operators"),
 }
-SELECTION = tuple(FLAGS)[:13]  # what to run, up to --python
-REPETITION = tuple(FLAGS)[13:]  # how often, and what to measure beside
+REPETITION = ("repeats", "time_budget_s", "seeds", "parity", "profile_operators")
+SELECTION = tuple(name for name in FLAGS if name not in REPETITION)
+
+
+def add_list(
+    name: str, field: str, type: click.ParamType[Any], help: str, metavar: str | None = "NAME,..."
+) -> Decorator:
+    """Return the decorator that adds an option whose values are separated by commas or repeated."""
+    return click.option(name, field, type=type, metavar=metavar, multiple=True, callback=flatten, help=help)
+
+
+def add_pairs(name: str, field: str, help: str, metavar: str | None) -> Decorator:
+    """Return the decorator that adds a repeatable option with an interpreter as its value."""
+    return click.option(
+        name, field, type=INTERPRETER, metavar=metavar, multiple=True, callback=collect_pairs, help=help
+    )
 
 
 def make_option(name: str, defaults: RunOptions) -> Decorator:
     """Return the decorator that adds the option of a field of RunOptions to a command."""
-    flag, default = FLAGS[name], getattr(defaults, name)
-    text = OPTION_HELP[name]
+    flag, text = FLAGS[name], OPTION_HELP[name]
+    default = None if name == "cpus" else getattr(defaults, name)  # None: all, see `usable_cpus`
     if flag.type is None:
         return click.option(flag.name, name, is_flag=True, flag_value=not default, default=default, help=text)
-    if isinstance(default, (list, dict)) and name != "cpus":
-        callback = flatten if isinstance(default, list) else collect_pairs
-        return click.option(
-            flag.name, name, type=flag.type, metavar=flag.metavar, multiple=True, callback=callback, help=text
-        )
-    if name == "cpus":
-        default = None
+    if isinstance(default, list):
+        return add_list(flag.name, name, flag.type, text, flag.metavar)
+    if isinstance(default, dict):
+        return add_pairs(flag.name, name, text, flag.metavar)
     if default is not None and "(default" not in text:
         text += f" (default: {default})"
     return click.option(flag.name, name, type=flag.type, metavar=flag.metavar, default=default, help=text)
@@ -113,11 +124,6 @@ def pack(argument: str, kind: type) -> Decorator:
     return decorate
 
 
-def add_list(name: str, field: str, type: click.ParamType[Any], help: str, metavar: str = "NAME,...") -> Decorator:
-    """Return the decorator that adds an option whose values are separated by commas or repeated."""
-    return click.option(name, field, type=type, metavar=metavar, multiple=True, callback=flatten, help=help)
-
-
 def add_format(*formats: str) -> Decorator:
     """Return the decorator that adds `--format`, with the first of `formats` as its default."""
     return click.option(
@@ -157,15 +163,7 @@ def add_runtime_options(function: Command) -> Command:
             metavar="DEVICE",
             help="cuda[:N]: also use the runtimes for GPUs (default: auto)",
         ),
-        click.option(
-            "--python",
-            "interpreters",
-            type=INTERPRETER,
-            metavar="RUNTIME=PATH",
-            multiple=True,
-            callback=collect_pairs,
-            help="interpreter to use for a runtime, as it is",
-        ),
+        add_pairs("--python", "interpreters", "interpreter to use for a runtime, as it is", "RUNTIME=PATH"),
     )
     command = pack("runtime_arguments", RuntimeArguments)(function)
     for option in reversed(options):
