@@ -1,24 +1,26 @@
-"""Where each framework's parameters and results are: asked of all of them, of the devices that they name themselves.
+"""`Model.placement` of each backend: a misplaced parameter or result is reported.
 
-There is no card here, so what lies elsewhere is a stand-in that says, in the framework's own words, that it does.
+The tests need no GPU: a misplaced tensor is a stand-in that reports a GPU as its device, in the framework's own form.
 """
 
 import json
 import subprocess
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from crossframe.backends import discover
-from crossframe.harness.machine.environments import make
-from tests.conftest import environment
+from crossframe.harness.launch.env_vars import worker_env_vars
+from crossframe.harness.machine.environments import make_environment
 
-CANDIDATES = [name for name, backend in discover().items() if backend.has_builds]
-# Framework -> (what `away` says of itself, one parameter that is away, results that are).
-PLANTED = {
+pytestmark = pytest.mark.frameworks
+
+BACKENDS = {name: backend for name, backend in discover().items() if backend.has_builds}
+# Backend -> (definition of `away`, a tensor on a GPU; a parameter that is away; results that are away).
+MISPLACED = {
     "torch": (
         "import torch; away = Mock(device=torch.device('cuda:0'))",
-        "own = list(model.network.parameters()); model.network = Mock(parameters=lambda: [*own, away])",
+        "parameters = list(model.network.parameters()); model.network = Mock(parameters=lambda: [*parameters, away])",
         "model.infer = lambda x: away",
     ),
     "tensorflow": (
@@ -28,8 +30,8 @@ PLANTED = {
     ),
     "mxnet": (
         "import mxnet; away = Mock(context=mxnet.gpu(0), shape=(1, 1), dtype=np.float32)",
-        "own = model.network.collect_params(); stray = Mock(data=lambda: away)\n"
-        "model.network = Mock(collect_params=lambda: {**own, 'stray': stray})",
+        "parameters = model.network.collect_params(); stray = Mock(data=lambda: away)\n"
+        "model.network = Mock(collect_params=lambda: {**parameters, 'stray': stray})",
         "model.infer = lambda x: away",
     ),
     "jax": (
@@ -43,37 +45,39 @@ import json
 from importlib import import_module
 from unittest.mock import Mock
 import numpy as np
-from tasks import discover
+from crossframe.tasks import discover
 from crossframe.tasks.spec import initial_weights
 
-def made():
+def prepare():
     task = discover()["circle"]["quick"]
-    return import_module("backends.{name}").prepare(task, initial_weights(task, 0), "cpu", "{mode}", "float32")
+    backend = import_module("crossframe.backends.{name}")
+    return backend.prepare(task, initial_weights(task, 0), "cpu", "{mode}", "float32")
 
 x = np.zeros((4, 2), np.float32)
-model = made()
+model = prepare()
 model.train([model.put(x, np.zeros(4, np.int64))])
 model.predict(x)
-found = [model.placement()]
+placements = [model.placement()]
 {away}
 {parameter}
-found.append(model.placement())
-model = made()
+placements.append(model.placement())
+model = prepare()
 {result}
-found.append(model.placement())
+placements.append(model.placement())
 model.predict(x)
-found.append(model.placement())
-print(json.dumps(found))
+placements.append(model.placement())
+print(json.dumps(placements))
 """
 
 
-@pytest.mark.parametrize("name", CANDIDATES)
-def test_one_parameter_or_result_elsewhere_is_seen(name: str) -> None:
-    backend: Any = discover()[name]
-    away, parameter, result = PLANTED[name]
-    script = SCRIPT.format(name=name, mode=backend.modes[0], away=away, parameter=parameter, result=result)
-    command = [make(backend, "cpu").python, "-c", script]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    honest, stray, before, answered = json.loads(done.stdout.splitlines()[-1])
-    assert (honest, stray, before, answered) == ("cpu", "cpu and cuda:0", "cpu", "cpu and cuda:0")
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_misplaced_parameter_or_result_is_reported(name: str, tmp_path: Path) -> None:
+    backend = BACKENDS[name]
+    away, parameter, result = MISPLACED[name]
+    script = SCRIPT.format(name=name, mode=backend.manifest.modes[0], away=away, parameter=parameter, result=result)
+    command = [str(make_environment(backend, "cpu").python), "-c", script]
+    env_vars = worker_env_vars(backend, 1, str(tmp_path))
+    process = subprocess.run(command, env=env_vars, capture_output=True, text=True, timeout=300, check=False)
+    assert process.returncode == 0, process.stderr[-2000:]
+    placements = json.loads(process.stdout.splitlines()[-1])
+    assert placements == ["cpu", "cpu and cuda:0", "cpu", "cpu and cuda:0"]

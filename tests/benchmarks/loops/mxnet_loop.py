@@ -1,30 +1,37 @@
-"""The four tasks as a Gluon tutorial would write them: a hybridized network and loss, a Trainer, a plain loop.
+"""The four tasks as in a Gluon tutorial: a hybridized network and loss, a Trainer, a plain loop.
 
-That is the tuned form, too: Gluon has nothing faster.
+The tuned loop is the same: Gluon has nothing faster.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 from mxnet.gluon import nn, rnn
 
+from crossframe.backends.contract import Batch
 
-class Sequence(gluon.HybridBlock):
-    def __init__(self, units: int):
+
+class Recurrent(gluon.HybridBlock):
+    """The network of the task lstm."""
+
+    def __init__(self, units: int) -> None:
         super().__init__()
         self.lstm = rnn.LSTM(units, num_layers=2, layout="NTC")
         self.head = nn.Dense(10)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803  # the name in Gluon
         return self.head(F.slice_axis(self.lstm(x), axis=1, begin=-1, end=None))
 
 
 def dense(*sizes: int, linear: tuple[int, ...] = ()) -> list[nn.Dense]:
-    """Dense layers with a ReLU in each but the last and those named in `linear`."""
+    """Dense layers with a ReLU in each except the last and those named in `linear`."""
     last = len(sizes) - 1
     return [
-        nn.Dense(size, activation=None if place == last or place in linear else "relu")
-        for place, size in enumerate(sizes)
+        nn.Dense(size, activation=None if index == last or index in linear else "relu")
+        for index, size in enumerate(sizes)
     ]
 
 
@@ -37,7 +44,9 @@ def convolutional(k: int) -> list[gluon.HybridBlock]:
 
 
 class Loop:
-    def __init__(self, task: str, scale: int, device: str, tuned: bool):
+    """A handwritten training loop."""
+
+    def __init__(self, task: str, scale: int, device: str, tuned: bool) -> None:
         kind, _, number = device.partition(":")
         self.device = mx.cpu() if kind == "cpu" else mx.gpu(int(number))
         self.network = nn.HybridSequential()
@@ -48,7 +57,7 @@ class Loop:
         elif task == "cnn":
             self.network.add(*convolutional(scale))
         elif task == "lstm":
-            self.network.add(Sequence(256 * scale))
+            self.network.add(Recurrent(256 * scale))
         else:
             hidden = [size * scale for size in (400, 200, 32, 200, 400)]
             self.network.add(*dense(*hidden, 784, linear=(2,)))
@@ -62,10 +71,10 @@ class Loop:
             settings = ("adam", {"learning_rate": 0.01 if task == "circle" else 0.001})
         self.trainer = gluon.Trainer(self.network.collect_params(), *settings)
 
-    def put(self, x: np.ndarray, y: np.ndarray):
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         return mx.nd.array(x, ctx=self.device), mx.nd.array(y, ctx=self.device)
 
-    def train(self, batches) -> None:
+    def train(self, batches: Sequence[Batch]) -> None:
         for x, y in batches:
             with autograd.record():
                 loss = self.loss(self.network(x), y)

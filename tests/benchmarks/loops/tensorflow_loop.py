@@ -1,20 +1,24 @@
-"""The four tasks as a TensorFlow tutorial would write them: a Keras model, its losses and optimizers, one step under
-tf.function, a plain loop over the batches. Tuned: that step compiled by XLA, but for an LSTM on a GPU, whose kernel of
-cuDNN XLA cannot have.
+"""The four tasks as in a TensorFlow tutorial: a Keras model, its losses and optimizers, a step under tf.function.
+
+Tuned: the step is compiled by XLA, except for an LSTM on a GPU, since XLA cannot use cuDNN's kernel.
 """
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from crossframe.backends.contract import Batch
+
 
 def dense(*sizes: int, linear: tuple[int, ...] = ()) -> list[keras.Layer]:
-    """Dense layers with a ReLU in each but the last and those named in `linear`."""
+    """Dense layers with a ReLU in each except the last and those named in `linear`."""
     last = len(sizes) - 1
     return [
-        layers.Dense(size, activation=None if place == last or place in linear else "relu")
-        for place, size in enumerate(sizes)
+        layers.Dense(size, activation=None if index == last or index in linear else "relu")
+        for index, size in enumerate(sizes)
     ]
 
 
@@ -43,8 +47,10 @@ def network_and_loss(task: str, k: int) -> tuple[keras.Sequential, keras.Loss]:
 
 
 class Loop:
-    def __init__(self, task: str, scale: int, device: str, tuned: bool):
-        tf.config.experimental.enable_tensor_float_32_execution(False)  # as ours
+    """A handwritten training loop."""
+
+    def __init__(self, task: str, scale: int, device: str, tuned: bool) -> None:
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # as in the backend
         self.device = device.replace("cuda", "GPU")
         with tf.device(self.device):
             self.network, self.loss = network_and_loss(task, scale)
@@ -56,19 +62,19 @@ class Loop:
         xla = tuned and (task != "lstm" or device == "cpu")
         self.step = tf.function(self.update, jit_compile=xla, reduce_retracing=True)
 
-    def put(self, x: np.ndarray, y: np.ndarray):
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         x = np.moveaxis(x, 1, -1) if x.ndim == 4 else x
         y = y[:, None] if isinstance(self.loss, keras.losses.BinaryCrossentropy) else y
         with tf.device(self.device):
             return tf.constant(x), tf.constant(y)
 
-    def update(self, x, y):
+    def update(self, x: tf.Tensor, y: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             loss = self.loss(y, self.network(x, training=True))
         gradients = tape.gradient(loss, self.network.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.network.trainable_variables))
 
-    def train(self, batches) -> None:
+    def train(self, batches: Sequence[Batch]) -> None:
         with tf.device(self.device):
             for x, y in batches:
                 self.step(x, y)

@@ -1,6 +1,6 @@
-"""The four tasks as a PyTorch tutorial would write them: eager modules, a plain loop, the default optimizer.
+"""The four tasks as in a PyTorch tutorial: eager modules, a plain loop, the default optimizer.
 
-Tuned, as one would for a GPU: the whole step under torch.compile, its kernels chosen by trial and replayed as a CUDA
+Tuned, as for a GPU: the whole step under torch.compile, its kernels chosen by trial and replayed as a CUDA
 graph, channels last, a fused optimizer.
 """
 
@@ -10,10 +10,12 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  # the usual name
 
 
 class Recurrent(nn.Module):
+    """The network of the task lstm."""
+
     def __init__(self, units: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(100, units, num_layers=2, batch_first=True)
@@ -24,11 +26,11 @@ class Recurrent(nn.Module):
 
 
 def dense(*sizes: int, linear: tuple[int, ...] = ()) -> list[nn.Module]:
-    """Dense layers with a ReLU behind each but the last and those named in `linear`."""
+    """Dense layers with a ReLU after each except the last and those named in `linear`."""
     layers: list[nn.Module] = []
-    for place, (size, following) in enumerate(pairwise(sizes)):
-        layers.append(nn.Linear(size, following))
-        if place < len(sizes) - 2 and place not in linear:
+    for index, (size, next_size) in enumerate(pairwise(sizes)):
+        layers.append(nn.Linear(size, next_size))
+        if index < len(sizes) - 2 and index not in linear:
             layers.append(nn.ReLU())
     return layers
 
@@ -54,8 +56,10 @@ def network_and_loss(task: str, k: int) -> tuple[nn.Module, Callable[[Tensor, Te
 
 
 class Loop:
+    """A handwritten training loop."""
+
     def __init__(self, task: str, scale: int, device: str, tuned: bool) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # as ours
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # as in the backend
         self.device = torch.device(device)
         network, loss = network_and_loss(task, scale)
         self.layout = torch.channels_last if tuned and task == "cnn" else torch.contiguous_format
@@ -64,11 +68,11 @@ class Loop:
         if tuned:
             forward = torch.compile(lambda x, y: loss(self.network(x), y), mode="max-autotune")
             self.gradients = lambda x, y: forward(x, y).backward()
-        weights, how = self.network.parameters(), {"fused": True} if tuned else {}
+        weights, options = self.network.parameters(), {"fused": True} if tuned else {}
         if task == "cnn":
-            self.optimizer: torch.optim.Optimizer = torch.optim.SGD(weights, lr=0.01, momentum=0.9, **how)
+            self.optimizer: torch.optim.Optimizer = torch.optim.SGD(weights, lr=0.01, momentum=0.9, **options)
         else:
-            self.optimizer = torch.optim.Adam(weights, lr=0.01 if task == "circle" else 0.001, **how)
+            self.optimizer = torch.optim.Adam(weights, lr=0.01 if task == "circle" else 0.001, **options)
 
     def put(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(x).to(self.device, memory_format=self.layout), torch.from_numpy(y).to(self.device)

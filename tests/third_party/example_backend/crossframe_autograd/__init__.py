@@ -1,7 +1,8 @@
-"""HIPS autograd by the contract of `crossframe.backends.contract`: a complete backend in one file, to start from.
+"""HIPS autograd as a backend: a complete example in one file.
 
-A backend is `MODES`, `DIALECT` and `prepare(task, weights, device, mode, precision) -> Model`. Weights and images come
-and go in the layouts of `crossframe.tasks.spec`; since those are NumPy's own here, nothing has to be converted.
+A backend is a module with `MODES`, `DIALECT` and `prepare(task, weights, device, mode, precision) -> Model`, and
+optionally `profile` and `ceiling`: see `crossframe.backends.contract`. Weights and images have the layouts of
+`crossframe.tasks.spec`; autograd computes on NumPy arrays, so nothing is converted.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import autograd.numpy as anp
 import numpy as np
 from autograd import grad
 
-from crossframe.backends.contract import Batch, Unsupported
+from crossframe.backends import contract
+from crossframe.backends.contract import Batch, Dialect, FrameworkSettings, Unsupported, check_device
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays, Task
 
-MODES = ("numpy",)
-DIALECT: dict[str, Any] = {}  # every formula is that of the spec
+MODES: tuple[str, ...] = ("numpy",)
+DIALECT: Dialect = {}  # every formula is that of the spec
 
 
 def dense(layer: spec.Dense, p: Arrays, x: Any) -> Any:
@@ -30,7 +32,7 @@ def conv(layer: spec.Conv2D, p: Arrays, x: Any) -> Any:
     around, size = layer.padding, layer.size
     x = anp.pad(x, ((0, 0), (0, 0), (around, around), (around, around)), "constant")
     height, width = x.shape[2] - size + 1, x.shape[3] - size + 1
-    # A sum over the kernel's places of (batch, in, h', w') by (out, in): few steps for autograd to record.
+    # For each position in the kernel (batch, in, h', w') by (out, in): few operations for autograd to record.
     y = sum(
         anp.einsum("bihw,oi->bohw", x[:, :, row : row + height, column : column + width], p["w"][:, :, row, column])
         for row in range(size)
@@ -44,7 +46,7 @@ def pool(layer: spec.MaxPool2D, p: Arrays, x: Any) -> Any:
     tiles = [x[:, :, row::size, column::size] for row in range(size) for column in range(size)]
     best = tiles[0]
     for tile in tiles[1:]:
-        # Of equals the first, as in every framework; autograd's own maximum would share the gradient out.
+        # The first of equal values, as in every framework; autograd's own maximum would split the gradient.
         best = anp.where(tile > best, tile, best)
     return best
 
@@ -114,16 +116,17 @@ OPTIMIZERS: dict[type, Any] = {spec.SGD: sgd, spec.Adam: adam, spec.AdaGrad: ada
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
-    """The model, ready to train. What cannot be done is said by `Unsupported`, never done otherwise."""
-    if device != "cpu":
-        raise Unsupported(f"autograd runs on NumPy, which has no device but cpu, so not {device}")
+    """Return the model, ready to train; Unsupported if it cannot be prepared exactly as requested."""
+    check_device(device, "autograd", lambda: 0)
     if precision not in ("float32", "float64"):
         raise Unsupported(f"NumPy has no matrix product in {precision}")
     return Model(task, weights, np.dtype(precision))
 
 
 class Model:
-    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype):
+    """`contract.Model` in autograd."""
+
+    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype) -> None:
         self.task, self.dtype = task, dtype
         self.parameters = {name: np.array(weights[name], dtype) for name in task.parameters()}
         self.state: dict[str, Arrays] = {name: {} for name in self.parameters}
@@ -132,8 +135,8 @@ class Model:
 
     def forward(self, parameters: Arrays, x: Any) -> Any:
         for name, layer, shape in self.task.walk():
-            own = {short: parameters[f"{name}.{short}"] for short in layer.parameters(shape)}
-            x = LAYERS[type(layer)](layer, own, x)
+            p = {short: parameters[f"{name}.{short}"] for short in layer.parameters(shape)}
+            x = LAYERS[type(layer)](layer, p, x)
         return x
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
@@ -145,8 +148,8 @@ class Model:
             gradients = self.gradients(self.parameters, x, y)
             if self.task.clip_norm is not None:
                 norm = np.sqrt(sum(float((g**2).sum()) for g in gradients.values()))
-                scale = min(1.0, self.task.clip_norm / norm)
-                gradients = {name: (g * scale).astype(self.dtype) for name, g in gradients.items()}
+                factor = min(1.0, self.task.clip_norm / norm)
+                gradients = {name: (g * factor).astype(self.dtype) for name, g in gradients.items()}
             rate = settings.rate * (schedule.gamma ** (self.updates // schedule.every) if schedule else 1)
             self.updates += 1
             for name, value in self.parameters.items():
@@ -160,8 +163,11 @@ class Model:
     def weights(self) -> Arrays:
         return {name: value.copy() for name, value in self.parameters.items()}
 
+    def buffers(self) -> Arrays:
+        return {}
+
     def sync(self) -> None:
-        """NumPy has finished when it returns."""
+        """Do nothing: NumPy is synchronous."""
 
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -169,13 +175,13 @@ class Model:
         np.savez(path / "model.npz", updates=np.array(self.updates), **self.parameters, **state)  # type: ignore[arg-type]
 
     def load(self, path: Path) -> None:
-        with np.load(path / "model.npz", allow_pickle=False) as saved:
-            self.updates = int(saved["updates"])
-            self.parameters = {name: saved[name] for name in self.parameters}
-            for key in saved.files:
+        with np.load(path / "model.npz", allow_pickle=False) as archive:
+            self.updates = int(archive["updates"])
+            self.parameters = {name: archive[name] for name in self.parameters}
+            for key in archive.files:
                 name, _, slot = key.partition("/")
                 if slot:
-                    self.state[name][slot] = saved[key]
+                    self.state[name][slot] = archive[key]
 
     def export_onnx(self, path: Path, opset: int) -> None:
         raise Unsupported("autograd has no ONNX exporter")
@@ -186,5 +192,11 @@ class Model:
     def device_peak_bytes(self) -> int | None:
         return None
 
-    def settings(self) -> dict[str, Any]:
-        return {"threads": None, "float32_products": "float32"}
+    def device_reserved_bytes(self) -> int | None:
+        return None
+
+    def settings(self) -> FrameworkSettings:
+        return FrameworkSettings(threads=None, float32_products="float32")
+
+
+_: type[contract.Model] = Model
