@@ -68,7 +68,7 @@ def build_view(report: Report, records: Sequence[Record], facts: Mapping[str, Fa
     """Return everything that the template shows, by the names that it uses."""
     downloads = {
         "report.json": pack(codec.to_json(report)),
-        "figures.csv": pack(formats.as_csv(report)),
+        "metrics.csv": pack(formats.as_csv(report)),
         "processes.csv": pack(write_processes_csv(records)),
     }
     titled, titled_records = title_report(report), title_records(records, report)
@@ -159,7 +159,9 @@ def script_json(value: object) -> Markup:
 
 @cache
 def read_asset(name: str) -> Markup:
-    return Markup((HERE / name).read_text())
+    """Return a file of this folder for the page; indentation and comments of the page's own files are left out."""
+    text = (HERE / name).read_text()
+    return Markup(text if ".min." in name else re.sub(r"^ +|^ *//.*\n", "", text, flags=re.MULTILINE))
 
 
 def flatten(value: Any) -> str:
