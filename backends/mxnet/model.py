@@ -42,6 +42,14 @@ def share_memory(array: np.ndarray) -> mx.nd.NDArray:
     return mx.nd.from_numpy(array, zero_copy=True)
 
 
+def to_device(array: np.ndarray, device: mx.Context, dtype: str) -> mx.nd.NDArray:
+    """Return a copy on `device`, made by the engine; see `share_memory`."""
+    # A view, since MXNet makes an array read-only while it shares its memory. Wait, as the caller may reuse `array`.
+    copy = share_memory(np.ascontiguousarray(array, dtype).view()).copyto(device)
+    copy.wait_to_read()
+    return copy
+
+
 def to_host(array: mx.nd.NDArray) -> np.ndarray:
     """Return a copy on the host, made by the engine; see `share_memory`."""
     copy = np.empty(array.shape, array.dtype)
@@ -80,7 +88,7 @@ class Model:
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         # Labels become floats too, as Gluon's losses need them.
-        return tuple(mx.nd.array(part, self.device, self.dtype) for part in (x, y))
+        return tuple(to_device(part, self.device, self.dtype) for part in (x, y))
 
     def train(self, batches: Sequence[Batch]) -> None:
         for x, y in batches:
@@ -102,7 +110,7 @@ class Model:
                 self.optimizer.update(index, *parts)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        outputs = self.infer(mx.nd.array(x, self.device, self.dtype))
+        outputs = self.infer(to_device(x, self.device, self.dtype))
         self.outputs = outputs
         return to_host(outputs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mxnet as mx
@@ -24,15 +25,19 @@ def export_onnx(task: Task, network: HybridBlock, arithmetic: Arithmetic, path: 
     symbol = network(mx.sym.var("x"))
     if arithmetic.computed:
         symbol = mx.sym.load_json(symbol.tojson(remove_amp_cast=True))  # the float32 network
-    mx.onnx.export_model(
-        symbol,
-        parameters,
-        [(2, *task.input_shape)],
-        np.dtype(arithmetic.stored),
-        str(path),
-        dynamic=True,
-        dynamic_input_shapes=[("batch", *task.input_shape)],
-    )
+    # The exporter reads weights by asnumpy, which makes an OpenMP team (see `share_memory` in model.py). The team ends
+    # with its thread.
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(
+            mx.onnx.export_model,
+            symbol,
+            parameters,
+            [(2, *task.input_shape)],
+            np.dtype(arithmetic.stored),
+            str(path),
+            dynamic=True,
+            dynamic_input_shapes=[("batch", *task.input_shape)],
+        ).result()
     onnx.save(fold_constants(repair(onnx.load(path), task)), path)
 
 
