@@ -65,6 +65,8 @@ def design_probes(task: Task, epoch_steps: int, every_optimizer: bool) -> list[P
     # One plain step at rate 1 subtracts the gradient from the weights, so the contract needs no method for gradients.
     plain = replace(task, optimizer=SGD(1.0), schedule=None, clip_norm=None)
     probes.append(Probe("gradient", plain, drawn[:1], weights_after=(1,)))
+    if task.loss == "binary_cross_entropy":
+        probes.append(Probe("gradient at zero", plain, ("zeros",), weights_after=(1,)))
     probes.append(Probe("odd batches", replace(plain, optimizer=SGD(0.05)), odd, weights_after=(1, 2, 3), twice=True))
     probes += design_optimizer_probes(task, drawn, every_optimizer)
     weights_after = {2**power for power in range(10) if 2**power < epoch_steps} | {epoch_steps}
@@ -106,6 +108,10 @@ def draw_batches(task: Task, x: np.ndarray, y: np.ndarray, order: np.ndarray, se
         drawn = generator.normal(size=(size, *task.input_shape)).astype(np.float32)
         batches[f"{name}/x"] = drawn
         batches[f"{name}/y"] = drawn if classes is None else generator.integers(0, classes, size)
+    if task.loss == "binary_cross_entropy":
+        # While biases are zero, every logit is exactly zero, where a loss written with relu and abs has two kinks.
+        batches["zeros/x"] = np.zeros_like(batches["drawn0/x"])
+        batches["zeros/y"] = batches["drawn0/y"]
     for number, rows in enumerate(order):
         inputs = x[rows] + noise * generator.normal(size=x[rows].shape).astype(np.float32) if noise else x[rows]
         batches[f"epoch{number}/x"] = inputs
