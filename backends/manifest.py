@@ -9,7 +9,7 @@ import difflib
 import string
 import tomllib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import date
 from pathlib import Path
@@ -132,11 +132,11 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
 def _convert_table(table: Any, kind: type, key: str) -> Any:
     if not isinstance(table, dict):
         raise ManifestError(f"`{key}` must be a table, not {table!r}")
-    known = {part.name: part for part in fields(kind)}
+    parts = {part.name: part for part in fields(kind)}
     for name in table:
-        if name not in known:
-            raise ManifestError(f"unknown key `{_join(key, name)}`{_suggest(name, known)}")
-    for name, part in known.items():
+        if name not in parts:
+            raise ManifestError(f"unknown key `{_join(key, name)}`{_suggest(name, parts)}")
+    for name, part in parts.items():
         if name not in table and part.default is MISSING and part.default_factory is MISSING:
             raise ManifestError(f"the key `{_join(key, name)}` is missing")
     hints = get_type_hints(kind)
@@ -152,9 +152,9 @@ def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
 
-def _suggest(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else f"; the keys here are {', '.join(known)}"
+def _suggest(name: str, keys: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, keys, n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; the keys here are {', '.join(keys)}"
 
 
 def _check_environment(manifest: EnvironmentManifest, folder: Path) -> None:
@@ -179,7 +179,7 @@ def _check_backend(manifest: Manifest) -> None:
         raise ManifestError(f"`uncompiled_mode` must be one of {', '.join(manifest.modes)}")
     for name, fact in manifest.facts.items():
         if name not in FACTS:
-            raise ManifestError(f"unknown key `facts.{name}`{_suggest(name, dict.fromkeys(FACTS))}")
+            raise ManifestError(f"unknown key `facts.{name}`{_suggest(name, FACTS)}")
         _check(f"facts.{name}.date", fact.date, date.fromisoformat, "must be a date, as 2026-11-21")
 
 

@@ -1,44 +1,43 @@
 """MXNet 1.9.1: a recurrent operator of several layers trains all but its top layer on wrong gradients, in float64.
 
-Symptom. A two-layer `gluon.rnn.LSTM` in float64 gives the right outputs and a first loss right to the last bit, and
-yet ends elsewhere: its training drifts from that of every other framework. In float32 it is right.
+Symptom. A two-layer `gluon.rnn.LSTM` in float64 has the right outputs and a first loss that is right to the last bit,
+but its training drifts from that of every other framework. In float32 it is right.
 
-Cause. `LstmBackward` (src/operator/rnn_impl.h) goes down the layers and calls `LstmBackwardSingleLayer` for each. What
-that one writes as `dx` is the `dy` of the layer below, but it writes it only
+Cause. `LstmBackward` (src/operator/rnn_impl.h) calls `LstmBackwardSingleLayer` for each layer, from top to bottom. Its
+output `dx` is the `dy` of the layer below, but it writes `dx` only
 
     if (req_data != kNullOp) { linalg_gemm(dyx, wx, dx, ...); }
 
-and `req_data` says whether the gradient of the operator's own INPUT is wanted. Of training data it is not. So every
-layer below the top takes for its `dy` what lies in the workspace: memory that nobody has set in this backward pass.
-`GruBackwardSingleLayer` and `VanillaRNNBackwardSingleLayer` have the same line. It still stands in master (b84609d,
-January 2023). The issue apache/mxnet#17898, "LSTM and GRU layers without DNNL enabled give wrong gradients", is open;
-the change that answered it, #18203, mends other cases.
+and `req_data` states whether the gradient of the operator's INPUT is required. For training data it is not. Every layer
+below the top therefore uses uninitialized memory of the workspace as its `dy`. `GruBackwardSingleLayer` and
+`VanillaRNNBackwardSingleLayer` have the same line. It is still in master (b84609d, January 2023). The issue apache/mxnet#17898, "LSTM and GRU layers without DNNL enabled give wrong gradients", is open;
+the change that refers to it, #18203, fixes other cases.
 
-Consequence. After 20 steps of Adam on our task `lstm`, with the two layers in one operator, the weights of the UPPER
-layer are off by 0.012, those of the lower by 0.035, more than twice the way that they should have gone.
+Consequence. After 20 steps of Adam on the task `lstm`, with both layers in one operator, the error of the UPPER layer's
+weights is 0.012, that of the lower layer's 0.035, more than twice the distance of a right training.
 
 Why float64 only. On a CPU float32 goes to oneDNN (`SupportMKLDNNRnn`, src/operator/nn/mkldnn/mkldnn_rnn-inl.h), which
-computes it rightly. MXNet's own kernel serves float64, and float32 too where MXNET_USE_MKLDNN_RNN=0 or the build has
-no oneDNN: there this hits the usual precision.
+computes it correctly. MXNet's own kernel computes float64, and also float32 with MXNET_USE_MKLDNN_RNN=0 or in a build
+without oneDNN: there the usual precision is affected.
 
 Not the cause: the second bias (frozen or not), hybridizing, static memory, lengths, sizes, or the kernel of one layer,
 whose gradients are right to 1e-15.
 
-Work-around. One operator for each layer, as `backends/mxnet` has it: then the gradient of the upper one's input is
-wanted, and written. Or `x.attach_grad()`, which makes one more gradient that nobody reads.
+Work-around. One operator for each layer, as in `backends/mxnet`: then the gradient of the upper operator's input is
+required, and written. Or `x.attach_grad()`, which computes one more gradient that is not used.
 
-Run it with MXNet 1.9.1 and NumPy 1.23. Printed: the largest error of the gradient of layer 0, by its largest element,
-against central differences.
+Run this file with MXNet 1.9.1 and NumPy 1.23. It prints the largest error of the gradient of layer 0, relative to its
+largest element, by comparison with central differences.
 """
 
 import mxnet as mx
 import numpy as np
-from mxnet.gluon import nn, rnn
+from mxnet.gluon import HybridBlock, nn, rnn
 
 data = np.random.default_rng(0).normal(size=(6, 4, 3))  # (steps, batch, features)
 
 
-def error(network, precision, input_gradient=False):
+def gradient_error(network: HybridBlock, precision: str, input_gradient: bool = False) -> float:
     network.initialize(mx.init.Uniform(0.5))
     network.cast(precision)
     weight = next(iter(network.collect_params(".*l0_i2h_weight").values()))  # of layer 0
@@ -48,21 +47,23 @@ def error(network, precision, input_gradient=False):
     with mx.autograd.record():
         loss = network(x).square().sum()
     loss.backward()
-    told, kept = weight.grad().asnumpy(), weight.data().asnumpy()
-    true, step = np.zeros_like(kept), 1e-5 if precision == "float64" else 1e-2
-    for place in np.ndindex(kept.shape):
-        for side in (1, -1):
-            moved = kept.copy()
-            moved[place] += side * step
+    gradient, values = weight.grad().asnumpy(), weight.data().asnumpy()
+    differences, step = np.zeros_like(values), 1e-5 if precision == "float64" else 1e-2
+    for index in np.ndindex(values.shape):
+        for sign in (1, -1):
+            moved = values.copy()
+            moved[index] += sign * step
             weight.set_data(mx.nd.array(moved, dtype=precision))
-            true[place] += side * network(x).square().sum().asscalar() / (2 * step)
-    return np.abs(told - true).max() / np.abs(true).max()
+            differences[index] += sign * network(x).square().sum().asscalar() / (2 * step)
+    return float(np.abs(gradient - differences).max() / np.abs(differences).max())
 
 
 two_operators = nn.HybridSequential()
 two_operators.add(rnn.LSTM(5, input_size=3), rnn.LSTM(5, input_size=5))
-print(f"one layer,  float64                      {error(rnn.LSTM(5, 1, input_size=3), 'float64'):.0e}")
-print(f"two layers, float64                      {error(rnn.LSTM(5, 2, input_size=3), 'float64'):.0e}   <- wrong")
-print(f"two layers, float64, with x.attach_grad  {error(rnn.LSTM(5, 2, input_size=3), 'float64', True):.0e}")
-print(f"two layers, float64, an operator each    {error(two_operators, 'float64'):.0e}")
-print(f"two layers, float32                      {error(rnn.LSTM(5, 2, input_size=3), 'float32'):.0e}")
+print(f"one layer,  float64                      {gradient_error(rnn.LSTM(5, 1, input_size=3), 'float64'):.0e}")
+print(
+    f"two layers, float64                      {gradient_error(rnn.LSTM(5, 2, input_size=3), 'float64'):.0e}   <- wrong"
+)
+print(f"two layers, float64, with x.attach_grad  {gradient_error(rnn.LSTM(5, 2, input_size=3), 'float64', True):.0e}")
+print(f"two layers, float64, an operator each    {gradient_error(two_operators, 'float64'):.0e}")
+print(f"two layers, float32                      {gradient_error(rnn.LSTM(5, 2, input_size=3), 'float32'):.0e}")
