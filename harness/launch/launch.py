@@ -58,10 +58,11 @@ def launch(python: Path, plugin: Plugin, job: WorkerJob[M], folder: Path, timeou
         env_vars = worker_env_vars(plugin, len(job.cpus), scratch)
         print(f"$ PYTHONPATH={env_vars['PYTHONPATH']} {' '.join(command)}", file=log, flush=True)
         try:
-            exit_code = run_process(command, env_vars, folder, log, timeout_s)
+            process = start_process(command, env_vars, folder, log)
         except OSError as error:
             reason = f"{python} can't be started: {error.strerror}"
             return Outcome(State.NOT_INSTALLED, reason, 0.0, job.MEASUREMENTS())
+        exit_code = finish_process(process, timeout_s)
     wall_s = time.monotonic() - begin
     stored = read_measures(measures, job)
     if stored is not None:  # the measurements are complete, even if the process hung afterwards
@@ -72,14 +73,9 @@ def launch(python: Path, plugin: Plugin, job: WorkerJob[M], folder: Path, timeou
     return Outcome(state, reason, wall_s, job.MEASUREMENTS())
 
 
-def run_process(
-    command: list[str], env_vars: dict[str, str], folder: Path, log: IO[str], timeout_s: float
-) -> int | None:
-    """Run a command as a process group of its own; return its exit code, None on a timeout.
-
-    The whole group is killed in any case: nothing that the worker started may run beside the next job.
-    """
-    process = subprocess.Popen(
+def start_process(command: list[str], env_vars: dict[str, str], folder: Path, log: IO[str]) -> subprocess.Popen[bytes]:
+    """Start a command as a process group of its own."""
+    return subprocess.Popen(
         command,
         env=env_vars,
         cwd=folder,
@@ -88,6 +84,13 @@ def run_process(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+def finish_process(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+    """Wait for a process; return its exit code, None on a timeout.
+
+    Its process group is killed in any case: nothing that the worker started may run beside the next job.
+    """
     RUNNING.add(process.pid)
     try:
         in_time = wait_for_exit(process, timeout_s)

@@ -68,8 +68,9 @@ def compare_slowed(
     detected = 0
     for number in range(tries):
         comparison = compare_pair(timer, variants, environment, first_seed + number).comparison
-        detected += comparison.separated and comparison.b == "b"
-        answer = "detected" if comparison.separated else "missed"
+        is_detected = comparison.separated and comparison.b == "b"
+        detected += is_detected
+        answer = "detected" if is_detected else "missed"
         say(f"[{number + 1}/{tries}] one variant {SLOWDOWN - 1:.0%} slower: {answer}")
     return SlowedPairs(SLOWDOWN - 1, tries, detected)
 
