@@ -10,8 +10,9 @@ output `dx` is the `dy` of the layer below, but it writes `dx` only
 
 and `req_data` states whether the gradient of the operator's INPUT is required. For training data it is not. Every layer
 below the top therefore uses uninitialized memory of the workspace as its `dy`. `GruBackwardSingleLayer` and
-`VanillaRNNBackwardSingleLayer` have the same line. It is still in master (b84609d, January 2023). The issue apache/mxnet#17898, "LSTM and GRU layers without DNNL enabled give wrong gradients", is open;
-the change that refers to it, #18203, fixes other cases.
+`VanillaRNNBackwardSingleLayer` have the same line. It is still in master (b84609d, January 2023). The issue
+apache/mxnet#17898, "LSTM and GRU layers without DNNL enabled give wrong gradients", is open; the change that refers to
+it, #18203, fixes other cases.
 
 Consequence. After 20 steps of Adam on the task `lstm`, with both layers in one operator, the error of the UPPER layer's
 weights is 0.012, that of the lower layer's 0.035, more than twice the distance of a right training.
