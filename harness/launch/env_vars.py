@@ -10,6 +10,7 @@ from pathlib import Path
 
 from crossframe.backends import Plugin
 from crossframe.harness.machine.cache import cache_folder
+from crossframe.harness.worker.process import THREAD_POOLS
 
 ROOT = Path(__file__).resolve().parents[2]
 # These variables silently change what the libraries of NVIDIA and Intel compute, or how fast, so workers do not inherit
@@ -52,7 +53,7 @@ def worker_env_vars(plugin: Plugin, threads: int, scratch: str) -> dict[str, str
     """
     removed = list_not_inherited(plugin) | {name for name in os.environ if name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     inherited = {name: value for name, value in os.environ.items() if name not in removed}
-    thread_pools = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    thread_pools = {name: str(threads) for name in THREAD_POOLS}
     placeholders = {"threads": threads, "scratch": scratch}
     declared = {name: str(value).format(**placeholders) for name, value in plugin.manifest.env_vars.items()}
     # CUDA numbers the fastest GPU first by default; with PCI_BUS_ID its numbers match those of NVML (`machine.gpus`).
