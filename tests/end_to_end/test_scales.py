@@ -22,7 +22,7 @@ def test_scales_are_tasks_of_their_own_in_a_run(crossframe: Command, tmp_path: P
     assert report["tasks"]["circle-x2"]["parameters"] == 2 * 32 + 32 + 32 + 1
     resumed = crossframe("run", "--resume", tmp_path / "run")
     assert resumed.returncode == 0
-    assert "2 of 2 jobs are done" in resumed.stderr
+    assert "2 of 2 jobs are already done" in resumed.stderr
 
 
 @pytest.mark.parametrize(

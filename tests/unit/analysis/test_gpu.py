@@ -211,11 +211,11 @@ def test_other_programs_on_the_gpu_are_warned_of() -> None:
     assert record.gpu is not None
     shared = replace(record, gpu=replace(record.gpu, other_processes=2))
     lines = warnings.warnings([shared], HOST)
-    others = [line for line in lines if line.startswith("W-GPU-OTHERS")]
-    assert len(others) == 3
-    assert "up to 2 processes of other programs" in others[0]
-    assert "30,000 MB of the GPU were in use beforehand" in others[1]
-    assert "80% of the time beforehand" in others[2]
+    shared_lines = [line for line in lines if line.startswith("W-GPU-OTHERS")]
+    assert len(shared_lines) == 3
+    assert "up to 2 processes of other programs" in shared_lines[0]
+    assert "30,000 MB of the GPU were in use beforehand" in shared_lines[1]
+    assert "80% of the time beforehand" in shared_lines[2]
     assert find_caveats(shared.gpu) == [
         "up to 2 processes of other programs computed on the GPU",
         "up to 30,000 MB of the GPU were in use beforehand",
