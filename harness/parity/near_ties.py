@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 import crossframe.backends.reference.model as reference
-from crossframe.backends.reference.layers import LAYERS, Backward, Forward, pool, pool_backward, relu_backward, split_tiles
+from crossframe.backends.reference.layers import (
+    LAYERS,
+    Backward,
+    Forward,
+    pool,
+    pool_backward,
+    relu_backward,
+    split_tiles,
+)
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays
 

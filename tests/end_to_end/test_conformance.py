@@ -52,7 +52,12 @@ def test_the_example_conforms(tmp_path: Path) -> None:
     [
         ("lstm", "i, f, g, o = anp.split", "i, g, f, o = anp.split", "forward lstm1: outputs FAILED"),
         ("circle", "anp.where(x > 0, x, 0)", "anp.where(x > 0, x, 0.01 * x)", "forward relu1: outputs FAILED"),
-        ("circle", 'MODES = ("numpy",)', 'MODES = ("jit",)', "contract::modes FAILED"),
+        (
+            "circle",
+            'MODES: tuple[str, ...] = ("numpy",)',
+            'MODES: tuple[str, ...] = ("jit",)',
+            "contract::modes FAILED",
+        ),
         ("circle", "1 - s.beta2**k)", "1 - s.beta2)", "adam plain: weights FAILED"),
     ],
 )
