@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from crossframe.harness.cli.options import add_format, add_list, pack
+from crossframe.harness.cli.options import add_format, add_list, add_pairs, pack
 from crossframe.harness.cli.parameters import NAMES
 from crossframe.harness.console import plain_table, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING
@@ -66,6 +67,7 @@ class SelftestArguments:
     pairs: int
     tries: int
     device: str
+    interpreters: dict[str, str]  # backend -> interpreter
 
 
 @click.command()
@@ -83,6 +85,7 @@ class SelftestArguments:
     metavar="DEVICE",
     help="where clocks are tested, and the candidate if it supports the device (default: auto)",
 )
+@add_pairs("--python", "interpreters", "interpreter to use for a backend, as it is", "NAME=PATH")
 @add_format("table", "json")
 @pack("arguments", SelftestArguments)
 def selftest(arguments: SelftestArguments, output_format: str) -> int:
@@ -97,6 +100,7 @@ def selftest(arguments: SelftestArguments, output_format: str) -> int:
 
     names = list(select_backends(arguments.backend))
     (candidate,) = select_names("backend", [arguments.candidate], list(discover()))
+    select_names("backend", arguments.interpreters, list(discover()))
     options = SelftestOptions(
         backends=names,
         candidate=candidate,
@@ -104,6 +108,7 @@ def selftest(arguments: SelftestArguments, output_format: str) -> int:
         tries=arguments.tries,
         cpus=sorted(os.sched_getaffinity(0)),
         device=resolve_device(arguments.device),
+        interpreters={name: Path(python) for name, python in arguments.interpreters.items()},
     )
     try:
         report = run_selftest(options)

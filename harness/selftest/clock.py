@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -76,13 +77,16 @@ def describe_time(device: str) -> str:
     return "processor time" if device == "cpu" else "elapsed time"
 
 
-def try_clock(timer: StepTimer, task: Task, backend: Backend) -> ClockCheck:
-    """Return the check of a backend's clock; `unsupported` if its build can't run here, `failed` if it did not run."""
-    reason = refusal(backend, timer.device)
+def try_clock(timer: StepTimer, task: Task, backend: Backend, python: Path | None = None) -> ClockCheck:
+    """Return the check of a backend's clock; `unsupported` if its build can't run here, `failed` if it did not run.
+
+    `python` is an interpreter to use, as it is, instead of the environment of the backend.
+    """
+    reason = None if python else refusal(backend, timer.device)
     if reason:
         return ClockCheck(backend.name, timer.device, State.UNSUPPORTED, reason)
     try:
-        environment = make_environment(backend, timer.device.partition(":")[0])
+        environment = Environment(python) if python else make_environment(backend, timer.device.partition(":")[0])
         return check_clock(timer, task, backend, environment)
     except (MeasurementError, MissingError) as error:
         return ClockCheck(backend.name, timer.device, State.FAILED, str(error))

@@ -13,8 +13,8 @@ reference model, runs on the CPU.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from crossframe.backends import Backend, discover
 from crossframe.harness.console import say
 from crossframe.harness.files import write_atomically
 from crossframe.harness.machine.cache import cache_folder
-from crossframe.harness.machine.environments import make_environment
+from crossframe.harness.machine.environments import Environment, make_environment
 from crossframe.harness.machine.gpus import refusal
 from crossframe.harness.machine.host import fingerprint
 from crossframe.harness.records import codec
@@ -46,6 +46,7 @@ class SelftestOptions:
     tries: int  # comparisons with a slowed variant
     cpus: list[int]
     device: str
+    interpreters: Mapping[str, Path] = field(default_factory=dict)  # backend -> interpreter to use, as it is
 
 
 def run_selftest(options: SelftestOptions) -> SelftestReport:
@@ -56,15 +57,16 @@ def run_selftest(options: SelftestOptions) -> SelftestReport:
     backends = discover()
     candidate = backends[options.candidate]
     device = device_for(candidate, options.device)
-    reason = refusal(candidate, device)
+    python = options.interpreters.get(candidate.name)
+    reason = None if python else refusal(candidate, device)
     if reason:
         raise MeasurementError(f"{candidate.name}: unsupported: {reason}")
-    environment = make_environment(candidate, device.partition(":")[0])
+    environment = Environment(python) if python else make_environment(candidate, device.partition(":")[0])
     with tempfile.TemporaryDirectory(prefix="crossframe-") as folder:
         timer = StepTimer(Path(folder), options.cpus, device, TIMEOUT_S)
         known_costs = list(measure_known_costs(timer, candidate, environment))
         say("known costs are measured")
-        clocks = [report_clock(timer, backends[name], options.device) for name in options.backends]
+        clocks = [report_clock(timer, backends[name], options) for name in options.backends]
         equal, spreads = compare_equal(timer, candidate, environment, options.pairs)
         slower = compare_slowed(timer, candidate, environment, options.tries, options.pairs)
     report = SelftestReport(
@@ -82,10 +84,11 @@ def run_selftest(options: SelftestOptions) -> SelftestReport:
     return report
 
 
-def report_clock(timer: StepTimer, backend: Backend, device: str) -> ClockCheck:
+def report_clock(timer: StepTimer, backend: Backend, options: SelftestOptions) -> ClockCheck:
     """Check the clock of a backend on the device, or on the CPU if it has no builds, and say how that ended."""
-    device = device_for(backend, device)
-    check = try_clock(replace(timer, device=device), select_clock_task(device), backend)
+    device = device_for(backend, options.device)
+    python = options.interpreters.get(backend.name)
+    check = try_clock(replace(timer, device=device), select_clock_task(device), backend, python)
     say(f"clock of {backend.name}: {check.state}")
     return check
 
