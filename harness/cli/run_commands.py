@@ -14,7 +14,7 @@ import click
 from crossframe.harness.cli.options import REPETITION, SELECTION, add_format, add_run_options
 from crossframe.harness.cli.parameters import PATH
 from crossframe.harness.console import say
-from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, ExitCode
+from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, ExitCode, MissingError
 from crossframe.harness.plan.options import RESULTS, create_run_folder
 from crossframe.harness.records.model import RunOptions
 from crossframe.harness.worker.states import State
@@ -42,7 +42,11 @@ def run(options: RunOptions, out: Path | None, resume: Path | None, output_forma
     code = run_to_exit_code(plan, folder, finished)
     if code != INTERRUPTED:
         print(formats.FORMATS[output_format](document.build_report(folder)), end="")
-    say(f"report: {page.write_page(folder)}\nother formats: crossframe report {folder} --format json|csv|md|parquet")
+    try:
+        say(f"report: {page.write_page(folder)}")
+    except MissingError as error:  # the records are complete without a page
+        say(f"no HTML report: {error}")
+    say(f"other formats: crossframe report {folder} --format json|csv|md|parquet")
     return code
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import tomllib
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,14 @@ def describe_commit() -> str | None:
     return described.stdout.strip() or None
 
 
+def read_version() -> str:
+    """Return Crossframe's version: of the installed distribution, or of a source tree that is not installed."""
+    try:
+        return version("crossframe")
+    except PackageNotFoundError:
+        return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
 def compute_baseline(task: Task, inputs: Path) -> dict[str, float] | None:
     """Return the quality that a task's baseline reaches without training, by name; None if it has no baseline."""
     if task.baseline is None:
@@ -54,7 +63,7 @@ def start_run(plan: Plan, folder: Path) -> None:
         schema=SCHEMA_VERSION,
         name=folder.name,
         created=utc_now(),
-        crossframe=version("crossframe"),
+        crossframe=read_version(),
         commit=describe_commit(),
         options=plan.options,
         device=plan.device,

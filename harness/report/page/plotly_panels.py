@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import plotly.io
-
 from crossframe.harness.analysis.model import CellReport, Metric
+from crossframe.harness.errors import MissingError
 from crossframe.harness.records.model import Family
 
 # The colours of Okabe and Ito 2008 without black and yellow, which vanish on dark and on white. Shapes repeat them for
@@ -83,7 +82,17 @@ def panel(traces: Sequence[Trace], x: str, y: str, height: int = 300, **layout: 
     layout["yaxis"] = {"title": {"text": y}, **axes, **layout.get("yaxis", {})}
     shape = {"height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
     legend = {"orientation": "h", "y": -0.3, "yref": "paper", "traceorder": "normal"}
-    return str(plotly.io.json.to_json_plotly({"data": traces, "layout": {**shape, "legend": legend, **layout}}))
+    return as_json({"data": traces, "layout": {**shape, "legend": legend, **layout}})
+
+
+def as_json(figure: Mapping[str, object]) -> str:
+    """Return a figure as plotly's JSON. MissingError if plotly is not installed: measuring does not need it."""
+    try:
+        import plotly.io
+    except ModuleNotFoundError:
+        remedy = "run `crossframe report RUN --format html` where it is"
+        raise MissingError(f"plotly, which writes the charts, is not installed in this Python; {remedy}") from None
+    return str(plotly.io.json.to_json_plotly(figure))
 
 
 def value_of(metric: Metric) -> float:
