@@ -1,6 +1,6 @@
-"""The page in a real browser: it sorts, filters, weighs again, keeps its state in the address and complains of nothing.
+"""The page in a real browser: sorting, filters, weights, state in the address, and no message in the console.
 
-Needs the extra `browser` and a Chromium; where either is missing, and in CI, it is skipped with the reason.
+The tests need the extra `browser` and Chromium; without them, and in CI, they are skipped with the reason.
 """
 
 import json
@@ -13,213 +13,260 @@ from typing import Any
 import pytest
 
 from crossframe.harness.analysis import labels
-from crossframe.harness.report import document, formats, framework_profiles
-from crossframe.harness.report.page import page as pages
-from crossframe.harness.report.page.ratios import text
-from tests.support.synthetic import repeats, write_run
-from tests.unit.report.test_page import STEPS, TITLES, failed
+from crossframe.harness.records.codec import to_json
+from crossframe.harness.records.model import Record
+from crossframe.harness.report import formats
+from crossframe.harness.report.document import build_report
+from crossframe.harness.report.framework_profiles import measured_rows
+from crossframe.harness.report.page.page import write_page
+from crossframe.harness.report.page.ratios import format_value
+from tests.support.pages import STEPS_S, TITLES, make_failure
+from tests.support.synthetic import make_repeats, save_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# The sandbox does not work as root; without the other options Chromium connects to its maker at every start.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 driver = pytest.importorskip("playwright.sync_api", reason="no browser tests: pip install 'crossframe[browser]'")
 pytestmark = [
+    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no browser tests: no Chromium on the path; apt install chromium"),
     pytest.mark.skipif("CI" in os.environ, reason="no browser tests in CI"),
 ]
+Browser = Any  # of playwright, which is not installed where these tests are skipped
+Tab = Any
+VARIANT_COLUMN, STEP_COLUMN = 1, 5
+
+
+def make_records() -> list[Record]:
+    """Return three backends in two tasks, of which the slowest takes the least memory, and a failed cell."""
+    records = [
+        record
+        for task in ("circle", "lstm")
+        for name, factor, peak in (("a", 1.0, 10**8), ("b", 1.5, 5 * 10**7), ("c", 1.005, 10**8))
+        for record in make_repeats(
+            name,
+            [factor * step_s for step_s in STEPS_S],
+            cell={"task": task},
+            measurements={"host_peak_bytes": peak},
+        )
+    ]
+    return [*records, make_failure("d")]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three backends in two tasks, of which the slowest takes the least memory, and a cell that failed."""
-    found = [
-        one
-        for task in ("circle", "lstm")
-        for name, factor, peak in (("a", 1.0, 10**8), ("b", 1.5, 5 * 10**7), ("c", 1.005, 10**8))
-        for one in repeats(
-            name, [factor * step for step in STEPS], cell={"task": task}, measures={"host_peak_bytes": peak}
-        )
-    ]
-    folder = write_run(tmp_path_factory.mktemp("browser") / "run", [*found, failed("d")], TITLES)
-    pages.write(folder)
+    folder = save_run(tmp_path_factory.mktemp("browser") / "run", make_records(), TITLES)
+    write_page(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with driver.sync_playwright() as started:
-        own = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield own
-        own.close()
+def browser() -> Iterator[Browser]:
+    with driver.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
-def opened(browser: Any, run: Path) -> Iterator[Any]:
-    """The page; afterwards it must have complained of nothing, and have asked nobody."""
+def tab(browser: Browser, run: Path) -> Iterator[Tab]:
+    """Open the page; afterwards, check that it logged no message and sent no request."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    tab, said, asked = context.new_page(), [], []
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("request", lambda request: asked.append(request.url))
-    visit(tab, run)
-    yield tab
+    page, messages, urls = context.new_page(), [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: urls.append(request.url))
+    visit(page, run)
+    yield page
     context.close()
-    assert said == []
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+    assert messages == []
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in urls), urls
 
 
-def visit(tab: Any, run: Path, state: str = "") -> None:
+def visit(tab: Tab, run: Path, state: str = "") -> None:
     tab.goto("about:blank")
     tab.goto((run / "report.html").resolve().as_uri() + state)
     tab.wait_for_selector("body[data-ready=yes]")
 
 
-def shown(tab: Any, column: int = 1) -> list[str]:
-    return tab.eval_on_selector_all(
+def read_column(tab: Tab, column: int = VARIANT_COLUMN) -> list[str]:
+    """Return the values of a column of the visible rows."""
+    values: list[str] = tab.eval_on_selector_all(
         "#cells tbody tr:not([hidden])", f"rows => rows.map(row => row.cells[{column}].dataset.value)"
+    )
+    return values
+
+
+def test_columns_sort_in_both_directions_and_by_the_address(tab: Tab, run: Path) -> None:
+    tab.click("th[data-sort=step_s] button")
+    values = [value for value in read_column(tab, STEP_COLUMN) if value]
+    assert values == sorted(values, key=float)
+    assert read_column(tab, STEP_COLUMN)[-1] == ""
+    tab.click("th[data-sort=step_s] button")
+    assert tab.get_attribute("th[data-sort=step_s]", "aria-sort") == "descending"
+    assert [value for value in read_column(tab, STEP_COLUMN) if value] == values[::-1]
+    visit(tab, run, tab.evaluate("location.hash"))
+    assert [value for value in read_column(tab, STEP_COLUMN) if value] == values[::-1]
+
+
+def test_filters_are_kept_in_the_address(tab: Tab, run: Path) -> None:
+    tab.select_option("[name=task]", "lstm")
+    tab.fill("[name=text]", "Beta eager")
+    assert read_column(tab) == ["Beta eager"]
+    assert tab.inner_text("#count") == "1 of 7 cells"
+    visit(tab, run, tab.evaluate("location.hash"))
+    assert read_column(tab) == ["Beta eager"]
+    tab.click("#filters button[type=reset]")
+    assert tab.inner_text("#count") == "7 of 7 cells"
+    tab.select_option("[name=mark]", "state")
+    assert read_column(tab) == ["d eager"]
+
+
+def test_ratios_to_any_baseline_are_those_of_the_json(tab: Tab, run: Path) -> None:
+    tab.select_option("[name=baseline]", "Beta eager")
+    titles = {f"{name} eager": f"{title} eager" for name, title in TITLES.items()}
+    ratios = {
+        (pair.task, pair.metric, titles[pair.a], titles[pair.b]): pair.ratio for pair in build_report(run).comparisons
+    }
+    count = 0
+    for row in tab.query_selector_all("#cells tbody tr"):
+        task, variant = row.get_attribute("data-task"), row.get_attribute("data-variant")
+        for cell in row.query_selector_all("td[data-metric]"):
+            metric, element = cell.get_attribute("data-metric"), cell.query_selector(".ratio")
+            inverse = ratios.get((task, metric, "Beta eager", variant))
+            ratio = ratios.get((task, metric, variant, "Beta eager")) or (inverse and 1 / inverse)
+            text = element.text_content() if element else ""
+            assert (text == "") == (ratio is None), (variant, metric)
+            if ratio:
+                assert float(text.partition("x")[0]) == pytest.approx(ratio, abs=0.006)
+                count += 1
+    assert count
+    assert "ratio to Beta eager" in tab.text_content("#ratio .plot")
+    assert "baseline=Beta+eager" in tab.evaluate("location.hash")
+
+
+def test_values_are_those_of_the_json(tab: Tab, run: Path) -> None:
+    report = build_report(run)
+    for row, cell in zip(tab.query_selector_all("#cells tbody tr"), report.cells, strict=True):
+        for element in row.query_selector_all("td[data-metric]"):
+            value, name = element.get_attribute("data-value"), element.get_attribute("data-metric")
+            if name:
+                metric = cell.metrics[name]
+                assert (float(value) if value else None) == metric.value
+                divisor = labels.COLUMNS[name][1] if name in labels.COLUMNS else 1
+                assert element.evaluate("cell => cell.firstChild.textContent.trim()") == format_value(metric, divisor)
+    assert tab.evaluate("document.querySelector('#ratio .plot').data[0].x.length") == 3
+    for profile in report.profiles:
+        rows = tab.eval_on_selector_all(
+            f".profile[data-backend={profile.backend}] dl > div",
+            "rows => rows.map(row => [...row.children].map(child => child.textContent))",
+        )
+        assert dict(rows).items() >= dict(measured_rows(profile)).items()
+
+
+@pytest.mark.parametrize(
+    ("section", "metric", "factor"), [("trade", "step_s", 1e3), ("start", "import_s", 1.0)], ids=["trade", "start"]
+)
+def test_charts_contain_the_values_of_the_json(tab: Tab, run: Path, section: str, metric: str, factor: float) -> None:
+    metrics = {(cell.task, TITLES.get(cell.backend), cell.mode): cell.metrics for cell in build_report(run).cells}
+    tab.evaluate(f"document.querySelector('#{section}').scrollIntoView()")
+    tab.wait_for_selector(f"#{section} .plot .main-svg")
+    count = 0
+    for figure in tab.query_selector_all(f"#{section} figure"):
+        task, content = (figure.query_selector(part).text_content() for part in ("figcaption", "script"))
+        for trace in json.loads(content)["data"]:
+            if trace.get("name") in (None, "prepare", "first step"):
+                continue
+            names = [trace["name"]] if section == "trade" else trace["y"]
+            for name, value in zip(names, trace["x"], strict=True):
+                title, mode = name.rsplit(" ", 1)
+                expected = metrics[task, title, mode][metric].value
+                assert expected is not None
+                assert value == pytest.approx(expected * factor)
+                count += 1
+    assert count == 6
+
+
+def test_words_open_the_glossary(tab: Tab) -> None:
+    assert not tab.locator("#word-tier").is_visible()
+    tab.click("a.word >> text=tier")
+    assert tab.locator("#word-tier").is_visible()
+
+
+def set_weight(tab: Tab, criterion: str, weight: float) -> None:
+    tab.eval_on_selector(
+        f"[name='w.{criterion}']",
+        "(slider, weight) => { slider.value = weight; slider.dispatchEvent(new Event('input', {bubbles: true})); }",
+        weight,
     )
 
 
-def test_sorts_either_way_and_by_the_address(opened: Any, run: Path) -> None:
-    opened.click("th[data-sort=step_s] button")
-    values = [value for value in shown(opened, 5) if value]
-    assert values == sorted(values, key=float) and shown(opened, 5)[-1] == ""
-    opened.click("th[data-sort=step_s] button")
-    assert opened.get_attribute("th[data-sort=step_s]", "aria-sort") == "descending"
-    assert [value for value in shown(opened, 5) if value] == values[::-1]
-    visit(opened, run, opened.evaluate("location.hash"))
-    assert [value for value in shown(opened, 5) if value] == values[::-1]
+def test_weights_change_the_verdict_and_are_kept_in_the_address(tab: Tab, run: Path) -> None:
+    weighing = json.loads(tab.text_content("#weighing"))
+    assert weighing["use_cases"]["research"]["decision"]["reason"] in tab.inner_text("#verdict")
+    for name in weighing["criteria"]:
+        set_weight(tab, name, 0)
+    assert tab.inner_text("#verdict") == "All weights are 0, so no criterion counts."
+    set_weight(tab, "host_peak_bytes", 5)
+    assert tab.inner_text("#verdict").startswith("Beta leads beyond the noise")
+    visit(tab, run, tab.evaluate("location.hash"))
+    assert tab.input_value("[name='w.host_peak_bytes']") == "5"
+    file = tab.evaluate("decodeURIComponent(document.querySelector('#criteria-file').href.split(',')[1])")
+    assert json.loads(file)["host_peak_bytes"] == 5
+    tab.select_option("[name=use-case]", "teaching")
+    assert tab.input_value("[name='w.import_s']") == "3"
+    assert "maintained" in tab.inner_text("#requirements")
 
 
-def test_filters_and_keeps_them_in_the_address(opened: Any, run: Path) -> None:
-    opened.select_option("[name=task]", "lstm")
-    opened.fill("[name=text]", "Beta eager")
-    assert shown(opened) == ["Beta eager"] and opened.inner_text("#count") == "1 of 7 cells"
-    visit(opened, run, opened.evaluate("location.hash"))
-    assert shown(opened) == ["Beta eager"]
-    opened.click("#filters button[type=reset]")
-    assert opened.inner_text("#count") == "7 of 7 cells"
-    opened.select_option("[name=mark]", "state")
-    assert shown(opened) == ["d eager"]
-
-
-def test_ratios_to_any_baseline_are_those_of_the_json(opened: Any, run: Path) -> None:
-    opened.select_option("[name=base]", "Beta eager")
-    told = document.document(run)
-    titled = {f"{name} eager": f"{title} eager" for name, title in TITLES.items()}
-    pairs = {
-        (one["task"], one["metric"], titled[one["a"]], titled[one["b"]]): one["ratio"] for one in told["comparisons"]
-    }
-    for row in opened.query_selector_all("#cells tbody tr"):
-        task, candidate = row.get_attribute("data-task"), row.get_attribute("data-candidate")
-        for cell in row.query_selector_all("td[data-metric]"):
-            metric, place = cell.get_attribute("data-metric"), cell.query_selector(".ratio")
-            there, back = ((task, metric, *pair) for pair in ((candidate, "Beta eager"), ("Beta eager", candidate)))
-            ratio = pairs.get(there) or (1 / pairs[back] if back in pairs else None)
-            said = place.text_content() if place else ""
-            assert (said == "") == (ratio is None), (candidate, metric)
-            if ratio:
-                assert float(said.partition("x")[0]) == pytest.approx(ratio, abs=0.006)
-    assert "ratio to Beta eager" in opened.text_content("#ratio .plot")
-    assert "base=Beta+eager" in opened.evaluate("location.hash")
-
-
-def test_numbers_are_those_of_the_json(opened: Any, run: Path) -> None:
-    told = document.document(run)
-    for row, cell in zip(opened.query_selector_all("#cells tbody tr"), told["cells"], strict=True):
-        for one in row.query_selector_all("td[data-metric]"):
-            value = one.get_attribute("data-value")
-            metric = one.get_attribute("data-metric")
-            if metric:
-                figure = cell["metrics"][metric]
-                assert (float(value) if value else None) == figure["value"]
-                divisor = labels.COLUMNS[metric][1] if metric in labels.COLUMNS else 1
-                assert one.evaluate("cell => cell.firstChild.textContent.trim()") == text(figure, divisor)
-    drawn = opened.evaluate("document.querySelector('#ratio .plot').data[0].x.length")
-    assert drawn == 3
-    for card in told["cards"]:
-        rows = opened.eval_on_selector_all(
-            f".card[data-backend={card['backend']}] dl > div",
-            "rows => rows.map(row => [...row.children].map(e => e.textContent))",
+def test_flips_of_decide_are_in_the_table_of_winners(tab: Tab) -> None:
+    weighing = json.loads(tab.text_content("#weighing"))
+    count = 0
+    for name, use_case in weighing["use_cases"].items():
+        tab.select_option("[name=use-case]", name)
+        rows = tab.eval_on_selector_all(
+            "#changes tbody tr", "rows => rows.map(row => [row.cells[0].textContent, row.cells[2].textContent])"
         )
-        assert dict(rows).items() >= dict(framework_profiles.shown(card)).items()
+        for flip in (flip for flip in use_case["decision"]["flips"] if flip["at"] < 1):
+            text = dict(rows)[weighing["criteria"][flip["criterion"]]["about"]]
+            assert f"{round(100 * flip['at'])} %" in text, (name, flip)
+            assert flip["to"] in text, (name, flip)
+            count += 1
+    assert count
 
 
-def test_charts_hold_the_numbers_of_the_json(opened: Any, run: Path) -> None:
-    told = document.document(run)
-    metrics = {(cell["task"], TITLES.get(cell["backend"]), cell["mode"]): cell["metrics"] for cell in told["cells"]}
-    seen = 0
-    for section, across in (("trade", ("step_s", 1e3)), ("start", ("import_s", 1))):
-        opened.evaluate(f"document.querySelector('#{section}').scrollIntoView()")
-        opened.wait_for_selector(f"#{section} .plot .main-svg")
-        for figure in opened.query_selector_all(f"#{section} figure"):
-            task, drawn = (figure.query_selector(part).text_content() for part in ("figcaption", "script"))
-            for line in json.loads(drawn)["data"]:
-                if line.get("name") in (None, "prepare", "first step"):
-                    continue
-                names = [line["name"]] if section == "trade" else line["y"]
-                for name, value in zip(names, line["x"], strict=True):
-                    title, mode = name.rsplit(" ", 1)
-                    assert value == pytest.approx(metrics[task, title, mode][across[0]]["value"] * across[1])
-                    seen += 1
-    assert seen == 12
-
-
-def test_words_open_what_they_mean(opened: Any) -> None:
-    assert not opened.locator("#word-tier").is_visible()
-    opened.click("a.word >> text=tier")
-    assert opened.locator("#word-tier").is_visible()
-
-
-def test_weights_are_weighed_again(opened: Any, run: Path) -> None:
-    def weigh(name: str, weight: float) -> None:
-        opened.eval_on_selector(
-            f"[name='w.{name}']",
-            "(one, weight) => { one.value = weight; one.dispatchEvent(new Event('input', {bubbles: true})); }",
-            weight,
-        )
-
-    before = opened.inner_text("#verdict")
-    assert before.startswith("Not enough evidence") or "a" in before
-    for name in opened.evaluate("JSON.parse(document.querySelector('#weighed').textContent).criteria"):
-        weigh(name, 0)
-    assert opened.inner_text("#verdict") == "All weights are 0, so that nothing counts."
-    weigh("onnx_bytes", 5)
-    visit(opened, run, opened.evaluate("location.hash"))
-    assert opened.input_value("[name='w.onnx_bytes']") == "5"
-    own = opened.evaluate("decodeURIComponent(document.querySelector('#own').href.split(',')[1])")
-    assert json.loads(own)["onnx_bytes"] == 5
-    opened.select_option("[name=profile]", "teaching")
-    assert opened.input_value("[name='w.import_s']") == "3" and "maintained" in opened.inner_text("#limits")
-
-
-def test_points_and_flips_of_the_page_are_those_of_decide(opened: Any) -> None:
-    weighed = json.loads(opened.text_content("#weighed"))
-    seen = 0
-    for name, profile in weighed["profiles"].items():
-        opened.select_option("[name=profile]", name)
-        turns = opened.eval_on_selector_all(
-            "#turns tbody tr", "rows => rows.map(row => [row.cells[0].textContent, row.cells[2].textContent])"
-        )
-        for flip in (one for one in profile["flips"] if one["at"] < 1):
-            seen += 1
-            line = dict(turns)[weighed["criteria"][flip["criterion"]]["about"]]
-            assert f"{round(100 * flip['at'])} %" in line and flip["to"] in line, (name, flip, line)
-    assert seen
-
-
-def test_downloads_are_whole(opened: Any, run: Path, tmp_path: Path) -> None:
-    told = document.document(run)
-    for name, content in (("report.json", json.dumps(told)), ("figures.csv", formats.as_csv(told))):
-        with opened.expect_download() as started:
-            opened.click(f"a.raw >> text={name}")
-        assert started.value.suggested_filename == name
-        started.value.save_as(tmp_path / name)
+def test_downloads_are_complete(tab: Tab, run: Path, tmp_path: Path) -> None:
+    report = build_report(run)
+    for name, content in (("report.json", to_json(report)), ("metrics.csv", formats.as_csv(report))):
+        with tab.expect_download() as download:
+            tab.click(f"a.raw >> text={name}")
+        assert download.value.suggested_filename == name
+        download.value.save_as(tmp_path / name)
         assert (tmp_path / name).read_text() == content
 
 
-def test_readable_without_javascript(browser: Any, run: Path) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_screen_does_not_scroll_sideways(browser: Browser, run: Path, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    visit(page, run)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
+
+
+def test_the_page_is_readable_without_javascript(browser: Browser, run: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
-    tab = context.new_page()
-    tab.goto((run / "report.html").resolve().as_uri())
-    assert tab.locator("#answer p").count() == 3 and tab.locator("#cells tbody tr:visible").count() == 7
-    assert not tab.locator("#filters").is_visible() and tab.locator("details >> text=As a table").count() >= 4
+    page = context.new_page()
+    page.goto((run / "report.html").resolve().as_uri())
+    assert page.locator("#answer p").count() == 3
+    assert page.locator("#cells tbody tr:visible").count() == 7
+    assert not page.locator("#filters").is_visible()
+    assert page.locator("details >> text=As a table").count() >= 4
     context.close()
