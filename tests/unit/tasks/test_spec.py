@@ -22,15 +22,15 @@ def test_a_task_survives_json(name: str, preset: str) -> None:
     assert spec.from_json(json.loads(json.dumps(spec.to_json(task)))) == task
 
 
-def test_a_task_is_told_in_a_sentence() -> None:
-    said = describe_task(discover()["cnn"]["standard"])
-    assert said.startswith("digits, 3 x 24 x 24 numbers a sample, through conv 32, relu, pool 2, conv 64, ")
-    assert said.endswith("by SGD in batches of 64, 15 epochs at most; 6,896,128 operations forward for a sample.")
+def test_a_task_is_described_in_one_sentence() -> None:
+    sentence = describe_task(discover()["cnn"]["standard"])
+    assert sentence.startswith("digits, 3 x 24 x 24 numbers a sample, through conv 32, relu, pool 2, conv 64, ")
+    assert sentence.endswith("by SGD in batches of 64, 15 epochs at most; 6,896,128 operations forward for a sample.")
 
 
-def test_json_of_a_stranger_is_refused_by_name() -> None:
+def test_json_of_an_unknown_class_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="Attention"):
-        spec.from_json({"is": "Attention", "heads": 8})
+        spec.from_json({"type": "Attention", "heads": 8})
 
 
 # Counted by hand from the layers of the design, not by the code under test.
@@ -64,18 +64,26 @@ def test_parameters_are_those_of_the_design(name: str) -> None:
 
 def test_initial_weights_are_drawn_from_the_seed_and_biases_are_zero() -> None:
     task = discover()["lstm"]["standard"]
-    one, again, other = (spec.initial_weights(task, seed) for seed in (0, 0, 1))
-    for name, value in one.items():
+    first, again, second = (spec.initial_weights(task, seed) for seed in (0, 0, 1))
+    for name, value in first.items():
         np.testing.assert_array_equal(value, again[name])
         if name.endswith(".b"):
             assert not value.any()
         else:
-            assert not np.array_equal(value, other[name])
+            assert not np.array_equal(value, second[name])
     bound = np.sqrt(6 / (100 + 256))
-    assert 0.99 * bound < np.abs(one["lstm1.w_x"]).max() <= bound
+    assert 0.99 * bound < np.abs(first["lstm1.w_x"]).max() <= bound
 
 
 def test_a_layer_that_does_not_fit_says_so() -> None:
     task = spec.Task("bad", "digits", (1, 5, 5), (spec.MaxPool2D(2),), "mean_squared_error", spec.SGD(0.1), 1, 0.0)
     with pytest.raises(ValueError, match=r"MaxPool2D\(2\)"):
         task.output_shape()
+
+
+def test_json_of_version_1_is_read() -> None:
+    task = discover()["autoencoder"]["standard"]
+    text = json.dumps(spec.to_json(task)).replace('"type"', '"is"').replace('"normalization"', '"scaling"')
+    assert '"is"' in text
+    assert '"scaling"' in text
+    assert spec.from_json(json.loads(text)) == task
