@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_the_envelope_is_the_highest_line_everywhere(page_math: quickjs.Context)
         plain = [{"name": name, "at0": start, "at1": end} for name, (start, end) in lines.items()]
         segments = call(page_math, "findEnvelope", plain)
         assert [segments[0]["from"], segments[-1]["to"]] == [0, 1]
-        assert all(before["to"] == after["from"] for before, after in zip(segments, segments[1:]))
+        assert all(before["to"] == after["from"] for before, after in pairwise(segments))
         for segment in segments:
             middle = (segment["from"] + segment["to"]) / 2
             heights = {name: start + middle * (end - start) for name, (start, end) in lines.items()}
@@ -155,7 +156,7 @@ def test_winners_change_where_decide_flips(page_math: quickjs.Context, use_case:
         assert segments[index + step]["name"] == flip.to
 
 
-def test_moved_weights_have_a_verdict_of_their_own(page_math: quickjs.Context) -> None:
+def test_moved_weights_have_a_new_verdict(page_math: quickjs.Context) -> None:
     records = make_records(0.001, 8, {"a": 1.0, "b": 1.5, "c": 3.0})
     weighing = to_plain(build_weighing(build_cell_reports(records, {}), records, FACTS))
     zeros = dict.fromkeys(weighing["criteria"], 0)
