@@ -21,9 +21,7 @@ $(BIN)/crossframe: pyproject.toml | $(BIN)/python
 
 # mypy does not follow the mapping of packages to folders in pyproject.toml; it finds them through these links.
 .venv/packages: | $(BIN)/python
-	mkdir -p $@/crossframe
-	ln -sfn $(CURDIR)/tasks $(CURDIR)/backends $(CURDIR)/harness $(CURDIR)/harness/api/*.py $@/crossframe
-	ln -sfn $(CURDIR)/tests $@/tests
+	$(BIN)/python tests/support/source_tree.py $@
 
 .venv/tested: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
