@@ -17,6 +17,7 @@ from crossframe.harness.parity.hints import find_hint
 from crossframe.harness.parity.probe_design import OPTIMIZERS, VARIANTS
 from crossframe.harness.worker.probes import EPOCH, name_second_pass
 from crossframe.tasks import discover
+from crossframe.tasks.widen import widen
 from tests.support.planted_mistakes import (
     BACKENDS,
     ProbedTask,
@@ -29,6 +30,8 @@ from tests.support.planted_mistakes import (
 from tests.support.small_tasks import SMALL, small_task
 
 pytestmark = pytest.mark.frameworks
+
+GPU_SCALE = 8  # of the task without a barrier, so that a step takes a GPU longer than the host takes to start it
 
 # mistake -> (task that shows it, probes each of which must catch it)
 CAUGHT_BY: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -77,9 +80,12 @@ UNDECLARED = {
 
 
 class ProbedBackend:
-    """What one backend left of every probe, without and with mistakes."""
+    """What one backend left of every probe, without and with mistakes.
 
-    def __init__(self, backend: Backend, folder: Path) -> None:
+    `python` is an interpreter to use, as it is, instead of the environment of the backend.
+    """
+
+    def __init__(self, backend: Backend, folder: Path, device: str = "cpu", python: Path | None = None) -> None:
         self.name = backend.name
         self.tasks: dict[str, ProbedTask] = {}
         for name in SMALL:
@@ -87,8 +93,9 @@ class ProbedBackend:
                 (mistake, probe) for mistake, (task, probes) in CAUGHT_BY.items() if task == name for probe in probes
             ]
             mistakes += [(mistake, "odd batches") for mistake in NOT_REPEATABLE]
-            self.tasks[name] = probe_task(backend, small_task(name), Precision.FLOAT32, mistakes, folder / name)
-        self.unfinished_without_barrier = measure_missing_barrier(backend, folder)
+            task, precision = small_task(name), Precision.FLOAT32
+            self.tasks[name] = probe_task(backend, task, precision, mistakes, folder / name, device, python)
+        self.unfinished_without_barrier = measure_missing_barrier(backend, folder, device, python)
 
     def check_repeats(self, task: str, device: str, mistake: str = "") -> Check:
         """Return the check of two runs of a probe, as if it had run on `device`."""
@@ -100,18 +107,18 @@ class ProbedBackend:
         return checks.check_repeats(first, second, expected, device)
 
 
-def measure_missing_barrier(backend: Backend, folder: Path) -> float:
+def measure_missing_barrier(backend: Backend, folder: Path, device: str, python: Path | None) -> float:
     """Return the share of an epoch that is unfinished after a `sync` that does nothing.
 
     It is measured on the task `lstm` in its own size, so that the unfinished part stands out.
     """
-    task = discover()["lstm"]["standard"]
+    task = widen(discover()["lstm"]["standard"], 1 if device == "cpu" else GPU_SCALE)
     inputs = folder / "large.npz"
     reference = make_reference(task, inputs)
     epoch = next(probe for probe in reference.probe_set.probes if probe.name == EPOCH)
     mistaken = replace(task, name="lstm+no_op_barrier")
     probe = replace(epoch, task=mistaken, weights_after=(), outputs=False)
-    outcome = run_probes(backend, Precision.FLOAT32, [probe], inputs, folder / "large")
+    outcome = run_probes(backend, Precision.FLOAT32, [probe], inputs, folder / "large", device, python)
     assert outcome.state == "ok", outcome.reason
     assert outcome.measurements.unfinished is not None
     return outcome.measurements.unfinished

@@ -50,9 +50,18 @@ def plant(probe: Probe, mistake: str) -> Probe:
 
 
 def run_probes(
-    backend: Backend, precision: Precision, probes: Sequence[Probe], inputs: Path, folder: Path
+    backend: Backend,
+    precision: Precision,
+    probes: Sequence[Probe],
+    inputs: Path,
+    folder: Path,
+    device: str = "cpu",
+    python: Path | None = None,
 ) -> Outcome[ProbeMeasurements]:
-    """Run probes in one process of a backend that makes the planted mistakes."""
+    """Run probes in one process of a backend that makes the planted mistakes.
+
+    `python` is an interpreter to use, as it is, instead of the environment of the backend.
+    """
     env_vars = {**backend.manifest.env_vars, "FAULTS_WRAP": f"crossframe.backends.{backend.name}"}
     manifest = replace(backend.manifest, env_vars=env_vars)
     wrapper = Backend(backend.name, "faults", THIRD_PARTY / "faults", manifest)
@@ -60,13 +69,13 @@ def run_probes(
         module="faults",
         packages=[],
         mode=backend.manifest.modes[0],
-        device="cpu",
+        device=device,
         precision=precision,
         inputs=str(inputs),
         probes=list(probes),
         cpus=[0],
     )
-    return launch(make_environment(backend, "cpu").python, wrapper, job, folder, 600)
+    return launch(python or make_environment(backend, "cpu").python, wrapper, job, folder, 600)
 
 
 @dataclass
@@ -98,14 +107,20 @@ class ProbedTask:
 
 
 def probe_task(
-    backend: Backend, task: Task, precision: Precision, mistakes: Iterable[tuple[str, str]], folder: Path
+    backend: Backend,
+    task: Task,
+    precision: Precision,
+    mistakes: Iterable[tuple[str, str]],
+    folder: Path,
+    device: str = "cpu",
+    python: Path | None = None,
 ) -> ProbedTask:
     """Run all probes of a task without mistakes, and each of `mistakes`, pairs (mistake, probe)."""
     folder.mkdir(parents=True, exist_ok=True)
     inputs, probes = folder / "inputs.npz", list_probes(task)
     reference = make_reference(task, inputs)
     planted = [plant(probes[probe], mistake) for mistake, probe in mistakes]
-    outcome = run_probes(backend, precision, [*probes.values(), *planted], inputs, folder / "job")
+    outcome = run_probes(backend, precision, [*probes.values(), *planted], inputs, folder / "job", device, python)
     assert outcome.state == "ok", outcome.reason
     with np.load(folder / "job" / "outputs.npz", allow_pickle=False) as stored:
         traces = {key: stored[key] for key in stored.files}
