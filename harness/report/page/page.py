@@ -149,7 +149,7 @@ def write_processes_csv(records: Sequence[Record]) -> str:
 
 def pack(content: str) -> str:
     """Return text as a base64 gzip file, for a link of the page."""
-    return base64.b64encode(gzip.compress(content.encode(), 6, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content.encode(), 9, mtime=0)).decode()
 
 
 def script_json(value: object) -> Markup:

@@ -167,3 +167,24 @@ def test_moved_weights_have_a_new_verdict(page_math: quickjs.Context) -> None:
     assert memory["text"].startswith("c leads beyond the noise")
     gaps = {comparison["name"]: comparison["gap"] for comparison in memory["comparisons"]}
     assert gaps == pytest.approx({"b": -1.0, "a": -math.log2(3)}, abs=1e-5)  # one point is a factor of two
+
+
+@pytest.mark.parametrize(("last_round", "verdict"), [(1.3, "not enough evidence"), (0.4, "clear")])
+def test_a_rival_is_one_whose_interval_reaches_the_leader(
+    page_math: quickjs.Context, last_round: float, verdict: str
+) -> None:
+    repeats = list(range(1, 7))
+    weighing = {
+        "fewest": {"2": 4},
+        "equal": 0.05,
+        "candidates": {
+            "a": {"points": {"speed": 1.0}, "rounds": {"speed": [1.0] * 6}, "repeats": repeats},
+            "b": {
+                "points": {"speed": 0.5},
+                "rounds": {"speed": [0.2, 0.5, 0.5, 0.4, last_round, last_round]},
+                "repeats": repeats,
+            },
+        },
+        "use_cases": {"speed": {"weights": {"speed": 2}, "excluded": {}}},
+    }
+    assert call(page_math, "weigh", weighing, "speed", {"speed": 1})["verdict"] == verdict
