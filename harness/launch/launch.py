@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Generic
 
 from crossframe.backends import Plugin
 from crossframe.harness.launch.env_vars import worker_env_vars
+from crossframe.harness.launch.job_processes import JobProcesses
+from crossframe.harness.launch.job_sampler import JobSampler
 from crossframe.harness.launch.processes import RUNNING, count_out_of_memory_kills, end_group, wait_for_exit
 from crossframe.harness.records import codec
+from crossframe.harness.records.model import ProcessSamples
 from crossframe.harness.worker.jobs import M, WorkerJob
+from crossframe.harness.worker.measurements import PeakMeasurements, ResourceMeasurements
 from crossframe.harness.worker.states import State
 
 LOG_TAIL = 300  # characters of the log that a reason quotes
@@ -29,6 +35,7 @@ class Outcome(Generic[M]):
     reason: str | None
     wall_s: float
     measurements: M
+    processes: ProcessSamples | None = None  # what this process saw of the job; None if it did not start
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ def launch(python: Path, plugin: Plugin, job: WorkerJob[M], folder: Path, timeou
     """Run `job` in `folder` with the interpreter `python`; the output of the worker goes to `log.txt`.
 
     A failure of the worker is returned as an outcome, never raised. KeyboardInterrupt alone passes through, after the
-    process group of the worker was killed.
+    process group of the worker was killed. Whatever the worker started is killed as well.
     """
     folder.mkdir(parents=True, exist_ok=True)
     measures = folder / "measures.json"
@@ -54,51 +61,84 @@ def launch(python: Path, plugin: Plugin, job: WorkerJob[M], folder: Path, timeou
     begin = time.monotonic()
     # A child of the worker may still be writing here; ignore errors while deleting.
     temporary = tempfile.TemporaryDirectory(prefix="crossframe-", ignore_cleanup_errors=True)
-    with temporary as scratch, (folder / "log.txt").open("w") as log:
-        env_vars = worker_env_vars(plugin, len(job.cpus), scratch)
+    with temporary as scratch, (folder / "log.txt").open("w") as log, JobProcesses() as processes:
+        env_vars = worker_env_vars(plugin, len(job.cpus), scratch) | processes.env_vars
         print(f"$ PYTHONPATH={env_vars['PYTHONPATH']} {' '.join(command)}", file=log, flush=True)
         try:
-            process = start_process(command, env_vars, folder, log)
+            process = start_process(command, env_vars, folder, log, job.cpus)
         except OSError as error:
             reason = f"{python} can't be started: {error.strerror}"
             return Outcome(State.NOT_INSTALLED, reason, 0.0, job.MEASUREMENTS())
-        exit_code = finish_process(process, timeout_s)
+        sampler = JobSampler(processes)
+        exit_code = finish_process(process, sampler, timeout_s)
     wall_s = time.monotonic() - begin
     stored = read_measures(measures, job)
     if stored is not None:  # the measurements are complete, even if the process hung afterwards
-        return Outcome(stored[0], stored[1], wall_s, stored[2])
+        return Outcome(stored[0], stored[1], wall_s, *add_samples(stored[2], sampler))
+    seen = sampler.summary(None, None)
     if exit_code is None:
-        return Outcome(State.TIMEOUT, f"not done after {timeout_s:g} s", wall_s, job.MEASUREMENTS())
+        return Outcome(State.TIMEOUT, f"not done after {timeout_s:g} s", wall_s, job.MEASUREMENTS(), seen)
     state, reason = explain_exit(exit_code, folder, count_out_of_memory_kills() > kills_before)
-    return Outcome(state, reason, wall_s, job.MEASUREMENTS())
+    return Outcome(state, reason, wall_s, job.MEASUREMENTS(), seen)
 
 
-def start_process(command: list[str], env_vars: dict[str, str], folder: Path, log: IO[str]) -> subprocess.Popen[bytes]:
-    """Start a command as a process group of its own."""
-    return subprocess.Popen(
-        command,
-        env=env_vars,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+def start_process(
+    command: list[str], env_vars: dict[str, str], folder: Path, log: IO[str], cpus: list[int]
+) -> subprocess.Popen[bytes]:
+    """Start a command as a process group of its own, on some processors.
+
+    A process inherits the processors of the thread that starts it. If the worker restricted itself instead, threads
+    that its libraries start on import would not be restricted.
+    """
+    before = os.sched_getaffinity(0)
+    with suppress(OSError):  # the worker fails for the same reason, and says so
+        os.sched_setaffinity(0, cpus)
+    try:
+        return subprocess.Popen(
+            command,
+            env=env_vars,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    finally:
+        os.sched_setaffinity(0, before)
 
 
-def finish_process(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
-    """Wait for a process; return its exit code, None on a timeout.
+def finish_process(process: subprocess.Popen[bytes], sampler: JobSampler, timeout_s: float) -> int | None:
+    """Wait for a process while it is sampled; return its exit code, None on a timeout.
 
     Its process group is killed in any case: nothing that the worker started may run beside the next job.
     """
     RUNNING.add(process.pid)
+    sampler.processes.add_worker(process.pid)
     try:
-        in_time = wait_for_exit(process, timeout_s)
+        with sampler:
+            in_time = wait_for_exit(process, timeout_s)
     finally:
         end_group(process.pid)
         process.wait()
         RUNNING.discard(process.pid)
     return process.returncode if in_time else None
+
+
+def add_samples(measurements: M, sampler: JobSampler) -> tuple[M, ProcessSamples]:
+    """Return measurements with what the parent saw of all processes added, and what it saw.
+
+    The peak of the memory is the larger of both; the processors of the receipt are those of all threads.
+    """
+    if not isinstance(measurements, PeakMeasurements):
+        return measurements, sampler.summary(None, None)
+    claimed = measurements.host_peak_bytes
+    seen = sampler.summary(measurements.host_peak_at_s, claimed)
+    peak = max((peak for peak in (claimed, seen.total_peak_bytes) if peak is not None), default=None)
+    measurements.host_peak_bytes = peak
+    if isinstance(measurements, ResourceMeasurements) and measurements.receipt is not None:
+        cpus = sorted({*measurements.receipt.cpus, *seen.cpus})
+        measurements.receipt = replace(measurements.receipt, cpus=cpus)
+    return measurements, seen
 
 
 def read_measures(path: Path, job: WorkerJob[M]) -> tuple[State, str | None, M] | None:

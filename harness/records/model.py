@@ -240,6 +240,22 @@ class EnvironmentCost:
 class Record:
     """The cost and the results of one job: one line of `records.jsonl`."""
 
+@dataclass(frozen=True)
+class ProcessSamples:
+    """The processes of a job as its parent saw them: the worker and everything that it started.
+
+    The peaks are those until the worker read its own, which is the claimed one.
+    """
+
+    processes: Count  # the most at a time
+    claimed_peak_bytes: Count | None
+    worker_peak_bytes: Count | None  # of the worker alone
+    total_peak_bytes: Count | None  # of all processes, with the pages that they share counted once
+    cpus: list[int]  # on which any of their threads could run at any time
+    samples: Count
+    cost_s: Amount  # processor time of taking the samples
+
+
     schema: Literal[2]
     job: Annotated[str, Meta(min_length=1)]
     repeat: Number
@@ -268,6 +284,7 @@ class CeilingResult:
     precision: str
     state: State
     reason: str | None
+    processes: ProcessSamples | None = None
     flops_per_s: float | None
     bytes_per_s: float | None
     caveats: list[str] = field(default_factory=list)

@@ -86,6 +86,7 @@ class Execution:
             machine=machine,
             roofline=roofline_for(task_for(self.plan, planned.cell), planned.cell, self.ceilings),
             gpu=samples,
+            processes=outcome.processes,
         )
         store.append(self.folder, record)
         return record

@@ -21,7 +21,7 @@ STEPS_S = (0.001, 0.01, 0.1)
 BYTES = (64 << 20, 256 << 20, 1024 << 20)
 
 
-def add_known_cost(backend: Backend, **cost: float) -> Backend:
+def add_known_cost(backend: Backend, **cost: float | str) -> Backend:
     """Return the same backend with a known cost: `step_s` (seconds), `slowdown` (factor) or `bytes`."""
     settings = {f"KNOWN_COST_{name.upper()}": str(value) for name, value in cost.items()}
     env_vars = {**backend.manifest.env_vars, **settings, "KNOWN_COST_MODULE": backend.module}

@@ -13,7 +13,7 @@ from crossframe.harness.worker.backend_model import import_backend, package_vers
 from crossframe.harness.worker.export_onnx import export
 from crossframe.harness.worker.jobs import InferJob
 from crossframe.harness.worker.measurements import InferMeasurements
-from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes
+from crossframe.harness.worker.process import ResourceUsage, record_peak
 from crossframe.harness.worker.timing import time_call, time_calls
 
 SAMPLED_S, AT_LEAST, AT_MOST = 0.3, 5, 2000  # for each batch size: seconds, calls, calls
@@ -35,5 +35,5 @@ def infer_job(job: InferJob, folder: Path, measurements: InferMeasurements) -> N
         measurements.infer_samples_s[str(size)] = time_calls(call, model.sync, AT_LEAST, SAMPLED_S, AT_MOST)
     verify_placement(model, job.task, job.device)  # now of the results too
     measurements.receipt = usage.receipt(model.settings())
-    measurements.host_peak_bytes = memory_peak_bytes()
+    record_peak(measurements)
     measurements.export = export(model, folder, job.onnx_opset)

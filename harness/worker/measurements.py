@@ -90,7 +90,25 @@ class ExportResult:
 
 
 @dataclass
-class TrainMeasurements:
+class PeakMeasurements:
+    """The peak memory of a job until a time of the monotonic clock.
+
+    The worker measures its own process; its parent adds what it saw of all processes until then.
+    """
+
+    host_peak_bytes: int | None = None
+    host_peak_at_s: float | None = None
+
+
+@dataclass
+class ResourceMeasurements(PeakMeasurements):
+    """The peak memory of a job and its receipt."""
+
+    receipt: Receipt | None = None
+
+
+@dataclass
+class TrainMeasurements(ResourceMeasurements):
     """Measurements of one training job."""
 
     import_s: float | None = None
@@ -99,7 +117,6 @@ class TrainMeasurements:
     second_step_s: float | None = None
     time_to_target_s: float | None = None
     host_baseline_bytes: int | None = None
-    host_peak_bytes: int | None = None
     device_peak_bytes: int | None = None
     device_reserved_bytes: int | None = None
     checkpoint_bytes: int | None = None
@@ -108,7 +125,6 @@ class TrainMeasurements:
     prepared: Prepared | None = None
     dialect: dict[str, str | float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)  # package -> version
-    receipt: Receipt | None = None
     epochs: list[Epoch] = field(default_factory=list)
     curve: list[EvaluationPoint] = field(default_factory=list)
     step_samples_s: list[float] | None = None
@@ -139,28 +155,25 @@ class ProbeMeasurements:
 
 
 @dataclass
-class InferMeasurements:
+class InferMeasurements(ResourceMeasurements):
     """Measurements of inference alone; the keys of both dicts are batch sizes."""
 
     import_s: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
     first_s: dict[str, float] = field(default_factory=dict)
     infer_samples_s: dict[str, list[float]] = field(default_factory=dict)
-    receipt: Receipt | None = None
-    host_peak_bytes: int | None = None
     export: ExportResult | None = None
 
 
 @dataclass
-class StepMeasurements:
+class StepMeasurements(ResourceMeasurements):
     """Measurements of training steps alone, as the self-test takes them."""
 
     epochs: list[Epoch] = field(default_factory=list)
     processor_samples_s: list[float] = field(default_factory=list)
     read_samples_s: list[float] = field(default_factory=list)
     step_samples_s: list[float] | None = None
-    host_peak_bytes: int | None = None
-    receipt: Receipt | None = None
+    first_step_s: float | None = None
     ceiling_flops: float | None = None  # per second
 
 
@@ -181,7 +194,7 @@ class ExportMeasurements:
 
 
 @dataclass
-class OnnxMeasurements:
+class OnnxMeasurements(PeakMeasurements):
     """One ONNX file in one runtime."""
 
     stage: str | None = None  # the last that was begun: import, load, compile, run
@@ -190,7 +203,6 @@ class OnnxMeasurements:
     compile_s: float | None = None
     first_run_s: float | None = None
     host_baseline_bytes: int | None = None
-    host_peak_bytes: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     sets: dict[str, str | None] = field(default_factory=dict)  # set of inputs -> error, None where it ran

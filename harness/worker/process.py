@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import time
 from pathlib import Path
 
 from crossframe.backends.contract import FrameworkSettings
-from crossframe.harness.worker.measurements import Receipt
+from crossframe.harness.worker.measurements import PeakMeasurements, Receipt
 
 BUSY = 0.05  # a thread counts as busy from this share of the processor time of the busiest thread
 LIBRARIES = ("LD_LIBRARY_PATH", "LD_PRELOAD")  # their folders precede those of the environment
@@ -17,15 +18,33 @@ RAPL = Path("/sys/class/powercap")
 
 
 def memory_peak_bytes() -> int | None:
-    """Return the largest resident size of this process so far; None where the system has no `/proc`.
+    """Return the largest resident size so far of this process, or of a child of it that has ended.
 
-    This is VmHWM, which starts at zero in a new process; ru_maxrss would include the peak of the parent.
+    None where the system has no `/proc`. This is VmHWM, which starts at zero in a new process; the ru_maxrss of this
+    process would include the peak of its parent. That of its children includes its own, which changes nothing.
     """
     status = Path("/proc/self/status")
     if not status.exists():
         return None
     match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-    return int(match[1]) * 1024 if match else None
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(int(match[1]), children) * 1024 if match else None
+
+
+def record_peak(measurements: PeakMeasurements) -> None:
+    """Store the peak memory until now, with the time, at which the parent ends its own view of the memory."""
+    measurements.host_peak_bytes, measurements.host_peak_at_s = memory_peak_bytes(), time.monotonic()
+
+
+def read_processors() -> list[int]:
+    """Return the processors on which any thread of this process may run."""
+    cpus: set[int] = set()
+    for thread in Path("/proc/self/task").glob("*"):
+        try:
+            cpus |= os.sched_getaffinity(int(thread.name))
+        except ProcessLookupError:  # the thread ended in the meantime
+            continue
+    return sorted(cpus)
 
 
 def read_thread_ticks() -> dict[str, int]:
@@ -64,7 +83,7 @@ class ResourceUsage:
         used_ticks = [ticks - self.ticks.get(thread, 0) for thread, ticks in read_thread_ticks().items()]
         return Receipt(
             process=process_id(),
-            cpus=sorted(os.sched_getaffinity(0)),
+            cpus=read_processors(),
             thread_pools={name: os.environ.get(name) for name in THREAD_POOLS},
             settings=settings,
             cpu_per_wall=cpu_s / wall_s,

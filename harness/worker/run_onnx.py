@@ -21,7 +21,7 @@ from crossframe.harness.worker.backend_model import package_versions
 from crossframe.harness.worker.failures import summarize_error
 from crossframe.harness.worker.jobs import RunOnnxJob
 from crossframe.harness.worker.measurements import OnnxMeasurements
-from crossframe.harness.worker.process import memory_peak_bytes
+from crossframe.harness.worker.process import memory_peak_bytes, record_peak
 from crossframe.harness.worker.timing import time_calls
 from crossframe.tasks.spec import Arrays
 
@@ -40,7 +40,7 @@ def run_onnx_job(job: RunOnnxJob, folder: Path, measurements: OnnxMeasurements) 
     runner.prepare(next(iter(sets.values())))
     outputs = run_sets(runner, sets, measurements)
     np.savez(folder / "outputs.npz", **outputs)  # type: ignore[arg-type]  # NumPy's stub takes `outputs` for a flag
-    measurements.host_peak_bytes = memory_peak_bytes()
+    record_peak(measurements)
     for name in job.timed:
         if measurements.sets.get(name, "not run") is None:
             call = partial(runner.run, sets[name])

@@ -16,7 +16,7 @@ from crossframe.harness.worker.backend_model import import_backend, prepare_mode
 from crossframe.harness.worker.ceiling import SIZES, measure_ceiling
 from crossframe.harness.worker.jobs import TimeStepsJob
 from crossframe.harness.worker.measurements import Epoch, StepMeasurements
-from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes
+from crossframe.harness.worker.process import ResourceUsage, record_peak
 from crossframe.harness.worker.timing import time_call, time_calls
 
 CHUNK_S, CHUNKS = 0.02, 12  # pipelined steps: approximate seconds of a chunk, and number of chunks
@@ -34,7 +34,7 @@ def time_steps_job(job: TimeStepsJob, folder: Path, measurements: StepMeasuremen
         time_chunk(model, batches, measurements)
     verify_placement(model, job.task, job.device)
     measurements.step_samples_s = time_calls(partial(model.train, batches[:1]), model.sync, 5, 0.1, 1000)
-    measurements.host_peak_bytes = memory_peak_bytes()
+    record_peak(measurements)
     measurements.receipt = usage.receipt(model.settings())
     measurements.ceiling_flops = measure_flops(job, model) if job.ceiling else None
 

@@ -21,7 +21,7 @@ from crossframe.harness.worker.failures import state_for_error, summarize_error
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.lifecycle import write_measures
 from crossframe.harness.worker.measurements import OperatorProfile, Prepared, TrainMeasurements
-from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes
+from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes, record_peak
 from crossframe.harness.worker.profiling import profile_steps
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays
@@ -71,7 +71,7 @@ def train_and_account(job: TrainJob, model: Model, data: Arrays, measurements: T
     weights_after_first = train_epochs(model, job.task, data, measurements)
     measurements.placement = verify_placement(model, job.task, job.device)
     measurements.receipt = usage.receipt(model.settings())
-    measurements.host_peak_bytes = memory_peak_bytes()
+    record_peak(measurements)
     measurements.device_peak_bytes = model.device_peak_bytes()
     measurements.device_reserved_bytes = model.device_reserved_bytes()
     return weights_after_first
