@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test
+.PHONY: run test coverage
 run: $(BIN)/crossframe
 	$(BIN)/crossframe run $(ARGS)
 
@@ -11,6 +11,16 @@ test: .venv/tested .venv/packages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(ARGS)
+
+# Coverage of the harness and of its workers, which run in other environments: they find coverage in .venv/coverage.
+coverage: .venv/tested .venv/packages
+	$(BIN)/python -m pip install --quiet coverage
+	$(BIN)/python -m pip install --quiet --target .venv/coverage --upgrade coverage
+	$(BIN)/coverage erase
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml CROSSFRAME_WORKER_PATH=$(CURDIR)/.venv/coverage:$(CURDIR)/tests/support/coverage \
+		$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --sort=cover
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

@@ -13,6 +13,22 @@ ROOT = Path(__file__).parent.parent
 THIRD_PARTY = Path(__file__).parent / "third_party"  # a folder of installed distributions, one of them with a backend
 
 
+# Folders of tests that start frameworks, whole commands or a browser: `pytest -m "not frameworks"` leaves them out.
+SLOW_FOLDERS = {"browser", "end_to_end", "frameworks", "gpu"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow tests by their folder, so that no file can forget it, and run the fast ones first, the layout before."""
+    for item in items:
+        if is_slow(item):
+            item.add_marker("frameworks")
+    items.sort(key=lambda item: (is_slow(item), item.path.name != "test_layout.py"))
+
+
+def is_slow(item: pytest.Item) -> bool:
+    return item.path.relative_to(ROOT / "tests").parts[0] in SLOW_FOLDERS
+
+
 class Command(Protocol):
     """The type of the fixture `crossframe`."""
 

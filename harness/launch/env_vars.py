@@ -58,4 +58,7 @@ def worker_env_vars(plugin: Plugin, threads: int, scratch: str) -> dict[str, str
     declared = {name: str(value).format(**placeholders) for name, value in plugin.manifest.env_vars.items()}
     # CUDA numbers the fastest GPU first by default; with PCI_BUS_ID its numbers match those of NVML (`machine.gpus`).
     fixed = {"PYTHONPATH": str(import_path(plugin)), "PYTHONNOUSERSITE": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    tools = os.environ.get("CROSSFRAME_WORKER_PATH")  # further folders for the import path: see `make coverage`
+    if tools:
+        fixed["PYTHONPATH"] += os.pathsep + tools
     return inherited | thread_pools | declared | fixed

@@ -17,8 +17,6 @@ from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import QUALITY
 from tests.conftest import Command
 
-pytestmark = pytest.mark.frameworks
-
 BACKENDS = [name for name, backend in discover().items() if backend.has_builds]
 TASKS = {name: presets["quick"] for name, presets in discover_tasks().items()}
 CELLS = [(task, backend) for task in TASKS for backend in BACKENDS]

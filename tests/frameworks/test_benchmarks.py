@@ -11,8 +11,6 @@ from crossframe.backends import discover
 from crossframe.harness.launch.env_vars import import_path
 from crossframe.harness.machine.environments import make_environment
 
-pytestmark = pytest.mark.frameworks
-
 ROOT = Path(__file__).resolve().parents[2]
 BACKENDS = {name: backend for name, backend in discover().items() if "cpu" in backend.manifest.install}
 

@@ -12,8 +12,6 @@ from crossframe.harness.machine.environments import make_environment
 from crossframe.harness.worker.jobs import CeilingJob
 from crossframe.harness.worker.states import State
 
-pytestmark = pytest.mark.frameworks
-
 BACKENDS = {name: backend for name, backend in discover().items() if backend.has_builds}
 
 

@@ -13,8 +13,6 @@ from crossframe.harness.selftest.step_timer import StepTimer
 from crossframe.harness.worker.states import State
 from tests.conftest import THIRD_PARTY
 
-pytestmark = pytest.mark.frameworks
-
 QUEUEING = ("mxnet", "jax")  # on the CPU, calls of the other two return when they are done
 
 

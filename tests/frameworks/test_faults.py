@@ -29,8 +29,6 @@ from tests.support.planted_mistakes import (
 )
 from tests.support.small_tasks import SMALL, small_task
 
-pytestmark = pytest.mark.frameworks
-
 GPU_SCALE = 8  # of the task without a barrier, so that a step takes a GPU longer than the host takes to start it
 
 # mistake -> (task that shows it, probes each of which must catch it)

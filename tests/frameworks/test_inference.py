@@ -2,11 +2,7 @@
 
 import json
 
-import pytest
-
 from tests.conftest import Command
-
-pytestmark = pytest.mark.frameworks
 
 
 def test_inference_is_compared_with_onnxruntime(crossframe: Command) -> None:

@@ -12,8 +12,6 @@ from crossframe.backends import discover
 from crossframe.harness.launch.env_vars import worker_env_vars
 from crossframe.harness.machine.environments import make_environment
 
-pytestmark = pytest.mark.frameworks
-
 MXNET = discover()["mxnet"]
 # Every call moves more than 200,000 numbers, the size from which MXNet copies by OpenMP.
 THREADS = """

@@ -13,8 +13,6 @@ from crossframe.backends import discover
 from crossframe.harness.launch.env_vars import worker_env_vars
 from crossframe.harness.machine.environments import make_environment
 
-pytestmark = pytest.mark.frameworks
-
 BACKENDS = {name: backend for name, backend in discover().items() if backend.has_builds}
 # Backend -> (definition of `away`, a tensor on a GPU; a parameter that is away; results that are away).
 MISPLACED = {

@@ -38,8 +38,6 @@ from tests.conftest import THIRD_PARTY, Command
 from tests.support.corruptions import MODEL_CORRUPTIONS
 from tests.support.models import IMAGES, RECURRENT, draw_weights, make_model_file, write_one_node
 
-pytestmark = pytest.mark.frameworks
-
 RUNTIMES = list(runtimes.find_runtimes("cpu"))
 CPUS = sorted(os.sched_getaffinity(0))
 

@@ -22,8 +22,6 @@ from crossframe.harness.worker.probes import EPOCH
 from tests.support.planted_mistakes import BACKENDS, ProbedTask, list_probes, probe_task, run_probes
 from tests.support.small_tasks import small_task
 
-pytestmark = pytest.mark.frameworks
-
 PROBES = ("forward", "gradient", "odd batches", "momentum plain", "adam decay", "sgd clip", "adam schedule", EPOCH)
 MISTAKES = (("loss_halved", "gradient"), ("momentum_changed", "momentum plain"), ("decay_decoupled", "adam decay"))
 

@@ -14,8 +14,6 @@ from crossframe.harness.worker.profiling import LISTED, STEPS
 from crossframe.harness.worker.states import State
 from tests.conftest import Command
 
-pytestmark = pytest.mark.frameworks
-
 BACKENDS = [name for name, backend in discover().items() if backend.has_builds]
 # Backend -> the name of the operator of a matrix product.
 MATRIX_PRODUCT = {"torch": r"aten::(add)?mm$", "tensorflow": "MatMul", "mxnet": "FullyConnected", "jax": r"\bdot"}

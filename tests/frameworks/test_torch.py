@@ -9,8 +9,6 @@ from crossframe.backends import discover
 from crossframe.harness.launch.env_vars import worker_env_vars
 from crossframe.harness.machine.environments import make_environment
 
-pytestmark = pytest.mark.frameworks
-
 BEGIN = """
 import numpy as np
 import torch
