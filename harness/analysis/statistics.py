@@ -20,7 +20,9 @@ from crossframe.harness.analysis.model import Metric
 
 LEVEL = 0.05  # of a family of tests, and 1 minus the coverage of an interval
 POWER = 0.8  # the probability with which `runs_needed` is to detect a difference
-PAIRED_FROM = 11  # rounds: 2 / 2^11 is the first of them that separates one of the 45 pairs of ten variants
+# Five or more variants (ten pairs) show the effect of a round so well that the unpaired test detects more than the
+# paired one until the latter could reach a p four times as small: `python -m tests.benchmarks.power`.
+MANY_PAIRS, RESERVE = 10, 4
 EXACT = 10_000  # up to this many permutations all are tried; of more, 9,999 are drawn
 
 Rounds = Mapping[int, float]  # round (the number of a repeat) -> one metric of its process, above 0
@@ -130,24 +132,53 @@ def draw_splits(n: int, m: int) -> np.ndarray:
     return splits
 
 
-def smallest_p(n: int) -> float:
-    """Return the smallest p that n rounds can reach, however far apart the two sides are."""
-    return 2 / (2**n if n >= PAIRED_FROM else math.comb(2 * n, n))
+def is_paired(n: int, pairs: int) -> bool:
+    """Return whether so many rounds of a family of so many pairs are compared by the paired test.
+
+    They are as soon as it can reach significance: n differences of one sign have p = 2 / 2^n. Before, only the unpaired
+    test can. The choice depends on the two numbers alone, never on the values, so that it costs no significance.
+    """
+    reserve = RESERVE if pairs >= MANY_PAIRS else 1
+    return 0.5 ** (n - 1) <= LEVEL / pairs / reserve
+
+
+def paired_from(pairs: int) -> int:
+    """Return the number of rounds from which a family of so many pairs is compared by the paired test."""
+    return next(n for n in range(2, 64) if is_paired(n, pairs))
+
+
+def smallest_p(n: int, pairs: int) -> float:
+    """Return the smallest p that n rounds can reach in such a family, however far apart the two sides are."""
+    return 2 / (2**n if is_paired(n, pairs) else math.comb(2 * n, n))
 
 
 def fewest_rounds(pairs: int) -> int:
     """Return the fewest rounds after which one of this many pairs can be separated. Fewer are not enough evidence."""
-    return next(n for n in range(2, 64) if smallest_p(n) <= LEVEL / pairs)
+    return next(n for n in range(2, 64) if smallest_p(n, pairs) <= LEVEL / pairs)
 
 
-def p_value(a: np.ndarray, b: np.ndarray) -> float:
+def round_effects(logarithms: np.ndarray) -> np.ndarray:
+    """Return what each round did to the variants outside of a pair: (variants, n) logarithms -> (n,).
+
+    It is the median over the variants, each relative to its own median, so that a disturbance of a single process does
+    not enter. 0 where there are no such variants.
+    """
+    if not len(logarithms):
+        return np.zeros(logarithms.shape[1])
+    effects: np.ndarray = np.median(logarithms - np.median(logarithms, axis=1, keepdims=True), axis=0)
+    return effects
+
+
+def p_value(a: np.ndarray, b: np.ndarray, pairs: int) -> float:
     """Return the two-sided p of a permutation test on the difference of means of (n,) and (n,) logarithms by round.
 
-    From `PAIRED_FROM` rounds on, signs are flipped within rounds, so that a drift of the machine cancels. Fewer rounds
-    could not reach a small p that way; their values are shuffled between the sides, which makes the test conservative
-    under a drift, not wrong.
+    Paired (Fisher 1935): signs are flipped within rounds; exact, whatever a round does to both sides. Unpaired (Pitman
+    1937): all values are shuffled between the sides. That is exact where rounds have no effect. An effect that both
+    sides share widens the distribution under shuffling and leaves the measured difference as it is: the test errs less
+    often, and detects less. `round_effects` removes what the other variants show of it. These share no noise with the
+    pair, so the two sides stay exchangeable within each round, and what their own noise adds is one more shared effect.
     """
-    return _permute(a - b, draw_flips(len(a))) if len(a) >= PAIRED_FROM else p_unpaired(a, b)
+    return _permute(a - b, draw_flips(len(a))) if is_paired(len(a), pairs) else p_unpaired(a, b)
 
 
 def p_unpaired(a: np.ndarray, b: np.ndarray) -> float:
@@ -181,17 +212,53 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def runs_needed(differences: np.ndarray, indifferent: float, pairs: int) -> int:
-    """Return about how many rounds settle a pair, from its (n,) logarithms of ratios: separate it, or show it equal.
+def joint_p(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the p that (n, tests) logarithms are larger than (m, tests): one-sided, adjusted for all tests together.
+
+    Westfall and Young 1993, single-step: whole rows, the repeats of two runs, are shuffled between a and b, and each
+    test is compared with the largest correlation of any test with the sides. Rows keep together what a repeat shares,
+    so tests that say the same cost nothing, unlike in Holm's correction.
+    """
+    values = np.concatenate([a, b])
+    values = values - values.mean(axis=0)
+    signs = draw_splits(len(a), len(b))
+    signs = signs - signs.mean(axis=1, keepdims=True)
+    norms = np.sqrt((values**2).sum(axis=0) * (signs[0] ** 2).sum())
+    correlations = signs @ np.divide(values, norms, out=np.zeros_like(values), where=norms > 1e-12)
+    shares: np.ndarray = (correlations.max(axis=1)[:, None] >= correlations[0] - 1e-12).mean(axis=0)
+    return shares
+
+
+def runs_needed(a: np.ndarray, b: np.ndarray, indifferent: float, pairs: int) -> int:
+    """Return about how many rounds settle a pair, from its (n,) and (n,) logarithms: separate it, or show it equal.
 
     n = pi/2 ((z_a + z_b) s / gap)^2, the sample size of a test of a mean at level 0.05 / pairs and power 0.8; pi/2 is
     the factor by which the median needs more samples than the mean. The gap is the measured one, or the indifference
-    if that is larger.
+    if that is larger. The spread s is that of the test which so many rounds will use: of the differences where it is
+    paired, and of two independent sides where it is not.
     """
     z = float(special.ndtri(1 - LEVEL / pairs / 2) + special.ndtri(POWER))
-    gap = max(abs(float(np.median(differences))), math.log1p(indifferent))
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    return max(fewest_rounds(pairs), math.ceil(math.pi / 2 * (z * spread / gap) ** 2))
+    gap = max(abs(float(np.median(a - b))), math.log1p(indifferent))
+
+    def count(variance: float) -> int:
+        return math.ceil(math.pi / 2 * z**2 * variance / gap**2)
+
+    if len(a) < 2:
+        return fewest_rounds(pairs)
+    unpaired = max(fewest_rounds(pairs), count(float(a.var(ddof=1) + b.var(ddof=1))))
+    if not is_paired(unpaired, pairs):
+        return unpaired
+    return max(paired_from(pairs), count(float((a - b).var(ddof=1))))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The (n,) logarithms of two variants in the rounds that both have, without the effects of the rounds."""
+
+    a: str
+    b: str
+    log_a: np.ndarray
+    log_b: np.ndarray
 
 
 def compare(variants: Mapping[str, Rounds], better: Better, indifferent: float) -> list[Comparison]:
@@ -201,31 +268,36 @@ def compare(variants: Mapping[str, Rounds], better: Better, indifferent: float) 
     p < 0.05, the interval leaves out 1, and the ratio is beyond the indifference. Settled: separated, or the whole
     interval within the indifference.
     """
-    pairs = list(combinations(sort_by_median(variants, better), 2))
-    logarithms = []
-    for a, b in pairs:
-        shared = sorted(variants[a].keys() & variants[b].keys())
-        logarithms.append([np.log([variants[name][number] for number in shared]) for name in (a, b)])
-    adjusted = holm([p_value(log_a, log_b) if len(log_a) else 1.0 for log_a, log_b in logarithms])
+    pairs = [_read_pair(variants, a, b) for a, b in combinations(sort_by_median(variants, better), 2)]
+    p_values = [p_value(pair.log_a, pair.log_b, len(pairs)) if len(pair.log_a) else 1.0 for pair in pairs]
     return [
-        _compare_pair(*pair, log_a - log_b, p, indifferent, len(pairs))
-        for pair, (log_a, log_b), p in zip(pairs, logarithms, adjusted)
-        if len(log_a)
+        _compare_pair(pair, p, indifferent, len(pairs)) for pair, p in zip(pairs, holm(p_values)) if len(pair.log_a)
     ]
 
 
-def _compare_pair(  # noqa: PLR0913 (one call)
-    a: str, b: str, differences: np.ndarray, p: float, indifferent: float, pairs: int
-) -> Comparison:
-    """Return the comparison of one pair from its (rounds,) logarithms of ratios and its adjusted p."""
-    n = len(differences)
+def _read_pair(variants: Mapping[str, Rounds], a: str, b: str) -> _Pair:
+    shared = sorted(variants[a].keys() & variants[b].keys())
+    logarithms = {
+        name: np.log([rounds[number] for number in shared])
+        for name, rounds in variants.items()
+        if rounds.keys() >= set(shared)
+    }
+    log_a, log_b = logarithms.pop(a), logarithms.pop(b)
+    effects = round_effects(np.array(list(logarithms.values())).reshape(len(logarithms), len(shared)))
+    return _Pair(a, b, log_a - effects, log_b - effects)
+
+
+def _compare_pair(pair: _Pair, p: float, indifferent: float, pairs: int) -> Comparison:
+    """Return the comparison of one pair, given its adjusted p and the number of pairs of its family."""
+    differences = pair.log_a - pair.log_b
+    n, median = len(differences), float(np.median(differences))
     low, high = median_interval(differences) if n > 1 else (-math.inf, math.inf)
     band = math.log1p(indifferent)
-    separated = p < LEVEL and not low <= 0 <= high and abs(float(np.median(differences))) > band
+    separated = p < LEVEL and not low <= 0 <= high and abs(median) > band
     equal = n >= fewest_rounds(pairs) and -band <= low and high <= band
-    more = None if separated or equal else max(1, runs_needed(differences, indifferent, pairs) - n)
+    more = None if separated or equal else max(1, runs_needed(pair.log_a, pair.log_b, indifferent, pairs) - n)
     ends = (math.exp(low), math.exp(high)) if n > 1 else (None, None)
-    return Comparison(a, b, math.exp(np.median(differences)), ends[0], ends[1], p, separated, more, n)
+    return Comparison(pair.a, pair.b, math.exp(median), ends[0], ends[1], p, separated, more, n)
 
 
 def sort_by_median(variants: Mapping[str, Rounds], better: Better) -> list[str]:

@@ -18,7 +18,7 @@ from crossframe.harness.selftest.model import EqualPairs, SlowedPairs
 from crossframe.harness.selftest.step_timer import StepTimer
 
 SLOWDOWN = 1.05  # factor
-ROUNDS = statistics.PAIRED_FROM + 1
+ROUNDS = 2 * statistics.paired_from(1)
 
 
 @dataclass(frozen=True)
