@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     MISSING = 3  # a device, an environment, a package or data
     GATE_TRIPPED = 4  # such as parity
+    UNDECIDED = 5  # a gate without enough evidence to decide
     INTERRUPTED = 130
 
 
@@ -21,6 +22,7 @@ CELL_FAILED = ExitCode.CELL_FAILED
 USAGE = ExitCode.USAGE
 MISSING = ExitCode.MISSING
 GATE_TRIPPED = ExitCode.GATE_TRIPPED
+UNDECIDED = ExitCode.UNDECIDED
 INTERRUPTED = ExitCode.INTERRUPTED
 
 

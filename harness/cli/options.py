@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import wraps
@@ -86,6 +87,24 @@ def make_option(name: str, defaults: RunOptions) -> Decorator:
     if default is not None and "(default" not in text:
         text += f" (default: {default})"
     return click.option(flag.name, name, type=flag.type, metavar=flag.metavar, default=default, help=text)
+
+
+def write_run_command(options: RunOptions) -> str:
+    """Return the command that starts a run with these options; options with their default values are left out."""
+    words, defaults = ["crossframe", "run"], RunOptions()
+    for name, flag in FLAGS.items():
+        value, default = getattr(options, name), getattr(defaults, name)
+        if value == default:
+            continue
+        if name == "cpus":
+            words += [flag.name, str(len(value))]
+        elif flag.type is None:
+            words.append(flag.name)
+        elif isinstance(value, dict):
+            words += [word for item in value.items() for word in (flag.name, "=".join(item))]
+        else:
+            words += [flag.name, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+    return shlex.join(words)
 
 
 def add_run_options(names: Iterable[str], defaults: RunOptions | None = None) -> Decorator:

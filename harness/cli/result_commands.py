@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import click
 
-from crossframe.harness.cli.options import add_format, add_list
+from crossframe.harness.cli.options import add_format, add_list, write_run_command
 from crossframe.harness.cli.parameters import NAMES, PATH, SHARE
 from crossframe.harness.console import say
-from crossframe.harness.errors import DONE, GATE_TRIPPED, UsageError
+from crossframe.harness.errors import DONE, GATE_TRIPPED, UNDECIDED, UsageError
 from crossframe.harness.plan.options import RESULTS
 
 DEFAULT_USE_CASE = "research"
@@ -85,22 +86,38 @@ def decide(run: Path, use_case: str | None, criteria: Path | None, requirements:
 @click.argument("run_a", type=PATH, metavar="RUN_A")
 @click.argument("run_b", type=PATH, metavar="RUN_B")
 @click.option("--fail-if-regress", type=SHARE, metavar="5%", help="exit 4 if a metric is worse by more, beyond noise")
+@click.option("--allow-undecided", is_flag=True, help="exit 0 if too few repeats allow no decision, instead of 5")
 @click.option("--across-hosts", is_flag=True, help="also compare runs of different machines")
 @add_format("table", "json", "md")
-def compare(run_a: Path, run_b: Path, fail_if_regress: float | None, across_hosts: bool, output_format: str) -> int:
+def compare(  # noqa: PLR0913 (options of one command)
+    run_a: Path,
+    run_b: Path,
+    fail_if_regress: float | None,
+    allow_undecided: bool,
+    across_hosts: bool,
+    output_format: str,
+) -> int:
     """Show what changed from the run in the folder RUN_A to the one in RUN_B: speed, size, accuracy."""
     from crossframe.harness.decision import comparison_formats
     from crossframe.harness.decision.compare import build_run_comparison
+    from crossframe.harness.records import store
 
     comparison = build_run_comparison(run_a, run_b, across_hosts)
     warn(comparison.warnings)
     print(comparison_formats.FORMATS[output_format](comparison), end="")
     if fail_if_regress is None:
         return DONE
-    regressions = comparison_formats.find_regressions(comparison, fail_if_regress)
+    regressions = comparison_formats.describe_regressions(comparison, fail_if_regress)
     for regression in regressions:
         say(f"regressed: {regression}")
-    return GATE_TRIPPED if regressions else DONE
+    if regressions:
+        return GATE_TRIPPED
+    cells, repeats = comparison_formats.list_undecided(comparison)
+    if not cells or allow_undecided:
+        return DONE
+    command = write_run_command(replace(store.read_run(run_b).options, repeats=repeats))
+    say(f"undecided: {', '.join(cells)}: too few repeats; measure both runs with `{command}`, or add --allow-undecided")
+    return UNDECIDED
 
 
 @click.command()

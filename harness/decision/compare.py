@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +16,27 @@ import numpy as np
 from crossframe.harness.analysis.metrics import METRICS, build_cell_reports
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.analysis.ranking import RANKED, by_cell, is_verified
-from crossframe.harness.analysis.statistics import LEVEL, difference, holm, p_unpaired
+from crossframe.harness.analysis.statistics import LEVEL, difference, holm, joint_p, p_unpaired
 from crossframe.harness.decision.comparison import (
     NOT_ENOUGH_EVIDENCE,
     NOT_VERIFIED,
     SAME,
     ExcludedCell,
     MetricChange,
+    RegressionKind,
     RunComparison,
     RunName,
     SettingChange,
     StateChange,
 )
+from crossframe.harness.decision.regressions import find_regressions
 from crossframe.harness.errors import UsageError
 from crossframe.harness.records import store
 from crossframe.harness.records.codec import to_plain
 from crossframe.harness.records.model import SCHEMA_VERSION, Cell, Host, Record, RunInfo
 from crossframe.harness.worker.states import State
+
+CellPair = tuple[Cell, Sequence[Record], Sequence[Record]]  # with its records in both runs
 
 MACHINE = ("cpu", "processors", "memory_bytes", "gpus")  # the identity of a host; its other properties may be updated
 # Metric -> the words for less and for more of it.
@@ -80,13 +84,19 @@ def build_run_comparison(run_a: Path, run_b: Path, across_hosts: bool) -> RunCom
         else:
             cells.append(cell)
     pairs = [(cell, a.records[cell], b.records[cell]) for cell in cells]
+    listed = {state.cell for state in states if state.a == State.OK}
     return RunComparison(
         schema=SCHEMA_VERSION,
         a=RunName(info_a.name, info_a.created),
         b=RunName(info_b.name, info_b.created),
         settings=compare_settings(flatten_settings(info_a, records_a), flatten_settings(info_b, records_b)),
         states=states,
-        metrics=[change for metric in RANKED for change in compare_metric(metric, pairs)],
+        regressions=[
+            regression
+            for regression in find_regressions(a.records, b.records, info_b.specs)
+            if regression.cell not in listed or regression.kind not in (RegressionKind.STATE, RegressionKind.PARITY)
+        ],
+        metrics=compare_metrics(pairs),
         excluded=excluded,
         warnings=warnings_a + warnings_b,
     )
@@ -164,7 +174,34 @@ def explain_incomparable(before: CellReport, after: CellReport) -> str | None:
     return None
 
 
-def compare_metric(metric: str, pairs: Iterable[tuple[Cell, Sequence[Record], Sequence[Record]]]) -> list[MetricChange]:
+def compare_metrics(pairs: Sequence[CellPair]) -> list[MetricChange]:
+    """Return all metrics of all cells that both runs have.
+
+    A gate looks at all of them, so it needs p values for all of them together. The tests whose values come from the
+    same repeats are adjusted together (`joint_p`), and several such groups by Bonferroni.
+    """
+    records = {cell: (a, b) for cell, a, b in pairs}
+    changes = [change for metric in RANKED for change in compare_metric(metric, pairs)]
+    groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, list[np.ndarray]]]] = {}
+    for index, change in enumerate(changes):
+        sign = 1 if METRICS[change.metric].better == "less" else -1
+        sides = [_read_rounds(side, change.metric) for side in records[change.cell]]
+        logarithms = [sign * np.log(list(side.values())) for side in sides]
+        groups.setdefault(tuple(tuple(side) for side in sides), []).append((index, logarithms))
+    for members in groups.values():
+        a, b = (np.stack([logarithms[side] for _, logarithms in members], axis=1) for side in (0, 1))
+        for (index, _), p in zip(members, joint_p(b, a)):
+            changes[index] = replace(changes[index], p_worse=min(1.0, len(groups) * float(p)))
+    return changes
+
+
+def _read_rounds(records: Iterable[Record], metric: str) -> dict[int, float]:
+    """Return repeat -> value above 0, by repeat."""
+    values = {record.repeat: METRICS[metric].read(record) for record in sorted(records, key=lambda r: r.repeat)}
+    return {repeat: value for repeat, value in values.items() if value is not None and value > 0}
+
+
+def compare_metric(metric: str, pairs: Iterable[CellPair]) -> list[MetricChange]:
     """Return one metric of all cells that both runs have."""
     read = [(cell, _read_logarithms(a, metric), _read_logarithms(b, metric)) for cell, a, b in pairs]
     present = [(cell, a, b) for cell, a, b in read if len(a) and len(b)]
@@ -173,8 +210,7 @@ def compare_metric(metric: str, pairs: Iterable[tuple[Cell, Sequence[Record], Se
 
 
 def _read_logarithms(records: Iterable[Record], metric: str) -> np.ndarray:
-    values = [METRICS[metric].read(record) for record in records]
-    return np.log([value for value in values if value is not None and value > 0])
+    return np.log(list(_read_rounds(records, metric).values()))
 
 
 def _compare_cell(cell: Cell, metric: str, sides: tuple[np.ndarray, np.ndarray], p: float, cells: int) -> MetricChange:
@@ -200,6 +236,7 @@ def _compare_cell(cell: Cell, metric: str, sides: tuple[np.ndarray, np.ndarray],
         low=math.exp(low) if several else None,
         high=math.exp(high) if several else None,
         p=p,
+        p_worse=1.0,  # `compare_metrics` adjusts them together
         n_a=len(a),
         n_b=len(b),
         change=change,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from crossframe.harness.records.model import Cell
@@ -50,6 +51,7 @@ class MetricChange:
     low: float | None  # of the 95 % interval; None for one process
     high: float | None
     p: float  # adjusted for the cells by Holm
+    p_worse: float  # one-sided, adjusted for all metrics of all cells; a gate requires it
     n_a: int  # processes
     n_b: int
     change: str  # such as "faster", or `SAME` or `NOT_ENOUGH_EVIDENCE`
@@ -69,6 +71,30 @@ class ExcludedCell:
     reason: str
 
 
+class RegressionKind(StrEnum):
+    """What a run lost against an earlier one."""
+
+    GONE = "cell"
+    STATE = "state"
+    PARITY = "parity"
+    EXPORT = "export"
+    TARGET = "target"
+    QUALITY = "quality"
+    GAP = "first_epoch_gap"
+    MISSING = "missing metric"
+    SLOW_REPEATS = "slow repeats"
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What a cell of b lost, beside metrics that became worse."""
+
+    cell: Cell
+    kind: RegressionKind
+    detail: str
+    loss: float | None = None  # relative, where a tolerance applies
+
+
 @dataclass(frozen=True)
 class RunComparison:
     """The output of `crossframe compare RUN_A RUN_B --format json`."""
@@ -78,6 +104,7 @@ class RunComparison:
     b: RunName
     settings: list[SettingChange]
     states: list[StateChange]
+    regressions: list[Regression]
     metrics: list[MetricChange]
     excluded: list[ExcludedCell]
     warnings: list[str]

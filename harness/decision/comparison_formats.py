@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from crossframe.harness.analysis.statistics import LEVEL
 from crossframe.harness.console import TableLayout, escape_markdown, markdown_table, terminal_table
 from crossframe.harness.decision.comparison import NOT_ENOUGH_EVIDENCE, SAME, MetricChange, RunComparison
 from crossframe.harness.records.codec import to_json
@@ -15,21 +16,37 @@ HEADINGS = ["cell", "metric", "became", "before", "after", "after / before"]
 UNCHANGED = "no metric changed beyond the noise"
 
 
-def find_regressions(comparison: RunComparison, tolerance: float) -> list[str]:
-    """Return a line for each metric that is worse by more than `tolerance`, and for each cell that is no longer ok.
+def describe_regressions(comparison: RunComparison, tolerance: float) -> list[str]:
+    """Return a line for each metric that is worse by more than `tolerance`, and for everything else that was lost.
 
-    If no cell could be compared, that is a regression too: a gate must not pass without evidence.
+    The gate looks at all metrics of all cells, so a worse metric also needs a small `p_worse`. If no cell could be
+    compared, that is a regression too: a gate must not pass without evidence.
     """
     lines = [
         f"{_name_cell(change.cell)}: was {change.a}, is {change.b}: {change.reason}"
         for change in comparison.states
         if change.a == State.OK
     ]
+    lines += [
+        f"{_name_cell(regression.cell)}: {regression.detail}"
+        for regression in comparison.regressions
+        if regression.loss is None or regression.loss > tolerance
+    ]
     for change in comparison.metrics:
         loss = max(change.ratio, 1 / change.ratio) - 1
-        if change.worse and loss > tolerance:
+        if change.worse and loss > tolerance and change.p_worse <= LEVEL:
             lines.append(f"{_name_cell(change.cell)}: {change.metric} {change.change}, {_format_ratio(change)}")
     return lines if comparison.metrics else [*lines, "nothing could be compared"]
+
+
+def list_undecided(comparison: RunComparison) -> tuple[list[str], int]:
+    """Return the cells of which no metric could be decided, and the number of repeats that decides all of them."""
+    by_cell: dict[Cell, set[str]] = {}
+    for change in comparison.metrics:
+        by_cell.setdefault(change.cell, set()).add(change.change)
+    undecided = [_name_cell(cell) for cell, changes in by_cell.items() if changes == {NOT_ENOUGH_EVIDENCE}]
+    tests = len(by_cell)  # of one metric
+    return undecided, next(n for n in range(2, 64) if 2 * tests / math.comb(2 * n, n) <= LEVEL)
 
 
 def as_table(comparison: RunComparison) -> str:
@@ -89,6 +106,7 @@ def _summarize(comparison: RunComparison) -> list[str]:
     lines = [f"{outcomes.count(SAME)} of {len(outcomes)} metrics are the same within the noise"]
     if few:
         lines.append(f"not enough evidence on {few} metrics: too few repeats in a run; use --repeats 6 or more")
+    lines += [f"lost: {_name_cell(loss.cell)}: {loss.detail}" for loss in comparison.regressions]
     lines += [f"{_name_cell(change.cell)}: was {change.a}, is {change.b}" for change in comparison.states]
     lines += [f"not compared: {_name_cell(excluded.cell)}: {excluded.reason}" for excluded in comparison.excluded]
     lines += [f"changed: {change.setting}: {change.a} -> {change.b}" for change in comparison.settings]

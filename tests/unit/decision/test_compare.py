@@ -92,7 +92,7 @@ def test_a_cell_that_is_no_longer_ok_trips_the_gate(tmp_path: Path) -> None:
     unverified = make_repeats("b", STEPS_S, parity=ParitySummary(State.FAILED, "off", None))
     after = make_run(tmp_path / "b", records=[broken, *unverified])
     comparison = build_run_comparison(make_run(tmp_path / "a"), after, False)
-    lines = comparison_formats.find_regressions(comparison, 0.05)
+    lines = comparison_formats.describe_regressions(comparison, 0.05)
     assert any("was ok, is failed: it is failed: no" in line for line in lines)
     assert any("was ok, is not verified equal" in line for line in lines)
     assert "nothing could be compared" in lines
