@@ -27,7 +27,7 @@ OPTION_HELP = {
     "python": "interpreter to use for a backend, as it is; in `infer` also for onnxruntime",
     "repeats": "processes per cell",
     "time_budget_s": "keep repeating pairs that are not yet distinguishable, up to this much time: 90s, 10m, 2h",
-    "seeds": "number of random seeds for weights and data; repeats cycle through them",
+    "seeds": "number of random seeds of weights and sample order; repeats cycle through them",
     "parity": "measure without verifying the cells first",
     "profile_operators": "also measure where the time of a step goes, with the profiler of each framework",
 }
