@@ -70,9 +70,7 @@ class JobProcesses:
         self.subreaper.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Kill what is left of the job."""
         try:
             self.kill()

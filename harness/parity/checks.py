@@ -24,11 +24,10 @@ import numpy as np
 
 from crossframe.harness.parity.tolerances import ROUNDING_FACTOR, UNIT_ROUNDOFF, repeat_tolerance, tolerances_for
 from crossframe.harness.worker import quality
+from crossframe.harness.worker.barrier import BARRIER
 from crossframe.harness.worker.probes import EPOCH, Probe
 from crossframe.tasks.spec import Arrays, Task
 
-# Of the time of an epoch. Measured: at most 0.06 with a barrier, 0.88 to 0.95 without.
-BARRIER = 0.3
 LARGEST_ERROR = 1e308  # in place of infinity, which JSON lacks
 
 
@@ -192,7 +191,7 @@ def check_repeats(first: Arrays, second: Arrays, expected: ExpectedTraces, devic
 
 
 def check_barrier(unfinished: float) -> Check:
-    """Check that `sync` waits for the device; `unfinished` is the share of an epoch's time that is left after it."""
+    """Check that `sync` waits for the device; `unfinished` is the share of an epoch's work that is left after it."""
     return Check(EPOCH, "barrier", 0, None, unfinished, None, BARRIER, unfinished <= BARRIER)
 
 
@@ -207,7 +206,7 @@ def describe_check(check: Check) -> str:
     if check.kind == "round trip":
         return f"weights are not returned as they were given{parameter}"
     if check.kind == "barrier":
-        return f"after sync, reading the weights still waits for {check.error:.0%} of an epoch: sync is no barrier"
+        return f"after sync, {check.error:.0%} of the work of an epoch is still to be done: sync is no barrier"
     if check.kind == "repeats":
         error = f"{parameter} by {check.error:.1e} (tolerance {check.tolerance:.0e})" if parameter else ""
         return f"{check.probe}: two runs from the same start differ{error}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 import traceback
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import numpy as np
 from crossframe.backends.contract import Model
 from crossframe.harness.worker.archives import read_arrays, select_weights
 from crossframe.harness.worker.backend_model import import_backend, package_versions, prepare_model, verify_placement
+from crossframe.harness.worker.barrier import measure_unfinished
 from crossframe.harness.worker.failures import state_for_error, summarize_error
 from crossframe.harness.worker.jobs import ProbeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements, ProbeResult
@@ -19,8 +18,7 @@ from crossframe.harness.worker.probes import EPOCH, Probe, name_second_pass, tra
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays
 
-# The barrier is tested with this many updates, repeated for at least so many seconds, in this many counted tries.
-QUEUED, QUEUED_S, TRIES = 3, 0.05, 2
+QUEUED = 3  # batches with which the barrier is tested
 
 
 def probe_job(job: ProbeJob, folder: Path, measurements: ProbeMeasurements) -> None:
@@ -41,7 +39,9 @@ def probe_job(job: ProbeJob, folder: Path, measurements: ProbeMeasurements) -> N
             continue
         measurements.probes[probe.name] = ProbeResult(State.OK, None)
         if probe.name == EPOCH:
-            measurements.unfinished = measure_unfinished(probe, prepare_probe(job, probe, arrays), arrays)
+            model = prepare_probe(job, probe, arrays)
+            batches = [model.put(arrays[f"{name}/x"], arrays[f"{name}/y"]) for name in probe.batches[:QUEUED]]
+            measurements.unfinished = measure_unfinished(model, batches, job.device)
         traces |= {f"{probe.name}/{key}": value for key, value in first.items()}
         traces |= {f"{name_second_pass(probe)}/{key}": value for key, value in second.items()}
     np.savez(folder / "outputs.npz", **traces)  # type: ignore[arg-type]  # NumPy's stub takes `traces` for a flag
@@ -58,31 +58,3 @@ def trace_probe(job: ProbeJob, probe: Probe, arrays: Arrays) -> Arrays:
     traces = trace(probe, model, arrays)
     verify_placement(model, probe.task, job.device)
     return traces
-
-
-def measure_unfinished(probe: Probe, model: Model, arrays: Arrays) -> float:
-    """Return the share of the time of some updates that is left after `sync`: reading the weights still waits for it.
-
-    This is the least of several tries, since noise only adds to it; a missing barrier leaves much in every try.
-    """
-    batches = [model.put(arrays[f"{name}/x"], arrays[f"{name}/y"]) for name in probe.batches[:QUEUED]]
-    for _ in range(2):  # the first compiles
-        begin = time.perf_counter()
-        model.train(batches)
-        model.weights()
-        once_s = time.perf_counter() - begin
-    # Long enough that the time to read small weights, and its jitter, is negligible beside it.
-    batches = batches * max(1, round(QUEUED_S / once_s))
-    shares = []
-    for _ in range(1 + TRIES):
-        model.sync()
-        times = [time.perf_counter()]
-        model.train(batches)
-        model.sync()
-        times.append(time.perf_counter())
-        for _ in range(2):
-            model.weights()
-            times.append(time.perf_counter())
-        trained_s, read_s, read_again_s = (end - begin for begin, end in pairwise(times))
-        shares.append(max(0.0, read_s - read_again_s) / (trained_s + read_s))
-    return min(shares[1:])  # the first compiles

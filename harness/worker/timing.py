@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import perf_counter as read_clock  # bound before a backend is imported, which might replace it
 from typing import Any
+
+WARM_UPS = 50  # calls until the interpreter has specialized the code of the clock
+
+
+def warm_up_clock() -> None:
+    """Time calls that do nothing: otherwise the first timed call would include microseconds of the clock itself."""
+    for _ in range(WARM_UPS):
+        time_call(lambda: None, lambda: None)
 
 
 def time_call(call: Callable[[], Any], sync: Callable[[], None]) -> float:
     """Return the seconds from the start of `call` until the device has finished it, rounded to nanoseconds."""
-    begin = time.perf_counter()
+    begin = read_clock()
     call()
     sync()
-    return round(time.perf_counter() - begin, 9)
+    return round(read_clock() - begin, 9)
 
 
 def time_calls(
@@ -20,7 +28,7 @@ def time_calls(
 ) -> list[float]:
     """Return the seconds of each of several calls: as many as fit in `for_s`, within the two bounds."""
     samples_s: list[float] = []
-    end = time.perf_counter() + for_s
-    while len(samples_s) < at_least or (time.perf_counter() < end and len(samples_s) < at_most):
+    end = read_clock() + for_s
+    while len(samples_s) < at_least or (read_clock() < end and len(samples_s) < at_most):
         samples_s.append(time_call(call, sync))
     return samples_s
