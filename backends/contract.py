@@ -1,15 +1,15 @@
 """The contract of a backend.
 
-A backend is a module with the attributes of `BackendModule`: `MODES`, `DIALECT` and `prepare`; and, if its framework
-has a profiler and operations to measure a device with, the functions `profile` and `ceiling`.
+A backend is a module with the attributes of `BackendModule`: `MODES`, `DIALECT` and `prepare`. The functions `profile`
+(the framework's own profiler) and `ceiling` (operations that measure the device) are optional.
 
 Precisions: `float32` multiplies in full float32; `tf32` multiplies TF32 operands, on NVIDIA GPUs only; `float64`;
 `bfloat16` and `float16` compute the network in that type, by the framework's own mixed precision, while weights,
 optimizer state, loss, the results of `predict` and the exported network stay float32. In float16 the loss is scaled,
 starting at `LOSS_SCALE`; an update whose gradients overflow is skipped and halves the scale.
 
-A backend raises `Unsupported("reason")` for anything it cannot do. It judges nothing: quality, parity, statistics and
-the agreement of ONNX files are computed by the harness.
+A backend raises `Unsupported("reason")` for anything it cannot do. The harness, not the backend, computes quality,
+parity, statistics and the agreement of ONNX files.
 
 The manifest of a backend, `backend.toml`, states the version of this contract: `contract_version`, see
 `crossframe.backends.manifest`.
@@ -170,7 +170,7 @@ class Model(Protocol):
 class BackendModule(Protocol):
     """A backend, as a worker imports it. The functions `profile` and `ceiling` are optional."""
 
-    MODES: tuple[str, ...]  # its ways of executing, the default first; equal to `modes` in the manifest
+    MODES: tuple[str, ...]  # its execution modes, the default first; equal to `modes` in the manifest
     DIALECT: Dialect  # where the framework's own idiom differs from the spec; `{}` if nowhere
 
     def prepare(self, task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
@@ -185,7 +185,7 @@ class BackendModule(Protocol):
         """
 
     def ceiling(self, model: Any, side: int, size: int) -> tuple[RepeatedOperation, RepeatedOperation]:
-        """Return a matrix product and a copy on the model's device, for measuring the limits of the device.
+        """Return a matrix product and a copy on the model's device, for measuring the ceilings of the device.
 
         The product is of two dense matrices of `side` rows and columns, in the type that the network computes in. The
         copy moves `size` bytes, a multiple of 4, to another place in the device's memory.
@@ -244,7 +244,7 @@ def check_precision(
 
 
 def joint_device(devices: Iterable[str]) -> str:
-    """Return the device that all arrays are on; if they differ, all of them: `cpu and cuda:0`, no device's name."""
+    """Return the device of all arrays; if there are several, their names joined as in `cpu and cuda:0`."""
     return " and ".join(sorted(set(devices)))
 
 

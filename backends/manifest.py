@@ -97,10 +97,10 @@ def read_manifest(path: Path, kind: type[M]) -> M:
         table = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ManifestError(f"{path}: {error}") from error
-    stated = table.get("contract_version")
-    if kind is Manifest and isinstance(stated, int) and stated != CONTRACT_VERSION:
+    version = table.get("contract_version")
+    if kind is Manifest and isinstance(version, int) and version != CONTRACT_VERSION:
         raise ManifestError(
-            f"{path}: the backend implements version {stated} of the contract; this Crossframe needs version "
+            f"{path}: the backend implements version {version} of the contract; this Crossframe needs version "
             f"{CONTRACT_VERSION}, see crossframe.backends.contract"
         )
     try:

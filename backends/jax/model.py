@@ -1,4 +1,4 @@
-"""JAX by the contract: an update is a pure function of weights, optimizer state and batch.
+"""The model of the contract in JAX: an update is a pure function of weights, optimizer state and batch.
 
 XLA compiles one update (`jit`), all updates of a call as one program (`scan`), or each operation by itself (`eager`).
 """
@@ -126,8 +126,8 @@ class Model:
     def train(self, batches: Sequence[Batch]) -> None:
         trained = self.parameters, self.state
         if self.mode == "scan":
-            for _, alike in groupby(batches, lambda batch: batch[0].shape):
-                trained = self.programs.steps(trained, tuple(alike))
+            for _, group in groupby(batches, lambda batch: batch[0].shape):
+                trained = self.programs.steps(trained, tuple(group))
         else:
             with jax.disable_jit(self.mode == "eager"):
                 for batch in batches:
@@ -141,8 +141,8 @@ class Model:
         return np.array(outputs)
 
     def weights(self) -> Arrays:
-        # np.array copies; np.asarray may return a view of memory that the next update writes to. Of a copy, since an
-        # array on a GPU caches its values on the host, and the next read would cost nothing.
+        # np.array copies; np.asarray may return a view of memory that the next update writes to. `value.copy()`, since an
+        # array on a GPU caches its values on the host, and a second read of the same array would take no time.
         return {name: np.array(value.copy()) for name, value in self.parameters.items()}
 
     def buffers(self) -> Arrays:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crossframe.backends.jax.network import EXPORTED, Parameters, build
+from crossframe.backends.jax.network import EXPORT_LAYERS, Parameters, build
 from crossframe.backends.jax.precision import Arithmetic
 from crossframe.tasks.spec import Task
 
 
 def export_onnx(task: Task, parameters: Parameters, arithmetic: Arithmetic, path: Path, opset: int) -> None:
     """Write the network as one ONNX file with a free batch axis."""
-    network = build(task, EXPORTED)
+    network = build(task, EXPORT_LAYERS)
     load_exporter()(
         lambda x: network(parameters, x),
         [("batch", *task.input_shape)],
@@ -29,7 +29,7 @@ def export_onnx(task: Task, parameters: Parameters, arithmetic: Arithmetic, path
 
 
 def load_exporter() -> Callable[..., Any]:
-    """Return `jax2onnx.to_onnx`, with its plugins for JAX and for the one function of flax that `EXPORTED` uses.
+    """Return `jax2onnx.to_onnx`, with its plugins for JAX and for the one function of flax that `EXPORT_LAYERS` uses.
 
     By default it also loads its plugins for three more libraries and its own examples: 74 programs are compiled for
     these, which is four fifths of the time of an export.

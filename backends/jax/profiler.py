@@ -16,9 +16,9 @@ from crossframe.backends.jax.model import Model
 
 # Lines of a program's text: a kernel and JAX's name of its last operation; a kernel and the computation that is fused
 # into it; a computation and XLA's name of its last operation.
-NAMED = re.compile(r'^ +(?:ROOT )?%?([\w.-]+) = .*op_name="[^"]*/([^"/]+)"', re.MULTILINE)
-FUSED = re.compile(r"^ +(?:ROOT )?%?([\w.-]+) = .* fusion\(.*calls=%?([\w.-]+)", re.MULTILINE)
-ROOTS = re.compile(r"^%?([\w.-]+) \(.*\{\n(?:  .*\n)*?  ROOT .*? ([a-z-]+)\(", re.MULTILINE)
+OPERATION_NAME = re.compile(r'^ +(?:ROOT )?%?([\w.-]+) = .*op_name="[^"]*/([^"/]+)"', re.MULTILINE)
+FUSION = re.compile(r"^ +(?:ROOT )?%?([\w.-]+) = .* fusion\(.*calls=%?([\w.-]+)", re.MULTILINE)
+ROOT_OPERATION = re.compile(r"^%?([\w.-]+) \(.*\{\n(?:  .*\n)*?  ROOT .*? ([a-z-]+)\(", re.MULTILINE)
 ENCLOSING = ("while", "call", "conditional")  # their time is that of the kernels they run
 
 
@@ -54,8 +54,8 @@ def name_kernels(model: Model) -> dict[tuple[str, str], str]:
     names = {}
     for module in (module for program in model.device.client.live_executables() for module in program.hlo_modules()):
         text = module.to_string()
-        roots = dict(ROOTS.findall(text))
-        fused = {kernel: roots[computation] for kernel, computation in FUSED.findall(text) if computation in roots}
-        for kernel, operation in (fused | dict(NAMED.findall(text))).items():
+        roots = dict(ROOT_OPERATION.findall(text))
+        fused = {kernel: roots[computation] for kernel, computation in FUSION.findall(text) if computation in roots}
+        for kernel, operation in (fused | dict(OPERATION_NAME.findall(text))).items():
             names[module.name, kernel] = f"{kernel} ({operation})"
     return names

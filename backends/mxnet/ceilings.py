@@ -1,4 +1,4 @@
-"""A matrix product and a copy in MXNet, for measuring the limits of a device."""
+"""A matrix product and a copy in MXNet, for measuring the ceilings of a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from crossframe.backends.mxnet.model import Model
 
 
 def ceiling(model: Model, side: int, size: int) -> tuple[RepeatedOperation, RepeatedOperation]:
-    """Return `FullyConnected` of `side` x `side` matrices (`dot` has no bfloat16 on a CPU) and `copyto`."""
+    """Return `FullyConnected` of `side` x `side` matrices and `copyto` of `size` bytes.
+
+    Not `dot`, which has no bfloat16 on a CPU.
+    """
     dtype = amp.amp.bfloat16 if model.computed == "bfloat16" else model.computed  # NumPy has no such type
     square = mx.nd.random.uniform(shape=(side, side), ctx=model.device).astype(dtype)
     source = mx.nd.ones((size // 4,), model.device)

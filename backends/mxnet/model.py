@@ -1,4 +1,4 @@
-"""MXNet by the contract: Gluon, with network and loss hybridized into one graph, or operator by operator."""
+"""The model of the contract in MXNet: Gluon, with network and loss hybridized into one graph, or run by operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from crossframe.backends import contract
 from crossframe.backends.contract import Batch, FrameworkSettings, Unsupported, check_device, joint_device
-from crossframe.backends.mxnet.network import LOSSES, Evaluate, build, parameter_map
+from crossframe.backends.mxnet.network import LOSSES, MeanLoss, build, parameter_map
 from crossframe.backends.mxnet.onnx_export import export_onnx
 from crossframe.backends.mxnet.optimizers import clip, list_arrays, make_optimizer, make_state
 from crossframe.backends.mxnet.precision import Arithmetic, configure, make_loss_scaler, mix_precision, unscale
@@ -74,7 +74,7 @@ class Model:
             values = np.array(convert(weights[name]), dtype, order="C")
             attrgetter(path)(self.network[number]).set_data(share_memory(values))
         self.infer = mix_precision(self.network, arithmetic)
-        self.forward = Evaluate(self.infer, LOSSES[task.loss]())
+        self.forward = MeanLoss(self.infer, LOSSES[task.loss]())
         if mode == "hybrid":
             self.forward.hybridize(static_alloc=True, static_shape=True)
         self.trained = [p for p in self.network.collect_params().values() if p.grad_req != "null"]

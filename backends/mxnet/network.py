@@ -51,7 +51,7 @@ class BinaryCrossEntropy(loss.SigmoidBinaryCrossEntropyLoss):
         return F.Activation(logit * (1 - 2 * F.reshape_like(label, logit)), act_type="softrelu")
 
 
-class Evaluate(HybridBlock):
+class MeanLoss(HybridBlock):
     """(x, y) -> (1,): the mean loss, network and loss in one graph."""
 
     def __init__(self, network: HybridBlock, loss: loss.Loss) -> None:
@@ -74,7 +74,7 @@ LAYERS: dict[type, Callable[[Any, Shape], HybridBlock]] = {
     spec.LastStep: lambda layer, shape: LastStep(),
 }
 
-# Losses are per sample; `Evaluate` takes their mean.
+# Losses are per sample; `MeanLoss` takes their mean.
 LOSSES: dict[str, Callable[[], loss.Loss]] = {
     "binary_cross_entropy": BinaryCrossEntropy,
     "softmax_cross_entropy": loss.SoftmaxCrossEntropyLoss,

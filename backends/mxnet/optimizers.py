@@ -1,4 +1,4 @@
-"""The spec's optimizers in MXNet: its own, with one fused operator for each parameter where it has one."""
+"""The spec's optimizers in MXNet: those of `mxnet.optimizer`, each a fused operator per parameter where possible."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OPTIMIZERS: dict[type, Callable[..., optimizer.Optimizer]] = {
     spec.Adam: lambda s, **common: optimizer.Adam(
         **common, beta1=s.beta1, beta2=s.beta2, epsilon=s.epsilon, wd=s.weight_decay
     ),
-    # Without its `wd`, which is not added to the gradient but, past the root, to the weight.
+    # Without `wd`, which AdaGrad does not add to the gradient but, after the division by the root, to the weight.
     spec.AdaGrad: lambda s, **common: optimizer.AdaGrad(**common, eps=s.epsilon),
     spec.RMSProp: lambda s, **common: optimizer.RMSProp(**common, gamma1=s.decay, epsilon=s.epsilon, wd=s.weight_decay),
 }
@@ -56,7 +56,7 @@ def make_optimizer(task: spec.Task, updates: int) -> optimizer.Optimizer:
     rate, schedule = Rate(task.optimizer.rate), None
     if task.schedule is not None:
         every, gamma = task.schedule.every, task.schedule.gamma
-        # By default it stops at a rate of 1e-8, and warns that its rate is not that of the optimizer.
+        # The default schedule stops at a rate of 1e-8, and warns that its rate is not that of the optimizer.
         schedule = FactorScheduler(every, gamma, stop_factor_lr=0.0, base_lr=rate)
     rule = OPTIMIZERS[type(task.optimizer)]
     return rule(task.optimizer, learning_rate=rate, lr_scheduler=schedule, begin_num_update=updates)

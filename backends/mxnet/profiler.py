@@ -14,9 +14,9 @@ from crossframe.backends.mxnet.model import Model
 
 
 def profile(model: Model, batches: Sequence[Batch]) -> list[OperatorCost]:
-    """Return the operators of MXNet's engine with the times of its threads, which OpenMP threads may have helped."""
+    """Return the operators of MXNet's engine with the times of its threads, which may have used OpenMP threads too."""
     if model.forward._active:
-        # The engine receives a graph's operators in bulk, and the profiler sees the bulk. Here, one by one.
+        # By default the engine receives a graph's operators in bulk, and the profiler times only the bulk.
         one_by_one = {"forward_bulk_size": 1, "backward_bulk_size": 1}
         model.forward.hybridize(static_alloc=True, static_shape=True, **one_by_one)
         model.train(batches)

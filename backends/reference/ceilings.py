@@ -1,4 +1,4 @@
-"""A matrix product and a copy in NumPy, for measuring the limits of the processor."""
+"""A matrix product and a copy in NumPy, for measuring the ceilings of the processor."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def dense_backward(layer: spec.Dense, p: Arrays, x: np.ndarray, dy: np.ndarray) 
 
 def extract_patches(layer: spec.Conv2D, x: np.ndarray) -> np.ndarray:
     """Return the input patch of each output position: (batch, in, h, w) -> (batch, h', w', in * size * size)."""
-    around = layer.padding
-    x = np.pad(x, ((0, 0), (0, 0), (around, around), (around, around)))
+    padding = (layer.padding, layer.padding)
+    x = np.pad(x, ((0, 0), (0, 0), padding, padding))
     patches = np.lib.stride_tricks.sliding_window_view(x, (layer.size, layer.size), axis=(2, 3))
     patches = patches.transpose(0, 2, 3, 1, 4, 5)
     return patches.reshape(*patches.shape[:3], -1)
@@ -48,13 +48,13 @@ def conv_backward(layer: spec.Conv2D, p: Arrays, cache: Cache, dy: np.ndarray) -
     dw = (flat.T @ patches.reshape(len(flat), -1)).reshape(p["w"].shape)
     dpatches = (dy @ p["w"].reshape(layer.filters, -1)).reshape(*dy.shape[:3], *p["w"].shape[1:])
     batch, channels, height, width = shape
-    around = layer.padding
-    dx = np.zeros((batch, channels, height + 2 * around, width + 2 * around), dy.dtype)
+    padding = layer.padding
+    dx = np.zeros((batch, channels, height + 2 * padding, width + 2 * padding), dy.dtype)
     for row in range(layer.size):
         for column in range(layer.size):
             patch = dpatches[..., row, column].transpose(0, 3, 1, 2)
             dx[:, :, row : row + patch.shape[2], column : column + patch.shape[3]] += patch
-    return dx[:, :, around : around + height, around : around + width], {"w": dw, "b": flat.sum(axis=0)}
+    return dx[:, :, padding : padding + height, padding : padding + width], {"w": dw, "b": flat.sum(axis=0)}
 
 
 def split_tiles(x: np.ndarray, size: int) -> np.ndarray:
@@ -120,7 +120,7 @@ def lstm(layer: spec.LSTM, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Cache]
 def lstm_backward(layer: spec.LSTM, p: Arrays, cache: Cache, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
     x, states = cache
     dh_next = dc_next = np.zeros_like(dy[:, 0])
-    dgates, before = [], []
+    dgates, hidden_before = [], []
     for t in reversed(range(len(states))):
         i, f, g, o, h_before, c_before, tanh_c = states[t]
         dh = dy[:, t] + dh_next
@@ -131,13 +131,13 @@ def lstm_backward(layer: spec.LSTM, p: Arrays, cache: Cache, dy: np.ndarray) -> 
         dg = dc * i * (1 - g**2)
         do = dh * tanh_c * o * (1 - o)
         dgates.append(np.concatenate([di, df, dg, do], axis=1))
-        before.append(h_before)
+        hidden_before.append(h_before)
         dh_next, dc_next = dgates[-1] @ p["w_h"].T, dc * f
     gates = np.stack(dgates[::-1], axis=1)  # (batch, steps, 4 units); batch and steps as in x
     flat = gates.reshape(-1, gates.shape[2])
     gradients = {
         "w_x": x.reshape(len(flat), -1).T @ flat,
-        "w_h": np.stack(before[::-1], axis=1).reshape(len(flat), -1).T @ flat,
+        "w_h": np.stack(hidden_before[::-1], axis=1).reshape(len(flat), -1).T @ flat,
         "b": flat.sum(axis=0),
     }
     return gates @ p["w_x"].T, gradients

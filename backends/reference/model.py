@@ -1,4 +1,7 @@
-"""The reference model: every task in NumPy, in float64 by default, as plain formulas. Slow, simple, always there."""
+"""The reference model: every task in NumPy, as plain formulas, in float64 by default.
+
+It is slow and simple, and runs without an environment of its own.
+"""
 
 from __future__ import annotations
 

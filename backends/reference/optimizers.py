@@ -52,16 +52,17 @@ def adam(s: spec.Adam, update: Update, g: np.ndarray, state: Arrays) -> np.ndarr
     state["m"] = beta1 * state.get("m", np.zeros_like(g)) + (1 - beta1) * g
     state["v"] = beta2 * state.get("v", np.zeros_like(g)) + (1 - beta2) * g**2
     # Frameworks that add epsilon before the correction multiply the corrections into the rate, as one number.
-    working = np.float32 if dialect.get("adam_correction") == "float32" else np.float64
-    correction = math.sqrt(working(1) - working(s.beta2) ** working(k))
-    corrected_rate = update.rate / float(working(1) - working(s.beta1) ** working(k))
+    float_type = np.float32 if dialect.get("adam_correction") == "float32" else np.float64
+    correction = math.sqrt(float_type(1) - float_type(s.beta2) ** float_type(k))
+    corrected_rate = update.rate / float(float_type(1) - float_type(s.beta1) ** float_type(k))
     if dialect.get("adam_epsilon") == "before_correction":
         return rounding(corrected_rate * correction) * state["m"] / (np.sqrt(state["v"]) + epsilon)
     return rounding(corrected_rate) * state["m"] / (np.sqrt(state["v"]) / correction + epsilon)
 
 
-def root(square: np.ndarray, epsilon: float, epsilon_place: str | float) -> np.ndarray:
-    return np.sqrt(square + epsilon) if epsilon_place == "inside_root" else np.sqrt(square) + epsilon
+def root(square: np.ndarray, epsilon: float, position: str | float) -> np.ndarray:
+    """Return the root of `square`, with `epsilon` added at a position: `inside_root` or `outside_root`."""
+    return np.sqrt(square + epsilon) if position == "inside_root" else np.sqrt(square) + epsilon
 
 
 def adagrad(s: spec.AdaGrad, update: Update, g: np.ndarray, state: Arrays) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A matrix product and a copy in TensorFlow, for measuring the limits of a device."""
+"""A matrix product and a copy in TensorFlow, for measuring the ceilings of a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorFlow by the contract: Keras layers and optimizers in a custom training step.
+"""The model of the contract in TensorFlow: Keras layers and optimizers in a custom training step.
 
 The step is looped over the batches in a graph (`graph`), compiled by XLA (`xla`), or run eagerly (`eager`).
 """
@@ -86,9 +86,8 @@ class Model:
             if self.scaled:
                 loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trained)
-        scale = (
-            self.optimizer.dynamic_scale if self.scaled else 1.0
-        )  # of the gradients, until the optimizer unscales them
+        # The scale of the gradients, until the optimizer unscales them.
+        scale = self.optimizer.dynamic_scale if self.scaled else 1.0
         if self.task.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.task.clip_norm * scale)
         if self.task.optimizer.weight_decay:
@@ -116,11 +115,11 @@ class Model:
                     self.update(x, y)
                 return
             # A stack needs equal shapes, and the last batch of an epoch may be smaller.
-            for _, equal in groupby(batches, key=lambda batch: batch[0].shape[0]):
-                xs, ys = zip(*equal)
-                # XLA compiles for each length of a stack; padded to a power of two, there are few lengths.
-                spare = 2 ** (len(xs) - 1).bit_length() - len(xs) if self.jit_loop else 0
-                self.loop(len(xs), tf.stack(xs + spare * xs[:1]), tf.stack(ys + spare * ys[:1]))
+            for _, group in groupby(batches, key=lambda batch: batch[0].shape[0]):
+                xs, ys = zip(*group)
+                # XLA compiles for each length of a stack. Padding to a power of two keeps the number of lengths small.
+                padding = 2 ** (len(xs) - 1).bit_length() - len(xs) if self.jit_loop else 0
+                self.loop(len(xs), tf.stack(xs + padding * xs[:1]), tf.stack(ys + padding * ys[:1]))
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with tf.device(self.device):

@@ -1,4 +1,4 @@
-"""The spec's optimizers in Keras: its own, with every setting given."""
+"""The spec's optimizers in TensorFlow: those of Keras, with every setting given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix product and a copy in PyTorch, for measuring the limits of a device."""
+"""A matrix product and a copy in PyTorch, for measuring the ceilings of a device."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""PyTorch by the contract: an eager loop, or the gradients (forward, loss and backward) compiled by TorchInductor.
+"""The model of the contract in PyTorch: an eager loop, or gradients (forward, loss, backward) compiled by TorchInductor.
 
 With `reduce-overhead`, on a GPU, kernels are replayed as a CUDA graph. The next replay overwrites the results, so each
-update uses them up first. With `max-autotune`, kernels are also chosen by trial.
+update consumes them before the next one starts. With `max-autotune`, kernels are also chosen by trial.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Model:
         self.schedule = make_schedule(task, self.optimizer)
         self.loss = LOSSES[task.loss]
         self.loss_scaler = make_loss_scaler(arithmetic, device)
-        self.unit = torch.ones((), device=device)  # the gradient of the loss by itself
+        self.unit = torch.ones((), device=device)  # the derivative of the loss with respect to itself
         self.forward = mix_precision(self.network.forward, arithmetic, device)
         self.gradients, self.infer = self.differentiate, self.forward
         if mode != "eager":

@@ -28,11 +28,14 @@ class Recurrent(nn.LSTM):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         kind = x.device.type
         if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16:
-            return self.in_bfloat16(x)
+            return self.forward_in_bfloat16(x)
         return super().forward(x)[0]
 
-    def in_bfloat16(self, x: Tensor) -> Tensor:
-        """Return the same with casts done here: on a GPU autocast always gives cuDNN float16 (AutocastRNN.cpp)."""
+    def forward_in_bfloat16(self, x: Tensor) -> Tensor:
+        """Return the hidden states in bfloat16, with explicit casts.
+
+        On a GPU autocast always casts the inputs of cuDNN's LSTM to float16 (AutocastRNN.cpp).
+        """
         with torch.autocast(x.device.type, enabled=False):
             start = x.new_zeros(1, len(x), self.hidden_size, dtype=torch.bfloat16)
             weights = [weight.bfloat16() for weight in self.all_weights[0]]

@@ -1,4 +1,4 @@
-"""The spec's optimizers in PyTorch: its own, fused into one kernel where it has one."""
+"""The spec's optimizers in PyTorch: those of `torch.optim`, fused into one kernel where possible."""
 
 from __future__ import annotations
 
