@@ -15,7 +15,7 @@ def ceiling(model: Model, side: int, size: int) -> tuple[RepeatedOperation, Repe
     Each repetition takes the result of the one before, so that waiting for the last one is waiting for all.
     """
     # Scaled, so that products of many such matrices neither overflow nor vanish.
-    square = (jax.random.normal(jax.random.key(0), (side, side)) / side**0.5).astype(model.computed)
+    square = (jax.random.normal(jax.random.key(0), (side, side)) / side**0.5).astype(model.compute_dtype)
     source = jnp.ones(size // 4, jnp.float32)
     compiled_matmul, compiled_copy = jax.jit(jnp.matmul), jax.jit(jnp.copy)
 

@@ -28,7 +28,7 @@ from crossframe.tasks.spec import Arrays, Conv2D, Task
 
 MODES: tuple[str, ...] = ("jit", "scan", "eager")
 
-Trained = tuple[Parameters, optax.OptState]
+TrainingState = tuple[Parameters, optax.OptState]
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
@@ -67,8 +67,8 @@ class Programs:
     """The functions of a task that XLA compiles."""
 
     init: Callable[[Parameters], optax.OptState]
-    step: Callable[[Trained, Batch], Trained]
-    steps: Callable[[Trained, tuple[Batch, ...]], Trained]
+    step: Callable[[TrainingState, Batch], TrainingState]
+    steps: Callable[[TrainingState, tuple[Batch, ...]], TrainingState]
     infer: Callable[[Parameters, jax.Array], jax.Array]
 
 
@@ -82,16 +82,16 @@ def make_programs(task: Task, arithmetic: Arithmetic) -> Programs:
         loss = LOSSES[task.loss](forward(parameters, x), y)
         return loss if scale is None else scale * loss
 
-    def update(trained: Trained, batch: Batch) -> Trained:
-        parameters, state = trained
-        gradients = jax.grad(evaluate)(parameters, state.scale if arithmetic.scaled else None, *batch)
+    def update(training_state: TrainingState, batch: Batch) -> TrainingState:
+        parameters, state = training_state
+        gradients = jax.grad(evaluate)(parameters, state.scale if arithmetic.needs_loss_scaler else None, *batch)
         changes, state = optimizer.update(gradients, state, parameters)
         return optax.apply_updates(parameters, changes), state
 
-    def updates(trained: Trained, batches: tuple[Batch, ...]) -> Trained:
+    def updates(training_state: TrainingState, batches: tuple[Batch, ...]) -> TrainingState:
         """Do one update for each of `batches`, which have the same shape."""
         stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *batches)
-        return lax.scan(lambda trained, batch: (update(trained, batch), None), trained, stacked)[0]
+        return lax.scan(lambda training_state, batch: (update(training_state, batch), None), training_state, stacked)[0]
 
     # Donated: the new parameters and optimizer state reuse the memory of the old ones.
     return Programs(
@@ -111,8 +111,8 @@ class Model:
         self.outputs: jax.Array | None = None  # the last result of `predict`
         self.mode = mode
         self.arithmetic = arithmetic
-        self.dtype = dtype = np.dtype(arithmetic.stored)
-        self.computed = arithmetic.computed or arithmetic.stored
+        self.dtype = dtype = np.dtype(arithmetic.storage_dtype)
+        self.compute_dtype = arithmetic.compute_dtype or arithmetic.storage_dtype
         self.parameters = {name: self.to_device(weights[name], dtype) for name in task.parameters()}
         self.programs = make_programs(task, arithmetic)
         self.state = self.programs.init(self.parameters)
@@ -124,15 +124,15 @@ class Model:
         return self.to_device(x, self.dtype), self.to_device(y, np.int32 if y.ndim == 1 else self.dtype)
 
     def train(self, batches: Sequence[Batch]) -> None:
-        trained = self.parameters, self.state
+        training_state = self.parameters, self.state
         if self.mode == "scan":
             for _, group in groupby(batches, lambda batch: batch[0].shape):
-                trained = self.programs.steps(trained, tuple(group))
+                training_state = self.programs.steps(training_state, tuple(group))
         else:
             with jax.disable_jit(self.mode == "eager"):
                 for batch in batches:
-                    trained = self.programs.step(trained, batch)
-        self.parameters, self.state = trained
+                    training_state = self.programs.step(training_state, batch)
+        self.parameters, self.state = training_state
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with jax.disable_jit(self.mode == "eager"):
@@ -141,8 +141,8 @@ class Model:
         return np.array(outputs)
 
     def weights(self) -> Arrays:
-        # np.array copies; np.asarray may return a view of memory that the next update writes to. `value.copy()`, since an
-        # array on a GPU caches its values on the host, and a second read of the same array would take no time.
+        # np.array copies; np.asarray may return a view of memory that the next update writes to. `value.copy()` is read,
+        # since an array on a GPU caches its values on the host, and a second read of the same array would take no time.
         return {name: np.array(value.copy()) for name, value in self.parameters.items()}
 
     def buffers(self) -> Arrays:

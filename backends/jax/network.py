@@ -95,7 +95,10 @@ def scan_unrolled(step: Callable[[Any, Array], tuple[Any, Array]], state: Any, x
 # The same functions in the form from which jax2onnx makes the better file: flax's pooling becomes a MaxPool over two
 # axes (lax.reduce_window one over four axes, which onnxruntime rejects), and lax.scan a Loop, which tract and onnx's
 # evaluator reject and OpenCV rejects or computes wrongly.
-EXPORT_LAYERS: dict[type, Apply] = LAYERS | {spec.MaxPool2D: pool_operator, spec.LSTM: partial(lstm, scan=scan_unrolled)}
+EXPORT_LAYERS: dict[type, Apply] = LAYERS | {
+    spec.MaxPool2D: pool_operator,
+    spec.LSTM: partial(lstm, scan=scan_unrolled),
+}
 
 LOSSES: dict[str, Callable[[Array, Array], Array]] = {
     "binary_cross_entropy": lambda z, y: optax.sigmoid_binary_cross_entropy(z[:, 0], y.astype(z.dtype)).mean(),

@@ -19,7 +19,7 @@ def export_onnx(task: Task, parameters: Parameters, arithmetic: Arithmetic, path
         [("batch", *task.input_shape)],
         model_name=task.name,
         opset=opset,
-        enable_double_precision=arithmetic.stored == "float64",
+        enable_double_precision=arithmetic.storage_dtype == "float64",
         return_mode="file",
         output_path=path,
         input_names=["x"],

@@ -19,20 +19,20 @@ from crossframe.tasks.spec import Task
 class Arithmetic:
     """The types of a network in one precision."""
 
-    stored: str
-    computed: str | None = None  # None: as stored
-    products: str = "highest"  # JAX's word for the products of float32
+    storage_dtype: str
+    compute_dtype: str | None = None  # None: as the weights
+    matmul_precision: str = "highest"  # of float32 products, by JAX's names
 
     @property
-    def scaled(self) -> bool:
-        """Whether the range of the computed type is so small that gradients need a loss scaler."""
-        return self.computed == "float16"
+    def needs_loss_scaler(self) -> bool:
+        """Whether the range of the type is so small that gradients need a loss scaler."""
+        return self.compute_dtype == "float16"
 
 
 PRECISIONS = {
     "float32": Arithmetic("float32"),
     "float64": Arithmetic("float64"),
-    "tf32": Arithmetic("float32", products="tensorfloat32"),
+    "tf32": Arithmetic("float32", matmul_precision="tensorfloat32"),
     "bfloat16": Arithmetic("float32", "bfloat16"),
     "float16": Arithmetic("float32", "float16"),
 }
@@ -43,18 +43,18 @@ def configure(task: Task, device: str, precision: str) -> Arithmetic:
     check_precision(precision, PRECISIONS, device)
     arithmetic = PRECISIONS[precision]
     # TF32 or bfloat16 in matrix products and convolutions only on request: float32 means float32.
-    jax.config.update("jax_default_matmul_precision", arithmetic.products)
+    jax.config.update("jax_default_matmul_precision", arithmetic.matmul_precision)
     return arithmetic
 
 
 def mix_precision(network: Callable[..., Array], arithmetic: Arithmetic) -> Callable[..., Array]:
     """Return the network computing in its arithmetic, with outputs in the type of the loss."""
-    if arithmetic.computed is None:
+    if arithmetic.compute_dtype is None:
         return network
 
     def forward(parameters: dict[str, Array], x: Array) -> Array:
-        parameters, x = jax.tree.map(lambda array: array.astype(arithmetic.computed), (parameters, x))
-        return network(parameters, x).astype(arithmetic.stored)
+        parameters, x = jax.tree.map(lambda array: array.astype(arithmetic.compute_dtype), (parameters, x))
+        return network(parameters, x).astype(arithmetic.storage_dtype)
 
     return forward
 
@@ -73,7 +73,7 @@ def add_loss_scaler(optimizer: optax.GradientTransformation, arithmetic: Arithme
     It takes the gradients of `scale` times the loss, and skips an update that is not finite. optax leaves this to its
     users: it has `apply_if_finite`, but no dynamic scale.
     """
-    if not arithmetic.scaled:
+    if not arithmetic.needs_loss_scaler:
         return optimizer
 
     def init(parameters: optax.Params) -> LossScaler:

@@ -14,7 +14,7 @@ def ceiling(model: Model, side: int, size: int) -> tuple[RepeatedOperation, Repe
 
     Not `dot`, which has no bfloat16 on a CPU.
     """
-    dtype = amp.amp.bfloat16 if model.computed == "bfloat16" else model.computed  # NumPy has no such type
+    dtype = amp.amp.bfloat16 if model.compute_dtype == "bfloat16" else model.compute_dtype  # NumPy has no such type
     square = mx.nd.random.uniform(shape=(side, side), ctx=model.device).astype(dtype)
     source = mx.nd.ones((size // 4,), model.device)
     target = mx.nd.zeros_like(source)

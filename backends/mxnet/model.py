@@ -65,8 +65,8 @@ class Model:
         self.device = device
         self.outputs: mx.nd.NDArray | None = None  # the last result of `predict`
         self.arithmetic = arithmetic
-        self.dtype = dtype = arithmetic.stored
-        self.computed = arithmetic.computed or dtype
+        self.dtype = dtype = arithmetic.storage_dtype
+        self.compute_dtype = arithmetic.compute_dtype or dtype
         self.network = build(task)
         self.network.cast(dtype)
         self.network.initialize(mx.init.Zero(), device)
@@ -77,10 +77,10 @@ class Model:
         self.forward = MeanLoss(self.infer, LOSSES[task.loss]())
         if mode == "hybrid":
             self.forward.hybridize(static_alloc=True, static_shape=True)
-        self.trained = [p for p in self.network.collect_params().values() if p.grad_req != "null"]
+        self.trainable_parameters = [p for p in self.network.collect_params().values() if p.grad_req != "null"]
         self.loss_scaler = make_loss_scaler(arithmetic)
-        self.weight_arrays = [parameter.data() for parameter in self.trained]
-        self.gradients = [parameter.grad() for parameter in self.trained]
+        self.weight_arrays = [parameter.data() for parameter in self.trainable_parameters]
+        self.gradients = [parameter.grad() for parameter in self.trainable_parameters]
         self.optimizer = make_optimizer(task, updates=0)
         self.states = [make_state(self.optimizer, *indexed) for indexed in enumerate(self.weight_arrays)]
         # The weight decay of MXNet's AdaGrad is a different one, so `train` adds the decay to the gradients.
@@ -98,7 +98,7 @@ class Model:
                 loss.backward()
             else:
                 loss.backward(mx.nd.full((1,), self.loss_scaler.loss_scale, self.device))
-                if not unscale(self.loss_scaler, self.trained):
+                if not unscale(self.loss_scaler, self.trainable_parameters):
                     continue
             if self.task.clip_norm is not None:
                 clip(self.gradients, self.task.clip_norm)
@@ -170,7 +170,7 @@ class Model:
             float32_products="float32" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0" else None,
             details={
                 "onednn": mx.runtime.Features().is_enabled("MKLDNN"),
-                "kept_in_float32": "LSTM" if self.arithmetic.computed == "bfloat16" else None,  # as amp lists it
+                "kept_in_float32": "LSTM" if self.arithmetic.compute_dtype == "bfloat16" else None,  # as amp lists it
             },
         )
 

@@ -23,7 +23,7 @@ def export_onnx(task: Task, network: HybridBlock, arithmetic: Arithmetic, path: 
         raise Unsupported(f"MXNet's exporter writes opset {OPSET}, not {opset}")
     parameters = {name: p.data() for name, p in network.collect_params().items()}
     symbol = network(mx.sym.var("x"))
-    if arithmetic.computed:
+    if arithmetic.compute_dtype:
         symbol = mx.sym.load_json(symbol.tojson(remove_amp_cast=True))  # the float32 network
     # The exporter reads weights by asnumpy, which makes an OpenMP team (see `share_memory` in model.py). The team ends
     # with its thread.
@@ -33,7 +33,7 @@ def export_onnx(task: Task, network: HybridBlock, arithmetic: Arithmetic, path: 
             symbol,
             parameters,
             [(2, *task.input_shape)],
-            np.dtype(arithmetic.stored),
+            np.dtype(arithmetic.storage_dtype),
             str(path),
             dynamic=True,
             dynamic_input_shapes=[("batch", *task.input_shape)],

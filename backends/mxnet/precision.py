@@ -18,8 +18,8 @@ from crossframe.tasks.spec import Task
 class Arithmetic:
     """The types of a network in one precision."""
 
-    stored: str
-    computed: str | None = None  # None: as stored
+    storage_dtype: str
+    compute_dtype: str | None = None  # None: as the weights
 
 
 PRECISIONS = {
@@ -42,14 +42,14 @@ def configure(task: Task, device: str, precision: str) -> Arithmetic:
     """Initialize `amp` if a precision needs it and return its arithmetic; Unsupported if it is not available."""
     check_precision(precision, PRECISIONS, device, UNSUPPORTED)
     arithmetic = PRECISIONS[precision]
-    computed = arithmetic.computed
-    if amp_types and amp_types != [computed]:
+    compute_dtype = arithmetic.compute_dtype
+    if amp_types and amp_types != [compute_dtype]:
         raise Unsupported(f"MXNet's amp rewrites its operators for good: this process computes in {amp_types[0]}")
-    if computed and not amp_types:
-        amp_types.append(computed)
-        dtype = amp.amp.bfloat16 if computed == "bfloat16" else "float16"
+    if compute_dtype and not amp_types:
+        amp_types.append(compute_dtype)
+        dtype = amp.amp.bfloat16 if compute_dtype == "bfloat16" else "float16"
         float32_operators = [operator for operator in amp.list_fp32_ops(dtype) if operator not in WITHOUT_INPUT]
-        amp.init(computed, fp32_ops=float32_operators)
+        amp.init(compute_dtype, fp32_ops=float32_operators)
     return arithmetic
 
 
@@ -66,12 +66,12 @@ class Float32Outputs(HybridBlock):
 
 def mix_precision(network: HybridBlock, arithmetic: Arithmetic) -> HybridBlock:
     """Return the network with outputs in the type of the loss; `amp` has rewritten its operators."""
-    return Float32Outputs(network) if arithmetic.computed else network
+    return Float32Outputs(network) if arithmetic.compute_dtype else network
 
 
 def make_loss_scaler(arithmetic: Arithmetic, scale: float = LOSS_SCALE) -> LossScaler | None:
     """Return MXNet's own loss scaler if the range of the computed type is so small that gradients need one."""
-    if arithmetic.computed != "float16":
+    if arithmetic.compute_dtype != "float16":
         return None
     loss_scaler = LossScaler()
     loss_scaler._loss_scale = loss_scaler._next_loss_scale = scale  # it has no settings

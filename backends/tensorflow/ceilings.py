@@ -11,7 +11,7 @@ from crossframe.backends.tensorflow.model import Model
 def ceiling(model: Model, side: int, size: int) -> tuple[RepeatedOperation, RepeatedOperation]:
     """Return `matmul` of `side` x `side` matrices and `DeepCopy` of `size` bytes (`identity` would not copy)."""
     with tf.device(model.device):
-        square = tf.cast(tf.random.uniform((side, side)), model.computed)
+        square = tf.cast(tf.random.uniform((side, side)), model.compute_dtype)
         source = tf.ones(size // 4)
 
     def multiply() -> None:

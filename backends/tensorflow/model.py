@@ -52,16 +52,16 @@ class Model:
         self.outputs: tf.Tensor | None = None
         self.mode = mode
         self.arithmetic = arithmetic
-        self.dtype = dtype = arithmetic.stored
-        self.computed = keras.DTypePolicy(arithmetic.policy).compute_dtype
-        self.scaled = arithmetic.scaled
+        self.dtype = dtype = arithmetic.storage_dtype
+        self.compute_dtype = keras.DTypePolicy(arithmetic.policy).compute_dtype
+        self.needs_loss_scaler = arithmetic.needs_loss_scaler
         with tf.device(device):
             self.network = build(task, arithmetic.policy, cudnn=mode != "xla")  # XLA cannot compile cuDNN's LSTM
             for name, (layer, path, convert, _) in parameter_map(task).items():
                 attrgetter(path)(self.network.get_layer(layer)).assign(convert(weights[name]))
-            self.trained = self.network.trainable_variables
+            self.trainable_parameters = self.network.trainable_variables
             self.optimizer = add_loss_scaler(make_optimizer(task, dtype), arithmetic)
-            self.optimizer.build(self.trained)
+            self.optimizer.build(self.trainable_parameters)
         self.checkpoint = tf.train.Checkpoint(network=self.network, optimizer=self.optimizer)
         self.loss = LOSSES[task.loss]
         self.step, self.loop, self.infer = self.update, self.epoch, self.network
@@ -83,17 +83,17 @@ class Model:
     def update(self, x: tf.Tensor, y: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             loss = self.loss(self.network(x, training=True), y)
-            if self.scaled:
+            if self.needs_loss_scaler:
                 loss = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(loss, self.trained)
+        gradients = tape.gradient(loss, self.trainable_parameters)
         # The scale of the gradients, until the optimizer unscales them.
-        scale = self.optimizer.dynamic_scale if self.scaled else 1.0
+        scale = self.optimizer.dynamic_scale if self.needs_loss_scaler else 1.0
         if self.task.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.task.clip_norm * scale)
         if self.task.optimizer.weight_decay:
             decay = self.task.optimizer.weight_decay * scale
-            gradients = [gradient + decay * weight for gradient, weight in zip(gradients, self.trained)]
-        self.optimizer.apply(gradients, self.trained)
+            gradients = [gradient + decay * weight for gradient, weight in zip(gradients, self.trainable_parameters)]
+        self.optimizer.apply(gradients, self.trainable_parameters)
 
     def epoch(self, count: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> None:
         """Do one update for each of the first `count` batches in the stacks x and y, (batches, batch, ...)."""

@@ -14,7 +14,7 @@ from crossframe.tasks.spec import Task
 
 def export_onnx(task: Task, network: keras.Sequential, arithmetic: Arithmetic, path: Path, opset: int) -> None:
     """Write the network as one ONNX file with a free batch axis."""
-    dtype = arithmetic.stored
+    dtype = arithmetic.storage_dtype
     with tf.device("cpu"):
         # A copy without cuDNN's LSTM, which has no form in ONNX; its input images are channels first.
         copy = build(task, dtype, cudnn=False)

@@ -16,13 +16,13 @@ from crossframe.tasks.spec import Task
 class Arithmetic:
     """The types of a network in one precision."""
 
-    stored: str
-    policy: str  # Keras' word
+    storage_dtype: str
+    policy: str  # of Keras
     tf32: bool = False
 
     @property
-    def scaled(self) -> bool:
-        """Whether the range of the computed type is so small that gradients need a loss scaler."""
+    def needs_loss_scaler(self) -> bool:
+        """Whether the range of the type is so small that gradients need a loss scaler."""
         return self.policy == "mixed_float16"
 
 
@@ -46,4 +46,4 @@ def configure(task: Task, device: str, precision: str) -> Arithmetic:
 
 def add_loss_scaler(optimizer: keras.Optimizer, arithmetic: Arithmetic) -> keras.Optimizer:
     """Return the optimizer with Keras' own loss scaler around it, if gradients need one."""
-    return LossScaler(optimizer, LOSS_SCALE, SCALE_GROWS_AFTER) if arithmetic.scaled else optimizer
+    return LossScaler(optimizer, LOSS_SCALE, SCALE_GROWS_AFTER) if arithmetic.needs_loss_scaler else optimizer

@@ -1,4 +1,6 @@
-"""The model of the contract in PyTorch: an eager loop, or gradients (forward, loss, backward) compiled by TorchInductor.
+"""The model of the contract in PyTorch: an eager loop, or the gradients compiled by TorchInductor.
+
+The compiled function contains forward pass, loss and backward pass.
 
 With `reduce-overhead`, on a GPU, kernels are replayed as a CUDA graph. The next replay overwrites the results, so each
 update consumes them before the next one starts. With `max-autotune`, kernels are also chosen by trial.
@@ -61,14 +63,14 @@ class Model:
         self.device = device
         self.outputs: Tensor | None = None  # the last result of `predict`
         self.arithmetic = arithmetic
-        self.dtype = dtype = arithmetic.stored
-        self.computed = arithmetic.computed or dtype
+        self.dtype = dtype = arithmetic.storage_dtype
+        self.compute_dtype = arithmetic.compute_dtype or dtype
         # Convolutions run fastest in the layout channels last; other parameters are not affected.
         self.network = build(task).to(device, dtype, memory_format=torch.channels_last)
         for name, (key, convert) in parameter_map(task).items():
             self.network.get_parameter(key).data.copy_(torch.as_tensor(convert(weights[name]), dtype=dtype))
-        self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(task, self.trained)
+        self.trainable_parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(task, self.trainable_parameters)
         self.schedule = make_schedule(task, self.optimizer)
         self.loss = LOSSES[task.loss]
         self.loss_scaler = make_loss_scaler(arithmetic, device)
@@ -84,7 +86,7 @@ class Model:
             self.gradients, self.infer = mark_replays(self.gradients), mark_replays(self.infer)
 
     def differentiate(self, x: Tensor, y: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(self.loss(self.forward(x), y), self.trained, scale)
+        return torch.autograd.grad(self.loss(self.forward(x), y), self.trainable_parameters, scale)
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         targets = torch.as_tensor(y, dtype=torch.int64 if y.ndim == 1 else self.dtype)
@@ -95,21 +97,21 @@ class Model:
             if self.loss_scaler is not None:
                 self.update_scaled(self.loss_scaler, x, y)
                 continue
-            for parameter, gradient in zip(self.trained, self.gradients(x, y)):
+            for parameter, gradient in zip(self.trainable_parameters, self.gradients(x, y)):
                 parameter.grad = gradient
             if self.task.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.trained, self.task.clip_norm)
+                nn.utils.clip_grad_norm_(self.trainable_parameters, self.task.clip_norm)
             self.optimizer.step()
             if self.schedule is not None:
                 self.schedule.step()
 
     def update_scaled(self, loss_scaler: LossScaler, x: Tensor, y: Tensor) -> None:
         """Do an update with the loss scaled. A fused optimizer decides on the device whether to skip it."""
-        for parameter, gradient in zip(self.trained, self.gradients(x, y, loss_scaler.scale(self.unit))):
+        for parameter, gradient in zip(self.trainable_parameters, self.gradients(x, y, loss_scaler.scale(self.unit))):
             parameter.grad = gradient
         if self.task.clip_norm is not None:
             loss_scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.trained, self.task.clip_norm)
+            nn.utils.clip_grad_norm_(self.trainable_parameters, self.task.clip_norm)
         scale = loss_scaler.get_scale() if self.schedule else 0.0  # this waits for the device, so only for a schedule
         loss_scaler.step(self.optimizer)
         loss_scaler.update()

@@ -67,7 +67,7 @@ def export_onnx(  # noqa: PLR0913  # the parameters of all backends, and the rou
     """Write the network as one ONNX file with a free batch axis."""
     network = copy.deepcopy(network).cpu().eval()  # a copy: the exporter rebinds the weights of an LSTM
     # A batch of 2, since the exporter treats an axis of size 1 as constant.
-    example = torch.zeros(2, *task.input_shape, dtype=arithmetic.stored)
+    example = torch.zeros(2, *task.input_shape, dtype=arithmetic.storage_dtype)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # each export reports that torchvision is not installed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about its own use of deprecated functions

@@ -17,8 +17,8 @@ from crossframe.tasks.spec import LSTM, Task
 class Arithmetic:
     """The types of a network in one precision."""
 
-    stored: torch.dtype
-    computed: torch.dtype | None = None  # None: as stored
+    storage_dtype: torch.dtype
+    compute_dtype: torch.dtype | None = None  # None: as the weights
     tf32: bool = False
 
 
@@ -49,19 +49,19 @@ def mix_precision(
     network: Callable[[Tensor], Tensor], arithmetic: Arithmetic, device: torch.device
 ) -> Callable[..., Tensor]:
     """Return the network computing in its arithmetic, with outputs in the type of the loss."""
-    if arithmetic.computed is None:
+    if arithmetic.compute_dtype is None:
         return network
 
     def forward(x: Tensor) -> Tensor:
-        with torch.autocast(device.type, arithmetic.computed):
+        with torch.autocast(device.type, arithmetic.compute_dtype):
             outputs = network(x)
-        return outputs.to(arithmetic.stored)
+        return outputs.to(arithmetic.storage_dtype)
 
     return forward
 
 
 def make_loss_scaler(arithmetic: Arithmetic, device: torch.device) -> LossScaler | None:
     """Return torch's own loss scaler if the range of the computed type is so small that gradients need one."""
-    if arithmetic.computed != torch.float16:
+    if arithmetic.compute_dtype != torch.float16:
         return None
     return LossScaler(device.type, init_scale=LOSS_SCALE, growth_interval=SCALE_GROWS_AFTER)
