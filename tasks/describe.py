@@ -16,5 +16,5 @@ def describe_task(task: Task) -> str:
     shape = " x ".join(map(str, task.input_shape))
     layers = ", ".join(map(describe_layer, task.layers))
     training = f"{task.loss.replace('_', ' ')} by {type(task.optimizer).__name__} in batches of {task.batch_size}"
-    cost = f"{task.flops():,} operations forward for a sample"
-    return f"{task.data}, {shape} numbers a sample, through {layers}; {training}, {task.epochs} epochs at most; {cost}."
+    cost = f"{task.flops():,} operations per sample in the forward pass"
+    return f"{task.data}, {shape} values per sample; {layers}; {training}, at most {task.epochs} epochs; {cost}."

@@ -34,7 +34,7 @@ RECEIPT = "crossframe.json"  # written last: it marks a complete environment
 
 @dataclass(frozen=True)
 class Environment:
-    """An interpreter that can run a backend, and what its installation took; None if Crossframe did not make it."""
+    """An interpreter that can run a backend, and the cost of its installation; None if Crossframe did not make it."""
 
     python: Path
     install_s: float | None = None
@@ -42,7 +42,7 @@ class Environment:
 
 
 class EnvironmentState(StrEnum):
-    """Whether an environment is made."""
+    """The state of an environment."""
 
     READY = "ready"
     ABSENT = "absent"
@@ -131,7 +131,7 @@ def run_uv(*arguments: str) -> None:
 
 
 def install_environment(plugin: Plugin, device_kind: str, requirements: Path, folder: Path) -> Environment:
-    """Make an environment in `folder`, replacing what is there; MissingError if uv fails."""
+    """Make an environment in `folder`, replacing its content; MissingError if uv fails."""
     shutil.rmtree(folder, ignore_errors=True)
     say(f"making the environment of {plugin.name} ({device_kind})")
     begin = time.perf_counter()

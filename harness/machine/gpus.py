@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs of this machine, and which builds can run on them."""
+"""The NVIDIA GPUs of this machine, and the requirements of builds for GPUs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def parse_version(version: str) -> tuple[int, ...]:
 
 
 def check_build(recipe: InstallRecipe, gpu: GpuInfo) -> str | None:
-    """Return why a build cannot run on a GPU, by the requirements of its recipe; None if it can."""
+    """Return the requirement of a build that a GPU or its driver does not meet; None if it meets all."""
     capability = parse_version(gpu.compute_capability)
     if recipe.least_driver and parse_version(gpu.driver) < parse_version(recipe.least_driver):
         advice = f" ({recipe.older_drivers})" if recipe.older_drivers else ""
@@ -95,7 +95,7 @@ def check_build(recipe: InstallRecipe, gpu: GpuInfo) -> str | None:
 
 
 def refusal(plugin: Plugin, device: str) -> str | None:
-    """Return why the build of a backend or runtime for a device cannot run there; None if it should."""
+    """Return the reason why a backend or runtime cannot run on a device; None if its build should run there."""
     kind, _, number = device.partition(":")
     recipe = plugin.manifest.install.get(kind)
     if not plugin.has_builds or (kind == "cpu" and recipe):

@@ -19,7 +19,7 @@ def search_file(pattern: str, path: str) -> str | None:
 
 
 def fingerprint() -> Host:
-    """Return processor, memory, GPUs and system of this machine; None for what it does not report."""
+    """Return processor, memory, GPUs and system of this machine; None for properties that it does not report."""
     memory_kb = search_file(r"MemTotal:\s+(\d+)", "/proc/meminfo")
     return Host(
         cpu=search_file(r"model name\s*: (.+)", "/proc/cpuinfo") or platform.processor() or None,

@@ -37,7 +37,7 @@ class JobEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take."""
+    """The time and the disk space of a run."""
 
     device: str
     jobs: list[JobEstimate]
@@ -75,7 +75,7 @@ def estimate_jobs(plan: Plan, timings: Mapping[tuple[Cell, str], list[float]]) -
 
 
 def estimate(plan: Plan, results: Path) -> Estimate:
-    """Estimate what a plan takes, by the runs in the folder `results`."""
+    """Estimate the time and the disk space of a plan from the runs in the folder `results`."""
     jobs, timed_share = estimate_jobs(plan, read_timings(results))
     kind = plan.device_kind
     unsupported = readiness.refusals(plan)

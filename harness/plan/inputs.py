@@ -14,10 +14,10 @@ from crossframe.tasks.spec import Task, initial_weights
 
 
 def draw_order(samples: int, batch_size: int, epochs: int, seed: int) -> np.ndarray:
-    """Draw the order of the training samples: rows of the data, of shape (epochs, steps, batch), one shuffle an epoch.
+    """Return the order of the training samples: row numbers (epochs, steps, batch), shuffled for each epoch.
 
-    An incomplete last batch is omitted, since a compiled mode would compile again for it. The shuffle omits other
-    samples in each epoch.
+    An incomplete last batch is omitted, since a compiled mode would compile again for it. Because of the shuffle, each
+    epoch omits other samples.
     """
     generator = np.random.default_rng(seed)
     batch = min(batch_size, samples)

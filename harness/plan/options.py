@@ -1,4 +1,4 @@
-"""The options of a run: their help texts, and what is derived from them. The defaults are those of `RunOptions`."""
+"""The help texts of the options of a run, its processors and its folder. The defaults are those of `RunOptions`."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ALL_MODES = "all"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do."""
+    """The tasks, backends and jobs of a run."""
 
     tasks: dict[str, Task]
     backends: dict[str, Backend]
@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def device_kind(self) -> str:
-        """Return `cpu` or `cuda`."""
+        """The kind of the device: `cpu` or `cuda`."""
         return self.device.partition(":")[0]
 
 
@@ -81,7 +81,7 @@ def select_tasks(options: RunOptions) -> dict[str, Task]:
 def make_plan(options: RunOptions) -> Plan:
     """Return the plan for the options of `crossframe run`.
 
-    Raises UsageError for a name that does not exist, MissingError for a GPU that is not there.
+    Raises UsageError for an unknown name, MissingError for a GPU that does not exist.
     """
     tasks = select_tasks(options)
     backends = select_backends(options.backend)
@@ -103,9 +103,9 @@ def make_plan(options: RunOptions) -> Plan:
 
 
 def interleave(cells: Sequence[Cell], repeats: int) -> list[PlannedJob]:
-    """Return the jobs of all repeats: every cell once, then every cell once more.
+    """Return the jobs of all repeats: all cells in the first repeat, then all cells in the second, and so on.
 
-    Each repeat has another order, so that a drift of the machine affects all cells alike.
+    The order differs between repeats, so that a drift of the machine affects all cells equally.
     """
     jobs = []
     for repeat in range(1, repeats + 1):

@@ -1,4 +1,4 @@
-"""Which backends of a plan can run on this machine, and their environments."""
+"""The readiness of the backends of a plan: whether they can run on this machine, and their environments."""
 
 from __future__ import annotations
 

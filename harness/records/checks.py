@@ -1,7 +1,7 @@
-"""The requirements on stored values that a type of the standard library can't state.
+"""The ranges of stored values that the types of the standard library cannot express.
 
-The worker's types import the standard library alone, so that their ranges are given here: for reading, and for the
-published schemas.
+The types of the worker's measurements use the standard library only. Their ranges are defined here, and are checked
+when records are read and stated in the published schemas.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def _check_measurements(measurements: TrainMeasurements) -> None:
         if samples is None:
             continue
         if not samples:
-            raise ValueError(f"{name} holds no sample")
+            raise ValueError(f"{name} has no samples")
         if min(samples) < 0:
-            raise ValueError(f"{name} holds {min(samples)}, less than 0")
+            raise ValueError(f"{name} contains {min(samples)}, less than 0")
 
 
 def _check_operators(profile: OperatorProfile) -> None:

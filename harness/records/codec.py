@@ -35,13 +35,13 @@ def from_plain(value: object, kind: type[T]) -> T:
 
 
 def from_json(data: bytes | str, kind: type[T]) -> T:
-    """Return JSON text as `kind`. ValueError if it is no JSON or does not fit."""
+    """Return JSON text as `kind`. ValueError if it is not JSON or does not fit."""
     try:
         return cast(T, _make_decoder(kind).decode(data))  # type: ignore[arg-type]
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
     except msgspec.DecodeError:
-        # Possibly NaN or Infinity, which `json` reads and writes and the standard of JSON lacks.
+        # The text may contain NaN or Infinity, which are not valid JSON; `json` reads and writes them.
         return from_plain(json.loads(data), kind)
 
 
@@ -54,4 +54,4 @@ def _convert_scalar(value: object) -> object:
     """Return a NumPy scalar as a number of Python."""
     if isinstance(value, np.generic):
         return value.item()
-    raise NotImplementedError(f"{type(value).__name__} is no type of JSON")
+    raise NotImplementedError(f"{type(value).__name__} has no equivalent in JSON")

@@ -1,7 +1,6 @@
-"""The published JSON Schemas, generated from the types.
+"""Generation of the published JSON Schemas from the types.
 
-`python -m crossframe.harness.records.schemas` writes the schema of records. Other rooms generate theirs with
-`build_schema` and write them with `write_schema`.
+`python -m crossframe.harness.report.schema` writes all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import msgspec
 
 from crossframe.harness.files import write_atomically
 from crossframe.harness.records.checks import COUNTS, GPU_COLUMNS, SAMPLES
-from crossframe.harness.records.model import Record
 
 FOLDER = Path(__file__).parent / "schemas"
 STANDARD = "https://json-schema.org/draft/2020-12/schema"
@@ -47,7 +45,3 @@ def to_text(schema: dict[str, Any]) -> str:
 def write_schema(name: str, kind: type) -> None:
     """Write the schema of a dataclass to `schemas/NAME.json`."""
     write_atomically(FOLDER / f"{name}.json", to_text(build_schema(kind)))
-
-
-if __name__ == "__main__":
-    write_schema("record", Record)

@@ -1,4 +1,7 @@
-"""The files of a run: `run.json`, `records.jsonl` (one line a job, appended as it ends), `ceilings.json`."""
+"""The files of a run: `run.json`, `records.jsonl`, `ceilings.json` and `portability.json`.
+
+A job appends one line to `records.jsonl` when it ends.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def append(run: Path, record: Record) -> None:
         raise ValueError(f"record of {record.job}: {error}") from None
     path = run / "records.jsonl"
     with path.open("a+b") as file:
-        # A line that a crash cut short must not swallow the next one.
+        # After a crash the last line may be incomplete; a new record needs a line of its own.
         if file.tell() and not _ends_in_newline(path):
             file.write(b"\n")
         file.write(to_json(record).encode() + b"\n")
@@ -123,7 +126,7 @@ def write_ceilings(run: Path, measured: list[CeilingResult]) -> None:
 
 
 def read_portability(run: Path) -> tuple[list[RuntimeResult] | None, list[str]]:
-    """Return the results of `crossframe portability` and warnings; None if it did not run, or its file is damaged."""
+    """Return the results of `crossframe portability` and warnings; None if it was not run or its file is damaged."""
     path = run / "portability.json"
     try:
         stored = json.loads(path.read_bytes())

@@ -41,12 +41,12 @@ def convert_record(stored: Plain) -> Record:
 
 def convert_run(stored: Plain) -> RunInfo:
     """Return `run.json`. ValueError if it does not fit."""
-    nothing: dict[str, Any] = {"crossframe": "", "commit": None, "selftest": None, "specs": {}}
+    defaults: dict[str, Any] = {"crossframe": "", "commit": None, "selftest": None, "specs": {}}
     host: dict[str, Any] = dict.fromkeys(part.name for part in fields(Host))
     host |= {"affinity": [], "gpus": [], "kernel": "", "python": ""}
     try:
         plain = {
-            **nothing,
+            **defaults,
             **stored,
             "schema": SCHEMA_VERSION,
             "options": _rename(stored["options"], OPTIONS),
@@ -67,7 +67,7 @@ def convert_ceilings(stored: Plain) -> list[CeilingResult]:
 
 
 def convert_portability(stored: Plain) -> list[RuntimeResult]:
-    """Return the cells of `portability.json`. ValueError if they do not fit."""
+    """Return the results in `portability.json`. ValueError if they do not fit."""
     try:
         plain = [_convert_runtime_result(cell) for cell in stored["cells"]]
     except (KeyError, TypeError, AttributeError) as error:

@@ -1,7 +1,8 @@
 """CIFAR-10: 50,000 training and 10,000 held-out photographs, 32 x 32 pixels in colour. Krizhevsky 2009.
 
-A gzip tarball of pickles. Both formats are dangerous in untrusted files, and an MD5 checksum does not make a file
-trusted: the tarball is read as a stream and never unpacked, and its pickles may only name what arrays of bytes need.
+The data set is a gzip tarball of pickles. Both formats are dangerous in untrusted files, and an MD5 checksum does not
+make a file trusted. Therefore the tarball is read as a stream and never unpacked, and its pickles may use only the names
+that arrays of bytes need.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def read_batch(stream: IO[bytes], name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Unpickler(pickle.Unpickler):
-    """An unpickler that refuses all names but those of ALLOWED, and so every pickle that runs code."""
+    """An unpickler that refuses all names except those of ALLOWED, and thereby every pickle that runs code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:

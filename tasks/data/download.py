@@ -10,7 +10,7 @@ class DataError(Exception):
     """A data file cannot be obtained or read; the message names the file, the cause and the remedy."""
 
 
-def cache_folder() -> Path:
+def download_folder() -> Path:
     """Return the folder of downloaded files: $CROSSFRAME_CACHE, or the cache folder of the operating system."""
     import pooch
 
@@ -33,7 +33,7 @@ def obtain(name: str, url: str, checksum: str, folder: Path | None) -> Path:
     from requests import RequestException
 
     try:
-        return Path(pooch.retrieve(url, known_hash=checksum, fname=name, path=cache_folder()))
+        return Path(pooch.retrieve(url, known_hash=checksum, fname=name, path=download_folder()))
     except (OSError, ValueError) as error:
         if isinstance(error, RequestException):
             # A response of status 400 or above is false in a condition: compare with None.

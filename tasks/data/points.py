@@ -18,11 +18,11 @@ def circle(folder: Path | None = None) -> Split:
 
 
 def original(folder: Path | None = None) -> Split:
-    """Return the ten training points of the original specification; held-out points as in `circle`.
+    """Return the ten training points of the original specification, and the held-out points of `circle`.
 
-    numpy.random.seed(0) and rand(10, 2) * 2 - 1.
+    The specification draws them by `numpy.random.seed(0)` and `rand(10, 2) * 2 - 1`.
     """
-    # The same numbers as after numpy.random.seed(0), without changing the global generator.
+    # RandomState(0) draws the same numbers without changing the global generator.
     x = (np.random.RandomState(0).rand(10, 2) * 2 - 1).astype(np.float32)
     held_out = circle()
     return Split(x, inside(x), held_out.x_test, held_out.y_test)

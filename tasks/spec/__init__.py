@@ -12,7 +12,7 @@ Layouts, the same for every backend (a backend converts at its own boundary):
 
 Parameters are named by kind and number of their layer, `conv1.w`, `lstm2.w_h`: numbers count from 1, for each kind.
 
-To add a layer: one class in `layers.py` (its output shape, its parameters), one row in the table of each backend.
+CONTRIBUTING.md describes how to add a layer.
 """
 
 from __future__ import annotations

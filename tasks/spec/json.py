@@ -16,7 +16,7 @@ _CLASSES: dict[str, type] = {
         SGD, Adam, AdaGrad, RMSProp, StepSchedule, EarlyStopping,
     )
 }  # fmt: skip
-# Keys of version 1 of stored runs -> today's.
+# Key in stored runs of version 1 -> current key.
 _OLD_KEYS = {"is": "type", "scaling": "normalization"}
 
 
@@ -29,7 +29,10 @@ def to_json(part: Any) -> Any:
 
 
 def from_json(part: Any) -> Any:
-    """Return what `to_json` was given, also from stored runs of version 1; ValueError for an unknown class."""
+    """Return the task, or part of one, that `to_json` converted; ValueError for an unknown class.
+
+    Tasks in stored runs of version 1 are read too.
+    """
     if isinstance(part, list):
         return tuple(from_json(item) for item in part)
     if not isinstance(part, dict):

@@ -15,7 +15,7 @@ SCHEMA = schemas.build_schema(Record)
 
 def test_the_committed_schema_is_that_of_the_type() -> None:
     committed = (schemas.FOLDER / "record.json").read_text()
-    assert committed == schemas.to_text(SCHEMA), "run `python -m crossframe.harness.records.schemas`"
+    assert committed == schemas.to_text(SCHEMA), "run `python -m crossframe.harness.report.schema`"
 
 
 def test_a_record_fits_the_schema() -> None:

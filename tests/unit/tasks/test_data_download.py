@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 
 from crossframe.tasks import data, discover
 from crossframe.tasks.data import cifar10, mnist
-from crossframe.tasks.data.download import DataError, cache_folder
+from crossframe.tasks.data.download import DataError, download_folder
 from tests.support.data_files import cifar_members, mnist_files, tarball, write
 
 # requests leaves the socket of a refused connection to the garbage collector.
@@ -90,7 +90,7 @@ def test_mnist_is_downloaded_once_and_cached(mnist_server: Server) -> None:
     again = data.load(CNN, "mnist")
     assert len(mnist_server.requests) == 4
     assert_array_equal(first.x_train, again.x_train)
-    assert sorted(path.name for path in cache_folder().iterdir()) == sorted(mnist.CHECKSUMS)
+    assert sorted(path.name for path in download_folder().iterdir()) == sorted(mnist.CHECKSUMS)
 
 
 def test_cifar10_is_downloaded_once_and_cached(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_cifar10_is_downloaded_once_and_cached(server: Server, monkeypatch: pyte
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(mnist_server: Server) -> None:
     data.load(CNN, "mnist")
-    (cache_folder() / IMAGES).write_bytes(b"damaged")
+    (download_folder() / IMAGES).write_bytes(b"damaged")
     data.load(CNN, "mnist")
     assert mnist_server.requests.count(f"/{IMAGES}") == 2
 
@@ -118,7 +118,7 @@ def test_a_wrong_checksum_is_refused_and_not_cached(mnist_server: Server, monkey
     assert IMAGES in message
     assert mnist_server.url in message
     assert "--data-dir" in message
-    assert not any(cache_folder().iterdir())
+    assert not any(download_folder().iterdir())
 
 
 def test_an_answer_of_404_is_named(mnist_server: Server) -> None:
@@ -148,9 +148,9 @@ def test_a_cache_that_cannot_be_written_is_named(mnist_server: Server, monkeypat
 
 def test_the_cache_is_the_systems_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CROSSFRAME_CACHE", raising=False)
-    assert "crossframe" in str(cache_folder())
+    assert "crossframe" in str(download_folder())
     monkeypatch.setenv("CROSSFRAME_CACHE", "elsewhere")
-    assert cache_folder() == Path("elsewhere")
+    assert download_folder() == Path("elsewhere")
 
 
 def test_the_published_files_are_named_with_their_checksums() -> None:
