@@ -1,8 +1,8 @@
 """CIFAR-10: 50,000 training and 10,000 held-out photographs, 32 x 32 pixels in colour. Krizhevsky 2009.
 
 The data set is a gzip tarball of pickles. Both formats are dangerous in untrusted files, and an MD5 checksum does not
-make a file trusted. Therefore the tarball is read as a stream and never unpacked, and its pickles may use only the names
-that arrays of bytes need.
+make a file trusted. Therefore the tarball is read as a stream and never unpacked, and its pickles may use only the
+names that arrays of bytes need.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ def fit(images: np.ndarray, shape: Shape) -> np.ndarray:
 def canvas(shape: Shape) -> Shape:
     """Return the (channels, height, width) of images for a task with inputs of `shape`.
 
-    Inputs with three axes are images; two axes are the rows of a grey image, one row per step; one axis is a square grey
-    image. ValueError if the number of pixels is not a square.
+    Inputs with three axes are images; two axes are the rows of a grey image, one row per step; one axis is a square
+    grey image. ValueError if the number of pixels is not a square.
     """
     if len(shape) == 3:
         return shape

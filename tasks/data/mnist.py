@@ -1,7 +1,7 @@
 """MNIST: 60,000 training and 10,000 held-out handwritten digits, 28 x 28 pixels. LeCun, Cortes and Burges 1998.
 
-The data set is four gzip files in the IDX format: two zero bytes, the type of the values (8: unsigned byte), the number of axes, the
-length of each axis as a big-endian 32-bit integer, then the values.
+The data set is four gzip files in the IDX format: two zero bytes, the type of the values (8: unsigned byte), the number
+of axes, the length of each axis as a big-endian 32-bit integer, then the values.
 """
 
 from __future__ import annotations

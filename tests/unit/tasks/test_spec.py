@@ -25,7 +25,8 @@ def test_a_task_survives_json(name: str, preset: str) -> None:
 def test_a_task_is_described_in_one_sentence() -> None:
     sentence = describe_task(discover()["cnn"]["standard"])
     assert sentence.startswith("digits, 3 x 24 x 24 values per sample; conv 32, relu, pool 2, conv 64, ")
-    assert sentence.endswith("by SGD in batches of 64, at most 15 epochs; 6,896,128 operations per sample in the forward pass.")
+    assert "by SGD in batches of 64, at most 15 epochs" in sentence
+    assert sentence.endswith("; 6,896,128 operations per sample in the forward pass.")
 
 
 def test_json_of_an_unknown_class_is_refused_by_name() -> None:
