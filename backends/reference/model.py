@@ -121,6 +121,7 @@ class Model:
             self.parameters = {name: archive[name] for name in self.parameters}
         with np.load(path / "optimizer.npz", allow_pickle=False) as archive:
             self.updates = int(archive["updates"])
+            self.state = {name: {} for name in self.parameters}
             for key in archive.files:
                 if key != "updates":
                     name, slot = key.split("/")

@@ -143,6 +143,7 @@ def build_cell_report(records: Iterable[Record], withheld: str | None = None) ->
         reason=reason,
         parity=first.parity,
         withheld=withheld,
+        deviation=describe_deviation(good),
         onnx=OnnxState(first.evaluation.onnx.state, first.evaluation.onnx.reason) if first.evaluation else None,
         versions=first.measurements.versions,
         dialect=first.measurements.dialect,
@@ -150,6 +151,20 @@ def build_cell_report(records: Iterable[Record], withheld: str | None = None) ->
         gpu_memory=describe_memory(good),
         metrics={name: _measure(name, good, f"the cell is {state}") for name in METRICS},
     )
+
+
+def describe_deviation(records: Sequence[Record]) -> str | None:
+    """Return the checks that failed in any of the jobs of a cell; None if there is none."""
+    failures = [
+        [f"{check.name}: {check.detail}" for check in record.evaluation.checks if not check.passed]
+        for record in records
+        if record.evaluation
+    ]
+    failed = [texts for texts in failures if texts]
+    if not failed:
+        return None
+    text = "; ".join(failed[0])
+    return text if len(records) == 1 else f"{len(failed)} of {len(records)} repeats: {text}"
 
 
 def _measure(name: str, records: Sequence[Record], unavailable: str) -> Metric:

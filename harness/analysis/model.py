@@ -45,6 +45,7 @@ class CellReport:
     reason: str | None
     parity: ParitySummary | None
     withheld: str | None  # why no cell of the run is ranked
+    deviation: str | None  # the checks of its measured jobs that failed
     onnx: OnnxState | None
     versions: dict[str, str]
     dialect: dict[str, str | float]

@@ -54,13 +54,18 @@ def group_by_family(reports: Iterable[CellReport]) -> dict[Family, list[CellRepo
 
 
 def is_verified(report: CellReport) -> bool:
-    """Return whether the parity of a cell was verified."""
-    return report.parity is not None and report.parity.state == State.OK
+    """Return whether the parity of a cell was verified, and its measured jobs do not differ from that."""
+    return report.parity is not None and report.parity.state == State.OK and report.deviation is None
 
 
 def is_meaningful(report: CellReport, metric: str) -> bool:
     """Return whether a metric depends on the framework: how well a wider task learns does not."""
     return metric not in LEARNING_METRICS or split_name(report.task)[1] == 1
+
+
+def describe_deviation(report: CellReport) -> str:
+    """Return the sentence about a cell whose measured jobs differ from what was verified."""
+    return f"the measured job differs from what was verified: {report.deviation}"
 
 
 def explain_exclusion(report: CellReport, metric: str, rounds: statistics.Rounds, repeats: int) -> str | None:
@@ -71,6 +76,8 @@ def explain_exclusion(report: CellReport, metric: str, rounds: statistics.Rounds
         return "not verified equal: parity was not checked"
     if report.parity.state != State.OK:
         return f"not verified equal: parity is {report.parity.state}"
+    if report.deviation:
+        return describe_deviation(report)
     if report.withheld:
         return f"resources were not equal: {report.withheld}"
     if not is_meaningful(report, metric):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from crossframe.harness.analysis import gpu_warnings
+from crossframe.harness.analysis.readers import read_utilization
 from crossframe.harness.records.model import Host, Interference, Record
 
 # Id -> (counter, threshold, text of the worst job).
@@ -40,6 +41,21 @@ def warnings(records: Sequence[Record], host: Host) -> list[str]:
         values = [value for machine in machines if (value := read(machine) or 0) > threshold]
         if values:
             lines.append(f"{name}: during {len(values)} of {len(machines)} jobs {describe(max(values))}")
+    lines += _warn_of_speed(records)
     if host.governor not in (None, "performance"):
         lines.append(f"W-FREQUENCY: the governor of the processors' frequency is {host.governor!r}, not 'performance'")
     return lines
+
+
+def _warn_of_speed(records: Sequence[Record]) -> list[str]:
+    """Return a line if jobs did more operations per second than the measured ceiling of the device."""
+    read = read_utilization("step_flops", "ceiling_flops_per_s")
+    ratios = {record.cell: ratio for record in records if (ratio := read(record) or 0) > 1}
+    if not ratios:
+        return []
+    fastest = max(ratios, key=lambda cell: ratios[cell])
+    return [
+        f"W-CEILING: {len(ratios)} cells did more operations per second than the measured ceiling of the device, up to "
+        f"{ratios[fastest]:.1f} times ({fastest.task} {fastest.variant}): other programs ran while it was measured, or "
+        "the times are wrong"
+    ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from crossframe.harness.analysis.metrics import METRICS, build_cell_reports
 from crossframe.harness.analysis.model import CellReport
-from crossframe.harness.analysis.ranking import by_cell, group_by_family, is_meaningful, is_verified
+from crossframe.harness.analysis.ranking import by_cell, describe_deviation, group_by_family, is_meaningful, is_verified
 from crossframe.harness.decision.criteria import LOOKED_UP, MEASURED, to_points
 from crossframe.harness.decision.model import Candidate, Facts
 from crossframe.harness.errors import UsageError
@@ -115,6 +115,8 @@ def _explain_absence(reports: Sequence[CellReport]) -> str:
     first = reports[0]
     if first.state != State.OK:
         return f"{first.state}: {first.reason}"
+    if first.deviation:
+        return describe_deviation(first)
     return f"not verified equal: {'parity was not checked' if first.parity is None else first.parity.reason}"
 
 

@@ -26,7 +26,7 @@ from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.records.model import Cell
 from crossframe.harness.worker.probes import EPOCH, Probe, trace
 from crossframe.tasks import discover as discover_tasks
-from crossframe.tasks.spec import Arrays
+from crossframe.tasks.spec import Arrays, Task
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,23 @@ class Arithmetic:
 EXACT = Arithmetic()
 
 
-def compute_trace(
-    probe: Probe, weights: Arrays, batches: Arrays, dialect: Dialect, arithmetic: Arithmetic = EXACT
-) -> Arrays:
-    """Return the trace of a probe in the reference model.
+def build_model(task: Task, weights: Arrays, dialect: Dialect, arithmetic: Arithmetic = EXACT) -> reference.Model:
+    """Return the reference model, below float64 with the errors that rounding may cause.
 
-    Below float64 it is a trace with the errors that rounding may cause: see `crossframe.harness.parity.low_precision`
-    and `crossframe.harness.parity.near_ties`.
+    See `crossframe.harness.parity.low_precision` and `crossframe.harness.parity.near_ties`.
     """
     precision = arithmetic.precision
     if precision in ROUNDING:
-        low = LowPrecisionModel(probe.task, weights, precision, dialect, arithmetic.flip_near_ties)
-        return trace(probe, low, batches)
+        return LowPrecisionModel(task, weights, precision, dialect, arithmetic.flip_near_ties)
     model = NearTieModel if precision == "float32" else reference.Model
-    return trace(probe, model(probe.task, weights, np.dtype(precision), dialect), batches)
+    return model(task, weights, np.dtype(precision), dialect)
+
+
+def compute_trace(
+    probe: Probe, weights: Arrays, batches: Arrays, dialect: Dialect, arithmetic: Arithmetic = EXACT
+) -> Arrays:
+    """Return the trace of a probe in the reference model; see `build_model`."""
+    return trace(probe, build_model(probe.task, weights, dialect, arithmetic), batches)
 
 
 class ReferenceTraces:

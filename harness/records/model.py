@@ -170,12 +170,24 @@ class OnnxAgreement:
 
 
 @dataclass(frozen=True)
+class JobCheck:
+    """One comparison of a measured job with the reference model, or of its times with each other."""
+
+    name: str
+    error: float
+    tolerance: float
+    passed: bool
+    detail: str | None = None  # of a failure: a sentence with the parameter or the cause
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The values that the harness computed from the arrays of a worker."""
 
     quality: dict[str, float]
     first_epoch_gap: float  # largest difference of a weight from the reference model's after one epoch
     onnx: OnnxAgreement
+    checks: list[JobCheck] = field(default_factory=list)  # empty in older runs
 
 
 @dataclass(frozen=True)
@@ -229,18 +241,6 @@ class GpuSamples:
 
 
 @dataclass(frozen=True)
-class EnvironmentCost:
-    """The disk space and installation time of an environment; None if Crossframe did not make it."""
-
-    bytes: Count | None
-    install_s: float | None
-
-
-@dataclass(frozen=True)
-class Record:
-    """The cost and the results of one job: one line of `records.jsonl`."""
-
-@dataclass(frozen=True)
 class ProcessSamples:
     """The processes of a job as its parent saw them: the worker and everything that it started.
 
@@ -255,6 +255,18 @@ class ProcessSamples:
     samples: Count
     cost_s: Amount  # processor time of taking the samples
 
+
+@dataclass(frozen=True)
+class EnvironmentCost:
+    """The disk space and installation time of an environment; None if Crossframe did not make it."""
+
+    bytes: Count | None
+    install_s: float | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """The cost and the results of one job: one line of `records.jsonl`."""
 
     schema: Literal[2]
     job: Annotated[str, Meta(min_length=1)]
@@ -272,6 +284,7 @@ class ProcessSamples:
     machine: Interference | None = None
     roofline: Roofline | None = None
     gpu: GpuSamples | None = None
+    processes: ProcessSamples | None = None
 
 
 @dataclass(frozen=True)
@@ -284,7 +297,6 @@ class CeilingResult:
     precision: str
     state: State
     reason: str | None
-    processes: ProcessSamples | None = None
     flops_per_s: float | None
     bytes_per_s: float | None
     caveats: list[str] = field(default_factory=list)

@@ -10,6 +10,7 @@ from crossframe.harness.analysis import metrics
 from crossframe.harness.analysis.labels import ABSENT, COLUMNS, cell_labels, format_metric
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.analysis.operators import operator_lines, operator_table
+from crossframe.harness.analysis.ranking import describe_deviation
 from crossframe.harness.console import TableLayout, escape_markdown, fit_lines, markdown_table, terminal_table
 from crossframe.harness.parity.effects import describe_effect
 from crossframe.harness.records import codec
@@ -52,6 +53,8 @@ def list_problems(cells: Sequence[CellReport]) -> list[str]:
         if cell.parity and cell.parity.state != State.OK:
             hint = f" ({cell.parity.hint})" if cell.parity.hint else ""
             lines.append(f"{name}: parity {cell.parity.state}, not ranked: {cell.parity.reason}{hint}")
+        if cell.deviation:
+            lines.append(f"{name}: not ranked: {describe_deviation(cell)}")
         if cell.state != State.OK:
             lines.append(f"{name}: {cell.state}: {cell.reason}")
         elif cell.onnx and cell.onnx.state != State.OK:

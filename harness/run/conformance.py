@@ -1,7 +1,8 @@
 """`crossframe conformance NAME`: all checks of a built-in backend, applied to any backend, one named result a check.
 
-Three groups: the contract (the module has the modes of its manifest), parity (every task in every mode against the
-reference model), and a small run of every task (it trains, its checkpoint is exact, it exports to ONNX or refuses to).
+Four groups: the contract (the module has the modes of its manifest), parity (every task in every mode against the
+reference model), a small run of every task (it trains, the checks of its measured job pass, its checkpoint is exact, it
+exports to ONNX or refuses to), and the clock (see `crossframe.harness.selftest.clock`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from crossframe.harness.records import store
 from crossframe.harness.records.model import Record
 from crossframe.harness.run import folder as run_folder
 from crossframe.harness.run import run
+from crossframe.harness.selftest.clock import select_clock_task, try_clock
+from crossframe.harness.selftest.step_timer import StepTimer, device_for
 from crossframe.harness.worker.states import State
 
 
@@ -59,6 +62,24 @@ def check_conformance(plan: Plan) -> Iterator[ConformanceResult]:
         run.execute(plan, folder, set())
         for record in store.read(folder)[0]:
             yield from list_run_results(record)
+    yield from check_clocks(plan)
+
+
+def check_clocks(plan: Plan) -> Iterator[ConformanceResult]:
+    """Yield the check of the backend's clock by the self-test, on the device of the plan; see `selftest.clock`."""
+    (backend,) = plan.backends.values()
+    device = device_for(backend, plan.device)
+    with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
+        timer = StepTimer(Path(name), plan.options.cpus, device, plan.options.timeout_s)
+        clock = try_clock(timer, select_clock_task(device), backend, find_interpreter(plan, backend.name))
+    state = STATES.get(clock.state, ConformanceState.FAILED)
+    yield ConformanceResult("selftest::clock", state, clock.reason)
+
+
+def find_interpreter(plan: Plan, backend: str) -> Path | None:
+    """Return the interpreter that the options give for a backend; None for its own environment."""
+    python = plan.options.python.get(backend)
+    return Path(python) if python else None
 
 
 def judge(passed: bool | None) -> ConformanceState:
@@ -90,4 +111,6 @@ def list_run_results(record: Record) -> Iterator[ConformanceResult]:
     onnx = record.evaluation.onnx
     yield ConformanceResult(f"{prefix}::trains", ConformanceState.PASSED)
     yield ConformanceResult(f"{prefix}::checkpoint", judge(record.measurements.checkpoint_exact))
+    for check in record.evaluation.checks:
+        yield ConformanceResult(f"{prefix}::{check.name}", judge(check.passed), check.detail)
     yield ConformanceResult(f"{prefix}::onnx", STATES.get(onnx.state, ConformanceState.FAILED), onnx.reason)

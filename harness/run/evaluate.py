@@ -1,4 +1,4 @@
-"""Evaluation of the arrays that a worker left: quality, distance from the reference model, agreement of the ONNX file.
+"""Evaluation of the arrays that a worker left: quality, checks against the reference model, agreement of the ONNX file.
 
 Only the harness evaluates, by the same code for every backend.
 """
@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from crossframe.backends.contract import Dialect
 from crossframe.harness.parity.dialects import dialect_in
-from crossframe.harness.parity.reference_cache import compute_first_epoch
+from crossframe.harness.parity.job_references import JobReference
 from crossframe.harness.records.model import Evaluation, OnnxAgreement
+from crossframe.harness.run.job_checks import JobArrays, check_job
 from crossframe.harness.worker import quality
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.measurements import ExportResult, TrainMeasurements
 from crossframe.harness.worker.states import State
-from crossframe.tasks.spec import Task
+from crossframe.harness.worker.trainings import FIRST_EPOCH
+from crossframe.tasks.spec import Arrays
 
 ONNX_BATCHES = (1, 3, 64)  # the exporter's example has another size
 ONNX_TIMEOUT_S = 120
@@ -36,30 +37,41 @@ def evaluate(job: TrainJob, folder: Path, measurements: TrainMeasurements, check
 
     OSError, ValueError or KeyError if they are damaged.
     """
-    with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
-        outputs = {name: stored[name] for name in stored.files}
-    with np.load(job.inputs, allow_pickle=False) as data:
-        x_test, y_test = data["x_test"], data["y_test"]
+    stored, checks = (read_arrays(folder / name) for name in ("outputs.npz", "checks.npz"))
+    outputs = stored["outputs"]
     if measurements.export is None:
         raise ValueError("the worker left no result of its ONNX export")
+    dialect = dialect_in(measurements.dialect, job.precision)
+    reference = JobReference(job.task, Path(job.inputs), dialect, job.precision)
     onnx = OnnxAgreement(**vars(measurements.export), max_error=None)
     if onnx.state == State.OK:
         tolerance = ONNX_TOLERANCE[job.precision]
-        onnx = checker.check(measurements.export, folder / "model.onnx", x_test, outputs["outputs"], tolerance)
-    dialect = dialect_in(measurements.dialect, job.precision)
+        onnx = checker.check(measurements.export, folder / "model.onnx", reference.data["x_test"], outputs, tolerance)
+    trained = {name: stored[f"weights/{name}"] for name in job.task.parameters()}
+    results = check_job(measurements, JobArrays(outputs, trained, checks), reference, job.device)
+    if all(check.passed for check in results):
+        (folder / "checks.npz").unlink()  # many megabytes for each job
     return Evaluation(
-        quality=quality.compute_quality(job.task.loss, outputs["outputs"], y_test),
-        first_epoch_gap=first_epoch_gap(job.task, Path(job.inputs), outputs, dialect),
+        quality=quality.compute_quality(job.task.loss, outputs, reference.data["y_test"]),
+        first_epoch_gap=first_epoch_gap(checks, reference),
         onnx=onnx,
+        checks=results,
     )
 
 
-def first_epoch_gap(task: Task, inputs: Path, outputs: Mapping[str, np.ndarray], dialect: Dialect) -> float:
+def first_epoch_gap(arrays: Mapping[str, np.ndarray], reference: JobReference) -> float:
     """Return the largest difference of a weight from that of the reference model after the first epoch."""
-    expected = compute_first_epoch(task, inputs, dialect)
+    expected, updates = reference.expect_weights(FIRST_EPOCH), len(reference.data["order"][0])
     return max(
-        float(np.abs(outputs[f"after_first_epoch/{name}"] - weights).max()) for name, weights in expected.items()
+        float(np.abs(arrays[f"after_first_epoch/{name}"] - expected[f"weights/{updates}/{name}"]).max())
+        for name in reference.start
     )
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Return the arrays of an archive."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def run_onnx(path: str, x: np.ndarray) -> list[np.ndarray]:

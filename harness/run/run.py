@@ -13,6 +13,7 @@ from crossframe.backends.contract import Precision
 from crossframe.harness.analysis.gpu import gpu_not_used_reason
 from crossframe.harness.analysis.labels import cell_labels
 from crossframe.harness.analysis.ranking import next_round
+from crossframe.harness.analysis.readers import read_achieved_rate
 from crossframe.harness.analysis.roofline import roofline_for
 from crossframe.harness.console import say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, ExitCode
@@ -43,6 +44,7 @@ from crossframe.harness.records.model import (
 from crossframe.harness.run.ceilings import measure_ceilings
 from crossframe.harness.run.evaluate import OnnxChecker, evaluate
 from crossframe.harness.run.folder import utc_now
+from crossframe.harness.run.job_checks import check_speed, describe_failures
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.states import State
@@ -68,6 +70,7 @@ class Execution:
             outcome = self.launch_job(planned, environment)
         machine, ended, samples = meter.read(), utc_now(), sampler.samples()
         state, reason, evaluation = self.judge_outcome(planned, outcome, samples)
+        roofline = roofline_for(task_for(self.plan, planned.cell), planned.cell, self.ceilings)
         cost = EnvironmentCost(environment.bytes, environment.install_s) if environment else EnvironmentCost(None, None)
         record = Record(
             schema=SCHEMA_VERSION,
@@ -84,10 +87,11 @@ class Execution:
             parity=self.parity.get(planned.cell),
             environment=cost,
             machine=machine,
-            roofline=roofline_for(task_for(self.plan, planned.cell), planned.cell, self.ceilings),
+            roofline=roofline,
             gpu=samples,
             processes=outcome.processes,
         )
+        record = add_speed_check(record)
         store.append(self.folder, record)
         return record
 
@@ -138,6 +142,16 @@ class Execution:
         return (self.folder / "jobs" / planned.name).resolve()
 
 
+def add_speed_check(record: Record) -> Record:
+    """Return a record whose evaluation has the check of the speed too, if its device has a ceiling."""
+    if record.evaluation is None or record.roofline is None:
+        return record
+    check = check_speed(read_achieved_rate("step_flops")(record), record.roofline.ceiling_flops_per_s)
+    if check is None:
+        return record
+    return replace(record, evaluation=replace(record.evaluation, checks=[*record.evaluation.checks, check]))
+
+
 def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
     """Verify every cell with pending jobs, run those jobs (one record each), then use up the remaining time budget.
 
@@ -172,7 +186,10 @@ def execute_jobs(execution: Execution, jobs: Sequence[PlannedJob], labels: Mappi
 
 def describe_end(record: Record, remaining_s: float) -> str:
     """Return how a job ended, and an estimate of the remaining time."""
+    failures = describe_failures(record.evaluation.checks) if record.evaluation else None
     reason = f": {record.reason[:200]}" if record.reason else ""
+    if failures:
+        reason += f"; the measured job differs from what was verified: {failures}"
     remaining = f", about {remaining_s // 60:.0f} min {remaining_s % 60:02.0f} s left" if remaining_s else ""
     return f"{record.state} in {record.wall_s:.1f} s{remaining}{reason}"
 
@@ -231,5 +248,10 @@ def run_to_exit_code(plan: Plan, folder: Path, finished: Collection[str]) -> Exi
     records = store.read_with_warnings(folder)
     if any(record.state != State.OK for record in records):
         return CELL_FAILED
-    failed = any(record.parity is not None and record.parity.state == State.FAILED for record in records)
-    return GATE_TRIPPED if failed else DONE
+    return GATE_TRIPPED if any(trips_gate(record) for record in records) else DONE
+
+
+def trips_gate(record: Record) -> bool:
+    """Return whether the parity of a cell failed, or a check of its measured job."""
+    parity_failed = record.parity is not None and record.parity.state == State.FAILED
+    return parity_failed or any(not check.passed for check in (record.evaluation.checks if record.evaluation else []))

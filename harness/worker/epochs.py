@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from crossframe.backends.contract import Batch, Model
 from crossframe.harness.worker import quality
+from crossframe.harness.worker.barrier import read_clocks
 from crossframe.harness.worker.failures import DivergedError
 from crossframe.harness.worker.measurements import Epoch, EvaluationPoint, TrainMeasurements
-from crossframe.harness.worker.timing import time_call, time_calls
+from crossframe.harness.worker.timing import time_call, time_calls, warm_up_clock
 from crossframe.tasks.spec import QUALITY, Arrays, EarlyStopping, Task
 
 # Epochs to time at least. Two of them may be warm-up: a mode that compiles whole epochs compiles two lengths.
 ENOUGH_EPOCHS = 4
 EVALUATION_CHUNK = 500  # samples; enough for the 360 held-out digits at once
+MOST_READS = 16  # epochs, drawn at random, after which the time to read the weights is measured
+INFERENCE_S, MOST_PREDICTIONS = 0.15, 1000
+MOST_SINGLES, MOST_BATCHES = 16, 2  # timed predictions whose outputs are kept
+VARIATION = 1e-3  # of the inputs of single predictions, so that none is seen twice
 
 
 def predict(model: Model, x: np.ndarray) -> np.ndarray:
@@ -26,11 +31,25 @@ def predict(model: Model, x: np.ndarray) -> np.ndarray:
     return np.concatenate(chunks)
 
 
-def put_epoch(model: Model, data: Arrays, epoch: int) -> list[Batch]:
-    """Return the batches of an epoch (from 0) on the device, once their copies are complete."""
-    batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][epoch]]
+def prefix_names(prefix: str, arrays: Arrays) -> Arrays:
+    """Return `<prefix>/<name>` -> array."""
+    return {f"{prefix}/{name}": value for name, value in arrays.items()}
+
+
+def put_batches(model: Model, data: Arrays, order: np.ndarray) -> list[Batch]:
+    """Return the batches of `order` (batches, samples) on the device, once their copies are complete.
+
+    They are put in a random order, which is not that of the training, with a batch among them that is never trained:
+    work that `put` does ahead of the training is wrong.
+    """
+    generator = np.random.default_rng()  # not seeded, so that no backend can know the order
+    rows = [*order, generator.choice(len(data["x_train"]), order.shape[1], replace=False)]
+    batches = {
+        int(number): model.put(data["x_train"][rows[number]], data["y_train"][rows[number]])
+        for number in generator.permutation(len(rows))
+    }
     model.sync()
-    return batches
+    return [batches[number] for number in range(len(order))]
 
 
 def train_epochs(model: Model, task: Task, data: Arrays, measurements: TrainMeasurements) -> Arrays:
@@ -41,14 +60,24 @@ def train_epochs(model: Model, task: Task, data: Arrays, measurements: TrainMeas
     """
     weights_after_first: Arrays = {}
     train_s = 0.0
-    for epoch in range(1, len(data["order"]) + 1):
-        batches = put_epoch(model, data, epoch - 1)
+    generator = np.random.default_rng()
+    epochs = len(data["order"])
+    certain = min(epochs, task.early_stopping.patience) if task.early_stopping else epochs
+    watched = generator.integers(1, certain, endpoint=True)
+    timed = generator.choice(epochs, min(epochs, MOST_READS), replace=False) + 1
+    for epoch in range(1, epochs + 1):
+        before = model.weights() if epoch == watched else {}
+        batches = put_batches(model, data, data["order"][epoch - 1])
+        if epoch == watched:
+            measurements.changed_by_put = list_changes(before, model.weights())
         if epoch == 1:
             train_s = time_first_steps(model, batches[:2], measurements)
             batches = batches[2:]
         if batches:
             measurements.epochs.append(time_epoch(model, batches, epoch))
             train_s += measurements.epochs[-1].train_s
+            if epoch in timed:
+                measurements.unfinished_shares.append(measure_unfinished(model, measurements.epochs[-1].train_s))
         if epoch == 1:
             weights_after_first = model.weights()
         if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
@@ -61,8 +90,28 @@ def train_epochs(model: Model, task: Task, data: Arrays, measurements: TrainMeas
     return weights_after_first
 
 
+def list_changes(before: Arrays, after: Arrays) -> list[str]:
+    """Return the names of the arrays that are not equal to the last bit."""
+    return [name for name in before if not np.array_equal(before[name], after[name])]
+
+
+def measure_unfinished(model: Model, train_s: float) -> float:
+    """Return the share of an epoch's time that is left after `sync`, for which reading the weights still waits.
+
+    The second of two reads shows the cost of reading itself. Waiting for a processor does not count.
+    """
+    clocks = [read_clocks()]
+    for _ in range(2):
+        model.weights()
+        clocks.append(read_clocks())
+    trained, read, read_again = clocks
+    read_s = read.wall_s - trained.wall_s - (read.delay_s - trained.delay_s)
+    return max(0.0, read_s - (read_again.wall_s - read.wall_s)) / (train_s + read_s)
+
+
 def time_first_steps(model: Model, batches: Sequence[Batch], measurements: TrainMeasurements) -> float:
     """Time up to two steps one by one: the first compiles, the second shows what remains of that. Return the sum."""
+    warm_up_clock()
     steps_s = [time_call(partial(model.train, [batch]), model.sync) for batch in batches]
     measurements.first_step_s = steps_s[0]
     measurements.second_step_s = steps_s[1] if len(steps_s) > 1 else None
@@ -74,9 +123,9 @@ def time_epoch(model: Model, batches: Sequence[Batch], epoch: int | None) -> Epo
 
     `began_s` is of the monotonic clock, which the parent uses for its samples of the GPU.
     """
-    began_s = round(time.monotonic(), 6)
+    began_s, processor_s = round(time.monotonic(), 6), time.process_time()
     train_s = time_call(partial(model.train, batches), model.sync)
-    return Epoch(epoch, train_s, len(batches), began_s)
+    return Epoch(epoch, train_s, len(batches), began_s, round(time.process_time() - processor_s, 9))
 
 
 def evaluate(model: Model, task: Task, data: Arrays, epoch: int, train_s: float) -> EvaluationPoint:
@@ -114,22 +163,64 @@ def stops_early(rule: EarlyStopping | None, losses: list[float]) -> bool:
 
 def sample_steps(model: Model, data: Arrays, measurements: TrainMeasurements) -> None:
     """Time single steps; then time further epochs if there were too few to tell the steady ones."""
-    batches = put_epoch(model, data, 0)
-    measurements.step_samples_s = time_calls(partial(model.train, batches[:1]), model.sync, 5, 0.3, 2000)
+    order = data["order"][0]
+    (batch,) = put_batches(model, data, order[:1])
+    begin = time.process_time()
+    measurements.step_samples_s = time_calls(partial(model.train, [batch]), model.sync, 5, 0.3, 2000)
+    measurements.step_processor_s = (time.process_time() - begin) / len(measurements.step_samples_s)
     missing = ENOUGH_EPOCHS - len(measurements.epochs)
-    measurements.epochs += [time_epoch(model, batches, None) for _ in range(missing)]
+    measurements.epochs += [time_epoch(model, put_batches(model, data, order), None) for _ in range(missing)]
 
 
-def sample_inference(model: Model, x_test: np.ndarray, measurements: TrainMeasurements) -> None:
-    """Time predictions of one sample, and of as many as an evaluation takes, each after a warm-up."""
+def sample_inference(model: Model, x_test: np.ndarray, measurements: TrainMeasurements) -> Arrays:
+    """Time predictions of one sample, and of as many as an evaluation takes, each after a warm-up.
+
+    Return the inputs and outputs of some of the timed calls: `single/x`, `single/outputs`, `batch/rows` (of `x_test`)
+    and `batch/outputs`.
+    """
+    generator = np.random.default_rng()
     batch = x_test[:EVALUATION_CHUNK]
-    measurements.infer_samples_s = time_predictions(model, x_test[:1], 5)
-    measurements.infer_batch_samples_s = time_predictions(model, batch, 3)
+
+    def draw_single() -> tuple[np.ndarray, np.ndarray]:
+        row = generator.integers(len(x_test))
+        x = x_test[row : row + 1] * np.float32(generator.uniform(1 - VARIATION, 1))
+        return x, x
+
+    def draw_batch() -> tuple[np.ndarray, np.ndarray]:
+        rows = generator.permutation(len(batch))
+        return batch[rows], rows
+
+    measurements.infer_samples_s, singles = time_predictions(model, draw_single, 5, MOST_SINGLES)
+    measurements.infer_batch_samples_s, batches = time_predictions(model, draw_batch, 3, MOST_BATCHES)
     measurements.infer_batch_size = len(batch)
+    return {
+        "single/x": np.concatenate([x for x, _ in singles]),
+        "single/outputs": np.concatenate([outputs for _, outputs in singles]),
+        "batch/rows": np.stack([rows for rows, _ in batches]),
+        "batch/outputs": np.stack([outputs for _, outputs in batches]),
+    }
 
 
-def time_predictions(model: Model, x: np.ndarray, at_least: int) -> list[float]:
-    """Return the seconds of each of several predictions for `x`, after a warm-up."""
-    call = partial(model.predict, x)
-    time_calls(call, model.sync, 2, 0.05, 50)
-    return time_calls(call, model.sync, at_least, 0.15, 1000)
+def time_predictions(
+    model: Model, draw: Callable[[], tuple[np.ndarray, np.ndarray]], at_least: int, kept: int
+) -> tuple[list[float], list[tuple[np.ndarray, np.ndarray]]]:
+    """Return the seconds of each of several predictions, after a warm-up, and (key, outputs) of up to `kept` of them.
+
+    `draw` returns the inputs of a call, which differ from those of all others, and their key.
+    """
+    generator = np.random.default_rng()
+    samples_s: list[float] = []
+    answers: list[tuple[np.ndarray, np.ndarray]] = []
+    time_calls(lambda: model.predict(draw()[0]), model.sync, 2, 0.05, 50)
+    end = time.perf_counter() + INFERENCE_S
+    while len(samples_s) < at_least or (time.perf_counter() < end and len(samples_s) < MOST_PREDICTIONS):
+        x, key = draw()
+        begin = time.perf_counter()
+        outputs = model.predict(x)
+        model.sync()
+        samples_s.append(round(time.perf_counter() - begin, 9))
+        # Every call is kept with equal probability (reservoir sampling).
+        number = len(answers) if len(answers) < kept else generator.integers(len(samples_s))
+        if number < kept:
+            answers[number : number + 1] = [(key, np.array(outputs))]
+    return samples_s, answers

@@ -28,6 +28,17 @@ class Epoch:
     train_s: float
     steps: int
     began_s: float | None = None  # of the monotonic clock
+    processor_s: float | None = None  # of all threads of the process
+
+
+@dataclass(frozen=True)
+class ReplayTimes:
+    """Seconds of a step when it was measured, and again when its weights were compared with the reference model's."""
+
+    measured_s: float
+    replayed_s: float
+    measured_processor_s: float
+    replayed_processor_s: float
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,11 @@ class TrainMeasurements(ResourceMeasurements):
     epochs: list[Epoch] = field(default_factory=list)
     curve: list[EvaluationPoint] = field(default_factory=list)
     step_samples_s: list[float] | None = None
+    changed_by_put: list[str] | None = None  # parameters that differ after batches were copied to the device
+    unfinished_shares: list[float] = field(default_factory=list)  # of an epoch's time, left after `sync`
+    step_processor_s: float | None = None  # the mean over `step_samples_s`
+    replayed_step: ReplayTimes | None = None
+    replayed_epoch: ReplayTimes | None = None  # of a step in a whole epoch
     infer_samples_s: list[float] | None = None  # one sample a call
     infer_batch_samples_s: list[float] | None = None  # `infer_batch_size` samples a call
     infer_batch_size: int | None = None

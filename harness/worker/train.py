@@ -1,6 +1,6 @@
 """A training job: train a task, evaluate and time it, save it, export it.
 
-The worker leaves `outputs.npz`, `checkpoint/`, `model.onnx` and, last, `measures.json`.
+The worker leaves `outputs.npz`, `checks.npz`, `checkpoint/`, `model.onnx` and, last, `measures.json`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from crossframe.backends.contract import Model, get_profile_function
 from crossframe.harness.worker.archives import read_arrays, select_weights
 from crossframe.harness.worker.backend_model import import_backend, package_versions, prepare_model, verify_placement
-from crossframe.harness.worker.epochs import predict, sample_inference, sample_steps, train_epochs
+from crossframe.harness.worker.epochs import predict, prefix_names, sample_inference, sample_steps, train_epochs
 from crossframe.harness.worker.export_onnx import export
 from crossframe.harness.worker.failures import state_for_error, summarize_error
 from crossframe.harness.worker.jobs import TrainJob
@@ -23,6 +23,7 @@ from crossframe.harness.worker.lifecycle import write_measures
 from crossframe.harness.worker.measurements import OperatorProfile, Prepared, TrainMeasurements
 from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes, record_peak
 from crossframe.harness.worker.profiling import profile_steps
+from crossframe.harness.worker.replays import replay
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays
 
@@ -40,11 +41,14 @@ def train_job(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> N
     measurements.versions = package_versions(job.packages)
     data = read_arrays(job.inputs)
     model = prepare(job, data, measurements)
-    weights_after_first = train_and_account(job, model, data, measurements)
+    checks = prefix_names("after_first_epoch", train_and_account(job, model, data, measurements))
     outputs, trained = predict(model, data["x_test"]), model.weights()
-    write_outputs(folder / "outputs.npz", outputs, trained, weights_after_first)
-    verify_checkpoint(model, folder / "checkpoint", trained, data, measurements)
-    sample_inference(model, data["x_test"], measurements)
+    write_outputs(folder / "outputs.npz", outputs, trained)
+    model.save(folder / "checkpoint")
+    checks |= sample_and_replay(job, model, data, folder, measurements)  # these change the weights
+    verify_checkpoint(model, folder / "checkpoint", trained, measurements)
+    checks |= sample_inference(model, data["x_test"], measurements)
+    np.savez(folder / "checks.npz", **checks)  # type: ignore[arg-type]  # NumPy's stub takes `checks` for a flag
     verify_placement(model, job.task, job.device)  # the checkpoint may have been restored elsewhere
     measurements.export = export(model, folder, job.onnx_opset)
     if job.profile_operators:
@@ -77,18 +81,23 @@ def train_and_account(job: TrainJob, model: Model, data: Arrays, measurements: T
     return weights_after_first
 
 
-def write_outputs(path: Path, outputs: np.ndarray, trained: Arrays, weights_after_first: Arrays) -> None:
-    """Write the held-out outputs, the trained weights and those after the first epoch to one archive."""
-    arrays = {f"after_first_epoch/{name}": value for name, value in weights_after_first.items()}
-    arrays |= {f"weights/{name}": value for name, value in trained.items()}
+def write_outputs(path: Path, outputs: np.ndarray, trained: Arrays) -> None:
+    """Write the held-out outputs and the trained weights to one archive."""
+    arrays = prefix_names("weights", trained)
     np.savez(path, outputs=outputs, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes `arrays` for a flag
 
 
-def verify_checkpoint(model: Model, path: Path, trained: Arrays, data: Arrays, measurements: TrainMeasurements) -> None:
-    """Save a checkpoint, sample single steps, which change the weights, and load the checkpoint again."""
-    model.save(path)
-    measurements.checkpoint_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+def sample_and_replay(
+    job: TrainJob, model: Model, data: Arrays, folder: Path, measurements: TrainMeasurements
+) -> Arrays:
+    """Sample single steps, then repeat trainings for comparison; return the weights after these."""
     sample_steps(model, data, measurements)
+    return replay(job, model, data, folder, measurements)
+
+
+def verify_checkpoint(model: Model, path: Path, trained: Arrays, measurements: TrainMeasurements) -> None:
+    """Load the checkpoint that was saved after the training, and compare the weights with those of that time."""
+    measurements.checkpoint_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     model.load(path)
     measurements.checkpoint_exact = are_equal(trained, model.weights())
 

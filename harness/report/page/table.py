@@ -103,6 +103,8 @@ def list_notices(report: Report) -> list[str]:
     notices = [] if cells else ["There is no record yet: the run was stopped before its first job ended."]
     if any(cell.parity is None and cell.state == State.OK for cell in cells):
         notices.append("Some cells were not verified (--no-parity), so they are not ranked.")
+    if any(cell.deviation for cell in cells):
+        notices.append("Some measured jobs differ from what was verified, so their cells are not ranked; see below.")
     withheld = dict.fromkeys(cell.withheld for cell in cells if cell.withheld)
     notices += [f"Nothing is ranked, because the processes had unequal resources: {reason}" for reason in withheld]
     mixed = [versions.backend for versions in list_versions(cells) if versions.mixed]

@@ -178,6 +178,7 @@ class Model:
         with np.load(path / "model.npz", allow_pickle=False) as archive:
             self.updates = int(archive["updates"])
             self.parameters = {name: archive[name] for name in self.parameters}
+            self.state = {name: {} for name in self.parameters}
             for key in archive.files:
                 name, _, slot = key.partition("/")
                 if slot:

@@ -1,0 +1,177 @@
+"""The checks that tie a measured job to what was verified: the arrays and times of the job itself are judged.
+
+They run in every measured job, on the calls and data of the measurement, so a backend cannot tell that it is examined.
+`docs/equality.md` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from crossframe.harness.parity.checks import (
+    LARGEST_ERROR,
+    ExpectedTraces,
+    MeasuredError,
+    describe_check,
+    judge_error,
+    output_error,
+    weight_errors,
+)
+from crossframe.harness.parity.job_references import JobReference
+from crossframe.harness.records.model import JobCheck
+from crossframe.harness.worker.measurements import TrainMeasurements
+from crossframe.harness.worker.probes import EPOCH, Probe
+from crossframe.harness.worker.replays import SLOWDOWN, find_slowdown
+from crossframe.harness.worker.trainings import FIRST_EPOCH, LATER_EPOCH, ONE_BATCH, list_updates
+from crossframe.tasks.spec import Arrays
+
+PREDICTION = "prediction"
+UNFINISHED = 0.3  # of the time of an epoch, left after `sync`; measured: at most 0.05 with a barrier
+MOST_SPEED = 3.0  # times the measured ceiling; the ceiling of a busy machine may be measured too low
+
+
+@dataclass(frozen=True)
+class JobArrays:
+    """The arrays that a worker left."""
+
+    outputs: np.ndarray  # (samples, ...), for all held-out samples
+    trained: Arrays  # the weights at the end
+    checks: Arrays  # of `checks.npz`
+
+
+def check_job(
+    measurements: TrainMeasurements, arrays: JobArrays, reference: JobReference, device: str
+) -> list[JobCheck]:
+    """Return all checks of a job. KeyError if an array is missing."""
+    return [
+        *check_trainings(arrays.checks, reference),
+        *check_outputs(arrays, reference),
+        check_put(measurements),
+        *check_times(measurements, device),
+    ]
+
+
+def check_trainings(arrays: Mapping[str, np.ndarray], reference: JobReference) -> Iterator[JobCheck]:
+    """Yield the checks of weights after the first epoch, after a later epoch, and after training on one batch."""
+    order = reference.data["order"]
+    (first,), (later,), (same, renewed) = (
+        list_updates(training, order) for training in (FIRST_EPOCH, LATER_EPOCH, ONE_BATCH)
+    )
+    compared = (
+        (FIRST_EPOCH, FIRST_EPOCH, first, "after_first_epoch"),
+        (LATER_EPOCH, LATER_EPOCH, later, f"{LATER_EPOCH}/{later}"),
+        ("the same batch again", ONE_BATCH, same, f"{ONE_BATCH}/{same}"),
+        ("the same content again", ONE_BATCH, renewed, f"{ONE_BATCH}/{renewed}"),
+    )
+    for name, training, updates, prefix in compared:
+        weights = {parameter: arrays[f"{prefix}/{parameter}"] for parameter in reference.start}
+        yield check_weights(name, training, updates, weights, reference)
+
+
+def check_weights(name: str, training: str, updates: int, weights: Arrays, reference: JobReference) -> JobCheck:
+    """Return the check of weights after so many updates of a training, by the error and tolerance of parity."""
+    expected = reference.expect_weights(training)
+    traces = {f"weights/{updates}/{parameter}": value for parameter, value in weights.items()}
+    errors = weight_errors(traces, expected, reference.start, updates)
+    worst = max(errors, key=lambda parameter: errors[parameter])
+    return judge(name, "weights", updates, MeasuredError(errors[worst], None, worst), reference, training)
+
+
+def judge(  # noqa: PLR0913  # what is compared, and with what
+    name: str, kind: str, updates: int, measured: MeasuredError, reference: JobReference, training: str
+) -> JobCheck:
+    """Return the check of an error by the tolerances of parity; the cost of rounding is computed only if needed."""
+    probe = Probe(EPOCH if updates else name, reference.task, (), (updates,))
+    expected = ExpectedTraces(probe, reference.precision, {}, (), reference.start, {})
+    check = judge_error(expected, kind, updates, measured)
+    if not check.passed and updates and np.isfinite(measured.error):
+        cost = reference.expect_rounding(training, updates)
+        check = judge_error(expected, kind, updates, measured._replace(cost=cost))
+    detail = None if check.passed else describe_check(check).removeprefix(f"{check.name} ")
+    return make_check(name, check.error, check.tolerance, check.passed, detail and f"{kind} {detail}")
+
+
+def make_check(name: str, error: float, tolerance: float, passed: bool, detail: str | None) -> JobCheck:
+    """Return a check whose error is finite, for storage as JSON."""
+    finite = float(error) if np.isfinite(error) else LARGEST_ERROR
+    return JobCheck(name, finite, float(tolerance), passed, None if passed else detail)
+
+
+def check_outputs(arrays: JobArrays, reference: JobReference) -> Iterator[JobCheck]:
+    """Yield the checks of outputs against the reference model's forward pass on the final weights.
+
+    They are those that give the quality, and some of the timed predictions, for single samples and for many.
+    """
+    x, checks = reference.data["x_test"], arrays.checks
+    expected = reference.expect_outputs(arrays.trained, x)
+    yield judge_outputs("outputs", arrays.outputs, expected, x, arrays, reference)
+    single = reference.expect_outputs(arrays.trained, checks["single/x"])
+    yield judge_outputs(
+        "timed predictions of one sample", checks["single/outputs"], single, checks["single/x"], arrays, reference
+    )
+    rows = np.concatenate(checks["batch/rows"])
+    answers = checks["batch/outputs"].reshape(-1, *checks["batch/outputs"].shape[2:])
+    yield judge_outputs("timed predictions of many samples", answers, expected[rows], x[rows], arrays, reference)
+
+
+def judge_outputs(  # noqa: PLR0913  # what is compared, and with what
+    name: str, outputs: np.ndarray, expected: np.ndarray, x: np.ndarray, arrays: JobArrays, reference: JobReference
+) -> JobCheck:
+    """Return the check of outputs, both (samples, ...)."""
+    error = output_error(outputs, expected)
+    probe = Probe(name, reference.task, ())
+    traces = ExpectedTraces(probe, reference.precision, {}, (), reference.start, {})
+    check = judge_error(traces, "outputs", 0, MeasuredError(error, None))
+    if not check.passed and np.isfinite(error):
+        low = reference.expect_output_rounding(arrays.trained, x)
+        cost = None if low is None else output_error(low, expected)
+        check = judge_error(traces, "outputs", 0, MeasuredError(error, cost))
+    detail = None
+    if not check.passed:
+        detail = f"off by {error:.1e} of the largest expected output (tolerance {check.tolerance:.0e})"
+    return make_check(name, error, check.tolerance, check.passed, detail)
+
+
+def check_put(measurements: TrainMeasurements) -> JobCheck:
+    """Return the check that copying batches to the device changes no weight."""
+    changed = measurements.changed_by_put
+    if changed is None:
+        raise KeyError("changed_by_put")
+    detail = f"weights changed while batches were copied to the device: {', '.join(changed)}"
+    return make_check("copies", len(changed), 0.0, not changed, detail)
+
+
+def check_times(measurements: TrainMeasurements, device: str) -> Iterator[JobCheck]:
+    """Yield the checks that verified steps take as long as measured ones, and that `sync` leaves no work over."""
+    replays = {"time of a step": measurements.replayed_step, "time of an epoch": measurements.replayed_epoch}
+    for name, times in replays.items():
+        if times is None:
+            raise KeyError(name)
+        slowdown = find_slowdown(times, device)
+        detail = (
+            f"a step took {times.measured_s:.2g} s when it was measured, and {slowdown:.1f} times as long when its "
+            "weights were compared"
+        )
+        yield make_check(name, slowdown, SLOWDOWN, slowdown <= SLOWDOWN, detail)
+    unfinished = median(measurements.unfinished_shares) if measurements.unfinished_shares else 0.0
+    detail = f"after sync, reading the weights still waits for {unfinished:.0%} of an epoch: sync is no barrier"
+    yield make_check("barrier", unfinished, UNFINISHED, unfinished <= UNFINISHED, detail)
+
+
+def check_speed(achieved: float | None, ceiling: float | None) -> JobCheck | None:
+    """Return the check of the achieved operations per second; None if either rate is unknown."""
+    if not achieved or not ceiling:
+        return None
+    ratio = achieved / ceiling
+    detail = f"{achieved:.2g} operations per second are {ratio:.1f} times the ceiling that was measured on this device"
+    return make_check("speed", ratio, MOST_SPEED, ratio <= MOST_SPEED, detail)
+
+
+def describe_failures(checks: list[JobCheck]) -> str | None:
+    """Return the failed checks in one line; None if there is none."""
+    failures = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
+    return "; ".join(failures) or None

@@ -1,0 +1,128 @@
+"""Trainings that the measured model repeats from its initial state, so that they can be compared with the reference.
+
+They come after the timed training, with the same model object and the same sizes of calls, and they are timed: a
+backend that computes correctly only here is slower here. A training is repeated until it is about as fast as the
+measurement, since noise only adds time; its weights are those of the last, fastest try.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from crossframe.backends.contract import Batch, Model
+from crossframe.harness.worker.archives import select_weights
+from crossframe.harness.worker.backend_model import prepare_model
+from crossframe.harness.worker.epochs import prefix_names, put_batches, time_epoch
+from crossframe.harness.worker.jobs import TrainJob
+from crossframe.harness.worker.measurements import Epoch, ReplayTimes, TrainMeasurements
+from crossframe.harness.worker.trainings import CALLS, LATER_EPOCH, ONE_BATCH, list_trainings
+from crossframe.tasks.spec import Arrays
+
+# A verified step may take this many times as long as a measured one.
+SLOWDOWN = 1.5
+FEWEST_TRIES, MOST_TRIES, MOST_S = 3, 20, 3.0  # to be no slower than that; on a busy machine a try may take longer
+
+
+class Seconds(NamedTuple):
+    """The duration of something."""
+
+    wall_s: float
+    processor_s: float  # of all threads of the process
+
+
+def replay(job: TrainJob, model: Model, data: Arrays, folder: Path, measurements: TrainMeasurements) -> Arrays:
+    """Repeat one batch and a later epoch from the initial state; return the weights after each.
+
+    The initial state is that of a second model, saved to a checkpoint, which the measured model loads.
+    """
+    initial = folder / "initial"
+    prepare_model(job, job.task, select_weights(data, job.task)).save(initial)
+    arrays = replay_batch(model, data, initial, job.device, measurements)
+    arrays |= replay_epoch(model, data, initial, job.device, measurements)
+    shutil.rmtree(initial)
+    return arrays
+
+
+def replay_batch(model: Model, data: Arrays, initial: Path, device: str, measurements: TrainMeasurements) -> Arrays:
+    """Train on one batch: as one object, as the step samples do, then as new objects of the same content."""
+    rows = list_trainings(data["order"])[ONE_BATCH]
+    half = len(rows) // 2
+
+    def train() -> tuple[Seconds, Arrays]:
+        model.load(initial)
+        (batch,) = put_batches(model, data, rows[:1])
+        steps = train_calls(model, [batch] * half)
+        arrays = prefix_names(f"{ONE_BATCH}/{half}", model.weights())
+        train_calls(model, put_batches(model, data, rows[half:]))
+        fastest = Seconds(min(step.wall_s for step in steps), min(step.processor_s for step in steps))
+        return fastest, arrays | prefix_names(f"{ONE_BATCH}/{len(rows)}", model.weights())
+
+    assert measurements.step_samples_s is not None
+    assert measurements.step_processor_s is not None
+    measured = Seconds(float(np.median(measurements.step_samples_s)), measurements.step_processor_s)
+    measurements.replayed_step, arrays = train_until_fast(train, measured, device)
+    return arrays
+
+
+def train_calls(model: Model, batches: Sequence[Batch]) -> list[Seconds]:
+    """Train on batches in calls of the sizes `CALLS`; return the seconds of each call of one batch."""
+    seconds, start = [], 0
+    for size in CALLS:
+        epoch = time_epoch(model, list(batches[start : start + size]), None)
+        seconds += [step_seconds(epoch)] * (size == 1)
+        start += size
+    return seconds
+
+
+def step_seconds(epoch: Epoch) -> Seconds:
+    """Return the duration of a step of an epoch."""
+    return Seconds(epoch.train_s / epoch.steps, (epoch.processor_s or 0.0) / epoch.steps)
+
+
+def replay_epoch(model: Model, data: Arrays, initial: Path, device: str, measurements: TrainMeasurements) -> Arrays:
+    """Train on the batches of a later epoch in one call, as the timed epochs do."""
+    rows = list_trainings(data["order"])[LATER_EPOCH]
+
+    def train() -> tuple[Seconds, Arrays]:
+        model.load(initial)
+        epoch = time_epoch(model, put_batches(model, data, rows), None)
+        return step_seconds(epoch), prefix_names(f"{LATER_EPOCH}/{len(rows)}", model.weights())
+
+    steps = [step_seconds(epoch) for epoch in measurements.epochs if epoch.epoch != 1]
+    measured = Seconds(*(float(np.median(seconds)) for seconds in zip(*steps)))
+    measurements.replayed_epoch, arrays = train_until_fast(train, measured, device)
+    return arrays
+
+
+def train_until_fast(
+    train: Callable[[], tuple[Seconds, Arrays]], measured: Seconds, device: str
+) -> tuple[ReplayTimes, Arrays]:
+    """Return the times and the weights of the first training that is about as fast as measured, or of the fastest."""
+    end = time.monotonic() + MOST_S
+    fastest: tuple[ReplayTimes, Arrays] | None = None
+    for number in range(1, MOST_TRIES + 1):
+        replayed, arrays = train()
+        times = ReplayTimes(measured.wall_s, replayed.wall_s, measured.processor_s, replayed.processor_s)
+        if fastest is None or find_slowdown(times, device) < find_slowdown(fastest[0], device):
+            fastest = times, arrays
+        late = number >= FEWEST_TRIES and time.monotonic() > end
+        if late or find_slowdown(fastest[0], device) <= SLOWDOWN:
+            break
+    assert fastest is not None
+    return fastest
+
+
+def find_slowdown(times: ReplayTimes, device: str) -> float:
+    """Return how many times as long a verified step takes as a measured one.
+
+    On a CPU in processor time, which other programs do not lengthen; the work of a GPU is seen in elapsed time only.
+    """
+    if device != "cpu" or not times.measured_processor_s:
+        return times.replayed_s / times.measured_s
+    return times.replayed_processor_s / times.measured_processor_s

@@ -1,0 +1,28 @@
+"""The trainings of a measured job that the reference model repeats, as the rows of their batches.
+
+The worker leaves the weights at their ends; `crossframe.harness.run.job_checks` compares them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+FIRST_EPOCH = "first epoch"
+LATER_EPOCH = "later epoch"  # of the model that was measured, restored to its initial state
+ONE_BATCH = "one batch"  # again and again: first as one object on the device, then as new objects of the same content
+CALLS = (1, 1, 2)  # the number of batches in each call of `train` on one batch
+
+
+def list_trainings(order: np.ndarray) -> dict[str, np.ndarray]:
+    """Return name -> rows (updates, samples), from the order (epochs, batches, samples). All start from the beginning.
+
+    The later epoch of a task of one epoch is its first, which the measurement repeats.
+    """
+    one = np.repeat(order[0][:1], 2 * sum(CALLS), axis=0)
+    return {FIRST_EPOCH: order[0], LATER_EPOCH: order[1 % len(order)], ONE_BATCH: one}
+
+
+def list_updates(training: str, order: np.ndarray) -> tuple[int, ...]:
+    """Return the numbers of updates of a training after which the weights are compared."""
+    updates = len(list_trainings(order)[training])
+    return (updates // 2, updates) if training == ONE_BATCH else (updates,)

@@ -1,0 +1,94 @@
+"""The reference model with a mistake for each mode that only the checks of measured jobs can find.
+
+Each mode passes the probes of parity if these train one batch a call and read the weights after each.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from crossframe.backends.contract import Batch, Dialect
+from crossframe.backends.reference.model import Model as ReferenceModel
+from crossframe.tasks.spec import Arrays, Task
+
+MODES = (
+    "honest", "drops_last", "trains_in_put", "tires", "knows_epochs", "knows_steps", "skips_seen", "defers",
+    "answers_many_wrong", "answers_one_wrong", "answers_again",
+)  # fmt: skip
+DIALECT: Dialect = {}
+EXAMINED = 60  # updates after `prepare` or `load` during which a mode works honestly
+
+
+def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> "Model":
+    return Model(task, weights, np.dtype(precision), mode)
+
+
+class Model(ReferenceModel):
+    """The reference model with the mistake of a mode."""
+
+    def __init__(self, task: Task, weights: Arrays, dtype: np.dtype, mode: str) -> None:
+        self.mode = mode
+        self.deferred: list[Batch] = []
+        self.seen: list[Batch] = []
+        self.done = self.done_since_load = 0
+        self.answer: np.ndarray | None = None
+        super().__init__(task, weights, dtype, {})
+
+    def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
+        batch = super().put(x, y)
+        if self.mode == "trains_in_put":
+            super().train([batch])
+        return batch
+
+    def train(self, batches: Sequence[Batch]) -> None:
+        several, examined = len(batches) > 1, self.done_since_load < EXAMINED
+        self.done += len(batches)
+        self.done_since_load += len(batches)
+        match self.mode:
+            case "drops_last" if several:
+                batches = batches[:-1]
+            case "trains_in_put":
+                batches = []
+            case "tires" if self.done > EXAMINED:
+                batches = batches[::2]
+            case "knows_epochs" if several and not examined:
+                batches = batches[::8]
+            case "knows_steps" if not several and not examined:
+                batches = []
+            case "skips_seen":
+                batches = [batch for batch in batches if all(batch is not other for other in self.seen)]
+                self.seen += batches
+            case "defers":
+                self.deferred += batches
+                batches = []
+        super().train(batches)
+
+    def finish(self) -> None:
+        """Do the work that was deferred."""
+        deferred, self.deferred = self.deferred, []
+        super().train(deferred)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        self.finish()
+        outputs = super().predict(x)
+        if self.mode == "answers_many_wrong" and len(x) > 100:
+            outputs = outputs * 1.001
+        if self.mode == "answers_one_wrong" and len(x) == 1:
+            outputs = outputs.astype(np.float16).astype(self.dtype)
+        if self.mode == "answers_again" and self.answer is not None and self.answer.shape == outputs.shape:
+            return self.answer
+        self.answer = outputs if len(x) == 1 else None
+        return outputs
+
+    def weights(self) -> Arrays:
+        self.finish()
+        return super().weights()
+
+    def save(self, path: Path) -> None:
+        self.finish()
+        super().save(path)
+
+    def load(self, path: Path) -> None:
+        self.deferred, self.done_since_load = [], 0
+        super().load(path)
