@@ -161,12 +161,21 @@ def round_effects(logarithms: np.ndarray) -> np.ndarray:
     """Return what each round did to the variants outside of a pair: (variants, n) logarithms -> (n,).
 
     It is the median over the variants, each relative to its own median, so that a disturbance of a single process does
-    not enter. 0 where there are no such variants.
+    not enter. It is shrunk by the share of its variance that the noise of the variants explains (James and Stein 1961),
+    so that on a machine without drift hardly anything is removed. 0 where there are no such variants.
     """
-    if not len(logarithms):
-        return np.zeros(logarithms.shape[1])
-    effects: np.ndarray = np.median(logarithms - np.median(logarithms, axis=1, keepdims=True), axis=0)
-    return effects
+    variants, n = logarithms.shape
+    if not variants or n < 2:
+        return np.zeros(n)
+    relative = logarithms - np.median(logarithms, axis=1, keepdims=True)
+    effects: np.ndarray = np.median(relative, axis=0)
+    if variants == 1:
+        return effects
+    centred = relative - relative.mean(axis=1, keepdims=True)
+    means = centred.mean(axis=0)
+    noise = float(((centred - means) ** 2).sum()) / ((variants - 1) * (n - 1)) / variants
+    variance = float(means.var(ddof=1))
+    return effects * max(0.0, 1 - noise / variance) if variance > 0 else np.zeros(n)
 
 
 def p_value(a: np.ndarray, b: np.ndarray, pairs: int) -> float:

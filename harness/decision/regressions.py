@@ -34,6 +34,7 @@ FEWEST_REPEATS = 4  # below it, no test of this program decides anything
 # The slow repeats of the run in `results/`, by any of TIMES, and all of its repeats. A first run without slow repeats
 # counts as if it had these, too: on its own, a run of one cell could not tell 3 slow repeats of 8 from chance.
 PRIOR_SLOW, PRIOR_REPEATS = 2, 80
+SLOW_LEVEL = LEVEL / 2  # at 5 %, a run of one cell with many slow repeats by nature would raise 9 % false alarms
 GROWTH = 2.0  # the distance from the reference model may double before it counts as larger
 
 
@@ -174,11 +175,21 @@ def _find_larger_gap(cell: Cell, before: Sequence[Record], after: Sequence[Recor
         yield Regression(cell, RegressionKind.GAP, detail)
 
 
+def slow_p(slow: int, n: int, slow_before: tuple[int, int], slow_in_run: tuple[int, int]) -> float:
+    """Return the p that chance makes so many of n repeats slow, given the counts (slow, repeats) of the first run.
+
+    The test is Fisher's, against all repeats of the first run, with those of `PRIOR_REPEATS` if none of them was slow;
+    and against the same cell, `slow_before`, if it had slow repeats before.
+    """
+    count, repeats = slow_in_run
+    p = exact_p(slow, n, *(slow_in_run if count else (PRIOR_SLOW, repeats + PRIOR_REPEATS)))
+    return max(p, exact_p(slow, n, *slow_before)) if slow_before[0] else p
+
+
 def _find_slow_repeats(a: Cells, b: Cells) -> Iterator[Regression]:
     """Yield the cells of which at least two repeats are slow, more than chance explains.
 
-    The test is Fisher's, at 5 % for all cells of a metric: against all repeats of the first run, with
-    those of `PRIOR_REPEATS` if none of them was slow; and against the cell itself, if it had slow repeats before.
+    `SLOW_LEVEL` holds for all cells of a metric; `python -m tests.benchmarks.slow_repeats` prints the false alarms.
     """
     shared = sorted(a.keys() & b.keys())
     for name in TIMES:
@@ -186,16 +197,13 @@ def _find_slow_repeats(a: Cells, b: Cells) -> Iterator[Regression]:
         cells = [cell for cell in shared if before[cell] and after[cell]]
         typical = {cell: median(before[cell]) for cell in cells}
         slow_before = {cell: _list_slow(before[cell], typical[cell]) for cell in cells}
-        count, repeats = sum(map(len, slow_before.values())), sum(len(before[cell]) for cell in cells)
-        reference = (count, repeats) if count else (PRIOR_SLOW, repeats + PRIOR_REPEATS)
+        in_run = sum(map(len, slow_before.values())), sum(len(before[cell]) for cell in cells)
         for cell in cells:
             times, slow = after[cell], _list_slow(after[cell], typical[cell])
             if len(slow) < 2 or min(len(times), len(before[cell])) < FEWEST_REPEATS:
                 continue
-            p = exact_p(len(slow), len(times), *reference)
-            if slow_before[cell]:
-                p = max(p, exact_p(len(slow), len(times), len(slow_before[cell]), len(before[cell])))
-            if p <= LEVEL / len(cells):
+            p = slow_p(len(slow), len(times), (len(slow_before[cell]), len(before[cell])), in_run)
+            if p <= SLOW_LEVEL / len(cells):
                 ratio = median(slow) / typical[cell]
                 detail = f"{name}: {_count(slow, times)} take x{ratio:.1f} of the time before"
                 yield Regression(cell, RegressionKind.SLOW_REPEATS, detail, ratio - 1)

@@ -1,11 +1,13 @@
-"""Error rates of the comparison of variants, by simulation: `python -m tests.benchmarks.power`.
+"""Error rates of the comparison of variants, by simulation: `python -m tests.benchmarks.power [FAMILIES]`.
 
 Prints two tables in Markdown: how many of 300 families of equal variants are called different, and how often a slowdown
 of 5 % is detected, by the present rule and by the rule before it (unpaired below 11 rounds, paired from there on).
+Takes about an hour on one processor; 30 families take a tenth of it.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,6 +55,8 @@ class Setting:
 
 SETTINGS = [Setting(count, noise, drift) for count in (2, 3, 4, 6) for noise in NOISE for drift in (0.0, 0.03)]
 SETTINGS += [Setting(10, "normal", 0.0), Setting(10, "normal", 0.03)]
+# Each round disturbs one of the two; 2 of 2^4 times it is the same in four rounds, which no test can tell from noise.
+UNDECIDABLE = [Setting(2, "disturbed", 0.0), Setting(2, "disturbed", 0.03)]
 POWER_SETTINGS = [Setting(count, "normal", drift) for drift in (0.03, 0.0) for count in (2, 3, 4, 6, 10)]
 
 
@@ -108,17 +112,18 @@ def share_detected(setting: Setting, n: int, families: int) -> tuple[float, floa
     )
 
 
-def main() -> int:
-    """Print both tables; return 1 if more than 5 % of the families of a setting are called different."""
+def main(families: int) -> int:
+    """Print both tables; return 1 if a setting calls more families different than 5 % and three standard errors."""
     headings = ["variants", "noise", "drift", *map(str, ROUNDS)]
     rows, largest = [], 0.0
     for setting in SETTINGS:
         row = [str(setting.variants), setting.noise, f"{setting.drift:.0%}"]
         for n in ROUNDS:
             enough = n >= statistics.fewest_rounds(setting.pairs)
-            share = share_called_different(setting, n, FAMILIES) if enough else None
+            share = share_called_different(setting, n, families) if enough else None
             row.append("" if share is None else f"{share:.1%}")
-            largest = max(largest, share or 0.0)
+            if setting not in UNDECIDABLE:
+                largest = max(largest, share or 0.0)
         rows.append(row)
         print(" | ".join(row), file=sys.stderr, flush=True)
     print("\n".join(markdown_table(headings, rows)), f"\nlargest: {largest:.1%}\n", flush=True)
@@ -127,13 +132,13 @@ def main() -> int:
         row = [str(setting.variants), "normal, 2 %", f"{setting.drift:.0%}"]
         for n in ROUNDS:
             enough = n >= statistics.fewest_rounds(setting.pairs)
-            shares = share_detected(setting, n, FAMILIES) if enough else None
+            shares = share_detected(setting, n, families) if enough else None
             row.append(f"{shares[0]:.0%} → {shares[1]:.0%}" if shares else "")
         rows.append(row)
         print(" | ".join(row), file=sys.stderr, flush=True)
     print("\n".join(markdown_table(headings, rows)))
-    return int(largest > LEVEL)
+    return int(largest > LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / families))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else FAMILIES))

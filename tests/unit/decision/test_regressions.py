@@ -19,6 +19,7 @@ from crossframe.harness.errors import DONE, GATE_TRIPPED, UNDECIDED
 from crossframe.harness.records.model import Cell, OnnxAgreement, ParitySummary, Record
 from crossframe.harness.worker.measurements import Epoch, TrainMeasurements
 from crossframe.harness.worker.states import State
+from tests.benchmarks import slow_repeats
 from tests.support.synthetic import make_record, make_repeats, save_run
 
 STEPS_S = (0.010, 0.0101, 0.0099, 0.0102, 0.0098, 0.0100, 0.0101, 0.0103)
@@ -135,7 +136,7 @@ def test_too_few_repeats_decide_nothing(n: int, tmp_path: Path, capsys: pytest.C
     assert program.main(command) == UNDECIDED
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("undecided: ")]
     assert "circle a eager" in line
-    assert "`crossframe run --threads 2 --preset quick --repeats 4`" in line
+    assert "`crossframe run --preset quick --threads 2 --repeats 4`" in line
     assert program.main([*command, "--allow-undecided"]) == DONE
     decided = save_run(tmp_path / "decided", repeats([2 * step_s for step_s in STEPS_S[:4]]))
     before = save_run(tmp_path / "first", repeats(STEPS_S[:4]))
@@ -149,6 +150,14 @@ def draw_run(generator: np.random.Generator, disturbed: float) -> dict[Cell, lis
         steps_s = 0.01 * np.exp(0.03 * generator.normal(size=8)) * (1 + (generator.random(8) < disturbed))
         records += make_repeats(f"b{number}", steps_s.tolist())
     return by_cell(records)
+
+
+@pytest.mark.parametrize("share", slow_repeats.SHARES)
+@pytest.mark.parametrize("cells", [1, 16])
+def test_as_many_slow_repeats_in_both_runs_are_rarely_called_different(cells: int, share: float) -> None:
+    alarms = slow_repeats.share_of_alarms(cells, share, tries=600)
+    print(f"{cells} cells, {share:.1%} slow: {alarms:.3f}")
+    assert alarms <= 0.05 + 2 * (0.05 * 0.95 / 600) ** 0.5
 
 
 def draw_independent(generator: np.random.Generator, noise: float) -> dict[Cell, list[Record]]:
