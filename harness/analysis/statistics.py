@@ -20,9 +20,9 @@ from crossframe.harness.analysis.model import Metric
 
 LEVEL = 0.05  # of a family of tests, and 1 minus the coverage of an interval
 POWER = 0.8  # the probability with which `runs_needed` is to detect a difference
-# Five or more variants (ten pairs) show the effect of a round so well that the unpaired test detects more than the
+# Four or more variants (six pairs) show the effect of a round so well that the unpaired test detects more than the
 # paired one until the latter could reach a p four times as small: `python -m tests.benchmarks.power`.
-MANY_PAIRS, RESERVE = 10, 4
+MANY_PAIRS, RESERVE = 6, 4
 EXACT = 10_000  # up to this many permutations all are tried; of more, 9,999 are drawn
 
 Rounds = Mapping[int, float]  # round (the number of a repeat) -> one metric of its process, above 0
