@@ -1,1 +1,1 @@
-"""From records to numbers: metrics with intervals, tests, tiers, and reasons to doubt a result."""
+"""The analysis of records: metrics with intervals, permutation tests, tiers, and warnings."""

@@ -29,7 +29,10 @@ def _measure(report: CellReport, uncompiled_mode: str | None, by_cell: Mapping[C
 
 
 def _divide_start_by_gain(compiled: Mapping[str, Metric], uncompiled: Mapping[str, Metric]) -> Metric:
-    """Return (start - start') / (step' - step), ' for the uncompiled mode; start is preparation and first step."""
+    """Return (start - start') / (step' - step), where ' marks the uncompiled mode.
+
+    The start is the sum of preparation and first step.
+    """
     times, plain_times = _read_times(compiled), _read_times(uncompiled)
     if times is None or plain_times is None:
         return Metric(None, reason="not all of its times were measured")
@@ -37,7 +40,7 @@ def _divide_start_by_gain(compiled: Mapping[str, Metric], uncompiled: Mapping[st
     plain_start_s, plain_step_s = plain_times
     gain_s = plain_step_s - step_s
     if gain_s <= 0:
-        return Metric(None, reason="its steps are no faster than uncompiled ones: never")
+        return Metric(None, reason="its steps are not faster than uncompiled steps")
     return Metric(max(0.0, (start_s - plain_start_s) / gain_s), n=compiled["step_s"].n)
 
 

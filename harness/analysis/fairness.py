@@ -1,6 +1,6 @@
-"""The resources and settings of each variant in a run, and where they differ.
+"""The resources and settings of each variant in a run, and their differences.
 
-Different processors, threads or meanings of float32 withhold the ranking.
+If processors, threads or the format of float32 products differ, nothing is ranked.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def differences(rows: Sequence[FairnessRow]) -> list[str]:
         if row.processes < row.jobs:
             lines.append(f"{variant} ran {row.jobs} jobs in {row.processes} processes, so they are not independent")
         if threads not in (None, len(row.cpus)):
-            lines.append(f"{variant} uses {threads} threads, where {len(row.cpus)} processors were given")
+            lines.append(f"{variant} uses {threads} threads on {len(row.cpus)} processors")
         if row.precision == "float32" and products not in (None, "float32"):
             lines.append(f"{variant} multiplies float32 as {products}")
     return lines

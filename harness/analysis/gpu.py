@@ -15,7 +15,7 @@ from crossframe.harness.launch.gpu_sampler import AVERAGED_S
 from crossframe.harness.records.model import GpuSamples, Record
 from crossframe.harness.worker.measurements import TrainMeasurements
 
-FEWEST_SAMPLES = 3  # fewer give no value
+FEWEST_SAMPLES = 3  # with fewer samples there is no value
 
 NO_ROWS = np.empty((0, 2))
 
@@ -92,8 +92,8 @@ def read_clock_hz(record: Record) -> float | None:
 def read_utilisation(record: Record) -> float | None:
     """Return the share of the time in which the GPU ran anything, from the first timed epoch to the end of training.
 
-    Each sample is itself an average over up to `AVERAGED_S`, so the samples of the first second are not counted, and a
-    training that was not twice as long has no value.
+    Each sample is an average over up to `AVERAGED_S`. Therefore the samples of the first second are not counted, and a
+    training shorter than twice that time has no value.
     """
     spans, whole = timed_spans(record), training_span(record)
     if not len(spans) or not len(whole) or whole[0, 1] - spans[0, 0] < 2 * AVERAGED_S:
@@ -116,13 +116,13 @@ def read_memory_peak_bytes(record: Record) -> int | None:
 
 
 def read_context_bytes(record: Record) -> int | None:
-    """Return the memory that preparing the model took, without what the allocator had reserved by then."""
+    """Return the memory that the preparation of the model took, less the reserve of the allocator at that time."""
     prepared, whole = record.measurements.prepared, training_span(record)
     if prepared is None or not len(whole):
         return None
     rows = read_column(record.gpu, "memory_bytes", end_s=whole[0, 1])
-    then = rows[(rows[:, 0] >= prepared.at_s) & (rows[:, 0] <= whole[0, 0]), 1]
-    return int(then[0] - rows[:, 1].min() - (prepared.reserved_bytes or 0)) if len(then) else None
+    used = rows[(rows[:, 0] >= prepared.at_s) & (rows[:, 0] <= whole[0, 0]), 1]
+    return int(used[0] - rows[:, 1].min() - (prepared.reserved_bytes or 0)) if len(used) else None
 
 
 def read_unexplained_bytes(record: Record) -> int | None:
@@ -133,7 +133,10 @@ def read_unexplained_bytes(record: Record) -> int | None:
 
 
 def gpu_not_used_reason(gpu: GpuSamples | None, measurements: TrainMeasurements) -> str | None:
-    """Return why a job did not run on its GPU, if its allocator reports nothing; None if it did, or if unknown."""
+    """Return why a job did not run on its GPU; None if it did, or if the samples cannot tell.
+
+    Only jobs whose allocator reports nothing are checked.
+    """
     if gpu is None or measurements.device_peak_bytes is not None or measure_memory_rise(gpu) != 0:
         return None
-    return f"asked for {gpu.device}, but the used memory of the GPU did not rise while the job ran"
+    return f"{gpu.device} was requested, but the used memory of the GPU did not rise while the job ran"

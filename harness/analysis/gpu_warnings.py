@@ -18,11 +18,11 @@ from crossframe.harness.analysis.labels import cell_labels
 from crossframe.harness.launch.gpu_sampler import BUSY
 from crossframe.harness.records.model import GpuSamples, Record
 
-# The libraries that training loads add to a context. A guess: to be compared with the first run on a GPU.
+# Libraries that training loads add to a context. An estimate, to be compared with the first run on a GPU.
 UNEXPLAINED_MB = 500
-IN_USE_MB = 1000  # of an idle GPU, where only the driver's own memory should count as used; a guess likewise
+IN_USE_MB = 1000  # of an idle GPU, where only the driver's own memory should be in use; also an estimate
 
-# Bit of "throttle" -> the cause of a lower clock. Bits that are not here are no fault: an idle GPU, a setting.
+# Bit of "throttle" -> the cause of a lower clock. The other bits are harmless: an idle GPU, a setting.
 THROTTLES = {
     0x04: "its power limit",
     0x08: "a slowdown of the hardware",
@@ -48,7 +48,7 @@ def read_first(gpu: GpuSamples, name: str) -> float:
 
 
 def describe_memory(records: Iterable[Record]) -> str | None:
-    """Return the two peaks of the GPU's memory and their difference, of the process with the largest unexplained rest.
+    """Return the two peaks of the GPU's memory and their difference, for the process with the largest difference.
 
     None if no process was sampled.
     """
@@ -56,18 +56,18 @@ def describe_memory(records: Iterable[Record]) -> str | None:
     if not sampled:
         return None
     worst = max(sampled, key=lambda record: abs(read_unexplained_bytes(record) or 0))
-    which = f" in the one of {len(sampled)} processes with the largest rest" if len(sampled) > 1 else ""
+    subject = f" in the process (of {len(sampled)}) with the most unexplained memory" if len(sampled) > 1 else ""
     rise, context, rest = read_memory_peak_bytes(worst), read_context_bytes(worst), read_unexplained_bytes(worst)
     peak, reserved = worst.measurements.device_peak_bytes, worst.measurements.device_reserved_bytes
     allocated = "does not report its peak" if peak is None else f"had {_megabytes(peak)} allocated at most"
-    text = f"the used memory of the GPU rose by {_megabytes(rise)} (NVML){which}"
+    text = f"the used memory of the GPU rose by {_megabytes(rise)} (NVML){subject}"
     if rest is not None:
         parts = f"{_megabytes(context)} context, {_megabytes(reserved)} reserved by the allocator, which {allocated}"
-        less = f"less {_megabytes(-rest)}, since a sample missed the peak or other programs freed memory"
-        return f"{text}: {parts}, {less if rest < 0 else f'and {_megabytes(rest)} of neither'}"
+        missing = f"less {_megabytes(-rest)}, since a sample missed the peak or other programs freed memory"
+        return f"{text}: {parts}, {missing if rest < 0 else f'and {_megabytes(rest)} unexplained'}"
     before = f", by {_megabytes(context)} before training" if context is not None else ""
-    why = "it does not report what it reserved" if reserved is None else "there is no sample from just before training"
-    return f"{text}{before}; the allocator {allocated}; {why}, so the two peaks can't be compared"
+    reason = "it does not report its reserve" if reserved is None else "there is no sample from just before training"
+    return f"{text}{before}; the allocator {allocated}; {reason}, so the two peaks can't be compared"
 
 
 def _megabytes(size: float | None) -> str:
@@ -91,7 +91,7 @@ def find_caveats(gpu: GpuSamples | None) -> list[str]:
 
 
 def find_warnings(records: Sequence[Record]) -> list[str]:
-    """Return `ID: text` for each reason to doubt the metrics of a GPU, with the cell in which it was worst."""
+    """Return `ID: text` for each reason to doubt the metrics of a GPU, with the cell of the worst job."""
     sampled = [(record, record.gpu) for record in records if record.gpu is not None]
     names = [" ".join(label) for label in cell_labels([record.cell for record, _ in sampled])]
     lines = []

@@ -143,7 +143,7 @@ def build_cell_report(records: Iterable[Record], withheld: str | None = None) ->
         reason=reason,
         parity=first.parity,
         withheld=withheld,
-        deviation=describe_deviation(good),
+        deviation=join_failed_checks(good),
         onnx=OnnxState(first.evaluation.onnx.state, first.evaluation.onnx.reason) if first.evaluation else None,
         versions=first.measurements.versions,
         dialect=first.measurements.dialect,
@@ -153,7 +153,7 @@ def build_cell_report(records: Iterable[Record], withheld: str | None = None) ->
     )
 
 
-def describe_deviation(records: Sequence[Record]) -> str | None:
+def join_failed_checks(records: Sequence[Record]) -> str | None:
     """Return the checks that failed in any of the jobs of a cell; None if there is none."""
     failures = [
         [f"{check.name}: {check.detail}" for check in record.evaluation.checks if not check.passed]

@@ -1,4 +1,4 @@
-"""The types of a report's numbers: built once from the records, never changed afterwards."""
+"""The types of the numbers in a report. They are built from the records once and not changed afterwards."""
 
 from __future__ import annotations
 

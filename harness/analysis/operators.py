@@ -10,8 +10,8 @@ from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.worker.profiling import OTHERS
 from crossframe.harness.worker.states import State
 
-NAMED = 3  # operators in the line of a cell
-NAME_LENGTH = 60  # characters of a name in that line: the kernels of a GPU have names of hundreds
+MAX_NAMES = 3  # of operators in the line of a cell
+NAME_LENGTH = 60  # characters of a name in that line; names of GPU kernels have hundreds of characters
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def operator_lines(reports: Sequence[CellReport]) -> list[str]:
         if profile is not None and profile.state != State.OK:
             lines.append(f"{name}: no profile: {profile.state}: {profile.reason}")
         elif rows:
-            longest = [f"{row.share:.0%} {row.name[:NAME_LENGTH]}" for row in rows if row.name != OTHERS][:NAMED]
+            longest = [f"{row.share:.0%} {row.name[:NAME_LENGTH]}" for row in rows if row.name != OTHERS][:MAX_NAMES]
             total_ms = sum(row.self_s for row in rows) * 1e3
             lines.append(f"{name}: {total_ms:.3g} ms of operators a step, in the profiler: {', '.join(longest)}")
     return lines

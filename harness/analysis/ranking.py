@@ -1,7 +1,7 @@
 """Tiers of cells by metric, and the cells that another round should measure.
 
-Cells of one family are compared: those of the same task, device, precision and batch size. Ranked are the cells that
-ended well and were verified equal; the others carry the reason why not.
+Cells of one family are compared: those of the same task, device, precision and batch size. A cell is ranked if it
+succeeded and was verified equal; otherwise its `tier_reason` says why not.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from crossframe.harness.worker.states import State
 from crossframe.tasks.widen import split_name
 
 # Metric -> the ratio within which two cells are equal for practical purposes. The repeats of a cell share weights and
-# data, so their spread does not contain the luck of a trajectory: by rounding alone, verified cells were seen to end
-# 1.2 % apart in accuracy and 8 % in mse. Hence the wider bands of both.
+# data, so their spread does not include the effect of rounding on the trajectory. By rounding alone, verified cells
+# ended up to 1.2 % apart in accuracy and 8 % in mse. Therefore these two metrics have wider bands.
 RANKED = {
     "step_s": 0.01,
     "train_samples_per_s": 0.01,
@@ -59,7 +59,7 @@ def is_verified(report: CellReport) -> bool:
 
 
 def is_meaningful(report: CellReport, metric: str) -> bool:
-    """Return whether a metric depends on the framework: how well a wider task learns does not."""
+    """Return whether a metric of a cell is meaningful: metrics of learning are not meaningful for a wider task."""
     return metric not in LEARNING_METRICS or split_name(report.task)[1] == 1
 
 
@@ -81,7 +81,7 @@ def explain_exclusion(report: CellReport, metric: str, rounds: statistics.Rounds
     if report.withheld:
         return f"resources were not equal: {report.withheld}"
     if not is_meaningful(report, metric):
-        return "widened for speed alone: rates and target are those of the original task"
+        return "a wider task measures speed only: its rates and target are those of the original task"
     if not rounds:
         return str(report.metrics[metric].reason)
     if len(rounds) < repeats:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from crossframe.harness.records.model import CeilingResult, Cell, Roofline
 from crossframe.tasks.spec import Task
 
-PASSES_PER_STEP = 3  # over the weights, at least: read forward, read and written by the update
+PASSES_PER_STEP = 3  # over the weights, at least: one read in the forward pass, one read and one write in the update
 
 
 def weight_bytes(precision: str) -> int:
@@ -20,8 +20,8 @@ def train_flops(task: Task) -> int:
     """Return the floating-point operations of one sample in training, by the same count as `Task.flops`.
 
     Three times the forward pass: backward, each weight is used twice as often as forward, once for its own gradient
-    and once for that of its input (Goodfellow, Bengio and Courville 2016, section 6.5). Less one use of the weights
-    that meet the network's own input, whose gradient is not needed.
+    and once for that of its input (Goodfellow, Bengio and Courville 2016, section 6.5). The first weights are used once
+    less, since the gradient of the network's input is not needed.
     """
     layer, shape = next((layer, shape) for _, layer, shape in task.walk() if layer.parameters(shape))
     (entry, *_) = layer.fans(shape)

@@ -1,8 +1,8 @@
 """The bottleneck of a step, starting operations or executing them, from cells of one task in two scales of one run.
 
-Both scales start the same operations, and the larger one gives each of them more to do. If its step takes (its work /
-this work) ** e as long, e near 0 means that the time of a step does not depend on its work: it is bound by starting
-operations (launch-bound). With e near 1 it is bound by executing them (compute-bound).
+Both scales start the same operations, and each operation of the larger scale has more work. The exponent e relates the
+two steps: time' / time = (work' / work) ** e. With e near 0 the time of a step does not depend on its work: it is bound
+by starting operations (launch-bound). With e near 1 it is bound by executing them (compute-bound).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def classify_exponent(exponent: float) -> str:
 
 
 def _measure_exponent(report: CellReport, lineage: Iterable[CellReport]) -> Metric:
-    """Return log(step' / step) / log(work' / work), ' for the larger scale."""
+    """Return log(step' / step) / log(work' / work), where ' marks the larger scale."""
     larger = min((scale for scale in lineage if _is_larger(scale, report)), key=_read_scale, default=None)
     if larger is None:
         return Metric(None, reason="this run has no larger scale of this task")

@@ -13,7 +13,7 @@ SIGNS: dict[str, tuple[Callable[[Interference], float | None], float, Callable[[
     "W-OTHERS": (
         lambda machine: machine.other_programs_share,
         0.05,
-        lambda worst: f"other programs had up to {worst:.0%} of the processors",
+        lambda worst: f"other programs used up to {worst:.0%} of the processors",
     ),
     "W-STEAL": (
         lambda machine: machine.steal_share,

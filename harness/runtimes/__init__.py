@@ -23,8 +23,6 @@ MEMORY_BYTES = 8 * 2**30  # of address space for one process; allocators reserve
 class RuntimeManifest(EnvironmentManifest):
     """The content of a `runtime.toml`."""
 
-    not_inherited: tuple[str, ...] = ()  # patterns of variables that workers do not inherit from the user
-
 
 @dataclass(frozen=True)
 class Runtime(Plugin):
@@ -33,7 +31,7 @@ class Runtime(Plugin):
     manifest: RuntimeManifest
 
     def device_for(self, device: str) -> str:
-        """Return where this runtime runs when the requested device is `device`: `cpu` if it has a build for the CPU."""
+        """Return the device of this runtime if `device` is requested: `cpu` if it has a build for the CPU."""
         return "cpu" if "cpu" in self.manifest.install else device
 
 
@@ -46,10 +44,10 @@ class Session(Protocol):
         """Load the file. `device` is `cpu`, or `cuda:N` for a runtime that has a build for GPUs only."""
 
     def compile(self, example: dict[str, np.ndarray] | None) -> None:
-        """Get ready for the shapes of `example` only, or, if it is None, for all shapes that the file permits."""
+        """Prepare for the shapes of `example` only, or for all shapes that the file permits if it is None."""
 
     def run(self, feeds: dict[str, np.ndarray]) -> list[Any]:
-        """Map arrays by input name to the outputs, in the order of the graph."""
+        """Return the outputs in the order of the graph, for inputs by name."""
 
 
 def read_runtime(name: str, module: str, folder: Path) -> Runtime:

@@ -1,1 +1,1 @@
-"""The self-test: whether the measurement can be trusted, tested with costs that are known."""
+"""The self-test of the measurement, with known costs."""

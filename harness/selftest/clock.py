@@ -1,4 +1,4 @@
-"""The check of a backend's clock: a step takes at least the time of its operations, and `sync` leaves nothing over."""
+"""The check of a clock: a step takes at least the time of its operations, and no work remains after `sync`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GPU_SCALE = 4  # of the task, so that its operations take a GPU longer than the 
 def select_clock_task(device: str = "cpu") -> Task:
     """Return the task with the most operations per parameter.
 
-    The parameters are read back to see what is left after `sync`, which should take little of the time of a step.
+    The parameters are read to detect work that remains after `sync`; reading should take a small part of a step.
     """
     tasks = [presets["quick"] for presets in discover_tasks().values()]
     task = max(tasks, key=lambda task: task.flops() / sum(map(math.prod, task.parameters().values())))

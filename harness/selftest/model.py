@@ -11,7 +11,7 @@ STEP_S, PEAK_BYTES = "step_s", "host_peak_bytes"  # the metrics with a known cos
 
 @dataclass(frozen=True)
 class KnownCost:
-    """A cost that is known, and what was measured."""
+    """A known cost and its measurement."""
 
     metric: str
     known: float

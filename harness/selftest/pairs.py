@@ -1,4 +1,4 @@
-"""Comparisons of a backend with itself, unchanged or slowed down: which differences can this machine detect?"""
+"""Comparisons of a backend with itself, unchanged or slowed down, which show the differences that can be detected."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def compare_pair(
 def compare_equal(
     timer: StepTimer, backend: Backend, environment: Environment, pairs: int
 ) -> tuple[EqualPairs, list[float]]:
-    """Compare a backend with itself so many times; return the counts and the spread of each pair."""
+    """Compare a backend with itself `pairs` times; return the counts and the spread of each pair."""
     variant, spreads, called_different = add_known_cost(backend), [], 0
     for number in range(pairs):
         result = compare_pair(timer, (variant, variant), environment, seed=number)

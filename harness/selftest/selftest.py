@@ -1,10 +1,11 @@
-"""`crossframe selftest`: known costs are measured as if they were unknown.
+"""`crossframe selftest`: the measurement of known costs.
 
-* known costs: steps of a known duration and allocations of a known size, compared with their measurements;
-* clocks: the steps of each backend, compared with the time that their operations need at least, and what is left after
+* known costs: steps of a known duration and allocations of a known size are compared with their measurements;
+* clocks: the steps of each backend are compared with the least time of their operations, and no work may remain after
   `sync`;
-* equal: one backend as two variants, repeatedly, which must tie;
-* slower: the same with one variant slowed down, which must be detected; and the least slowdown that could be.
+* equal: a backend is compared with itself, which must be a tie;
+* slower: a backend is compared with itself slowed down, which must be detected. The smallest slowdown that this machine
+  can detect is estimated from the noise of the equal pairs.
 
 With a GPU, clocks are tested on it, and so is a candidate that has a build for it. The default candidate, the NumPy
 reference model, runs on the CPU.
@@ -38,7 +39,7 @@ TIMEOUT_S = 300  # of one process
 
 @dataclass(frozen=True, kw_only=True)
 class SelftestOptions:
-    """What a self-test does."""
+    """The options of a self-test."""
 
     backends: Sequence[str]  # whose clocks are tested
     candidate: str  # the backend of the known costs and the comparisons
@@ -94,7 +95,7 @@ def report_clock(timer: StepTimer, backend: Backend, options: SelftestOptions) -
 
 
 def report_path(device: str) -> Path:
-    """Return where the last report for a device of this machine is stored."""
+    """Return the path of the last report for a device of this machine."""
     host = fingerprint()
     suffix = "" if device == "cpu" else f"-{device}"
     return cache_folder() / "selftest" / f"{host.cpu}-{len(host.affinity)}{suffix}.json".replace("/", " ")

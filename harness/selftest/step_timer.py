@@ -61,5 +61,5 @@ class StepTimer:
 
 
 def device_for(backend: Backend, device: str) -> str:
-    """Return where a backend is measured: on the CPU if it has no builds of its own, as the reference model."""
+    """Return the device on which a backend is measured: the CPU if it has no builds, such as the reference model."""
     return device if backend.has_builds else "cpu"

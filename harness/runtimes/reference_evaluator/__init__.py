@@ -1,4 +1,4 @@
-"""The reference evaluator of onnx: operators in NumPy, one after another. Slow, and the closest to the standard."""
+"""The reference evaluator of onnx, which runs the operators in NumPy: slow, but closest to the standard."""
 
 from __future__ import annotations
 

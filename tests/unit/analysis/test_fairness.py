@@ -37,7 +37,7 @@ def test_equal_resources_are_ranked() -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"settings": FrameworkSettings(1, "float32")}, "uses 1 threads, where 2 processors"),
+        ({"settings": FrameworkSettings(1, "float32")}, "uses 1 threads on 2 processors"),
         ({"settings": FrameworkSettings(2, "tf32")}, "multiplies float32 as tf32"),
         ({"cpus": [0]}, "not all had the same processors"),
         ({"thread_pools": {"OMP_NUM_THREADS": "1"}}, "not all had the same sizes of thread pools"),

@@ -137,8 +137,8 @@ def test_the_two_peaks_of_memory_are_compared() -> None:
     assert read(records[0], *expected) == expected
     (report,) = metrics.build_cell_reports(records, {})
     assert report.gpu_memory == (
-        "the used memory of the GPU rose by 1,602 MB (NVML) in the one of 2 processes with the largest rest: "
-        "400 MB context, 1,200 MB reserved by the allocator, which had 900 MB allocated at most, and 2 MB of neither"
+        "the used memory of the GPU rose by 1,602 MB (NVML) in the process (of 2) with the most unexplained memory: "
+        "400 MB context, 1,200 MB reserved by the allocator, which had 900 MB allocated at most, and 2 MB unexplained"
     )
     assert warnings.warnings(records, HOST) == []
 
