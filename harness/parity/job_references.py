@@ -6,41 +6,26 @@ thread: on a busy machine the threads of a matrix product wait for each other fa
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-import crossframe.backends.reference.model as reference
-import crossframe.tasks.spec
 from crossframe.backends.contract import Dialect
 from crossframe.harness.files import digest, write_atomically
-from crossframe.harness.machine.cache import cache_folder
-from crossframe.harness.parity import low_precision, near_ties, reference_traces
+from crossframe.harness.parity import low_precision, near_ties
 from crossframe.harness.parity.checks import weight_errors
 from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.parity.low_precision import ROUNDING
+from crossframe.harness.parity.reference_cache import read_archive, store_training, training_path
 from crossframe.harness.parity.reference_traces import EXACT, Arithmetic, build_model
-from crossframe.harness.worker import trainings
 from crossframe.harness.worker.trainings import list_trainings, list_updates
 from crossframe.tasks.spec import Arrays, Task
 
-T = TypeVar("T")
-
-# The code that a result depends on.
-CODE = (
-    *(Path(module.__file__) for module in (low_precision, near_ties, reference_traces, trainings) if module.__file__),
-    Path(__file__),
-    Path(reference.__file__).parent,
-    Path(crossframe.tasks.spec.__path__[0]),
-)
+ROUNDING_CODE = (Path(low_precision.__file__), Path(near_ties.__file__))  # that the cost of rounding depends on
 FORWARD_CHUNK = 64  # samples; more of them leave the caches of the processor
 
 
@@ -64,29 +49,18 @@ class JobReference:
         """The initial weights."""
         return {name: self.data[f"weights/{name}"] for name in self.task.parameters()}
 
-    @cached_property
-    def _key(self) -> str:
-        content = hashlib.sha256(self.inputs.read_bytes()).hexdigest()
-        return "\n".join([content, digest(*CODE), repr(self.task)])
-
-    def _path(self, *parts: str) -> Path:
-        """Return the path of a stored result that depends on `parts` beside task, inputs and code."""
-        key = hashlib.sha256("\n".join([self._key, *parts]).encode()).hexdigest()[:24]
-        return cache_folder() / "reference" / f"{self.task.name}-job-{key}"
-
     def expect_weights(self, training: str) -> Arrays:
         """Return `weights/<updates>/<parameter>` of a training, as `crossframe.harness.parity.checks` compares them.
 
         Beside the weights that are compared, each parameter is there when it was furthest from its start.
         """
         settings = dialect_for(self.task, self.dialect)
-        path = self._path("weights", training, json.dumps(settings)).with_suffix(".npz")
-
-        def compute() -> Arrays:
-            compared = list_updates(training, self.data["order"])
-            return keep_furthest(self._train(training, settings, EXACT), self.start, compared)
-
-        return read_or_compute(path, _read_archive, compute)
+        path = training_path(self.task, self.inputs, settings, training)
+        stored = read_archive(path)
+        if stored is not None:
+            return stored
+        traces = self._train(training, settings, EXACT)
+        return store_training(path, traces, self.start, list_updates(training, self.data["order"]))
 
     def expect_rounding(self, training: str, updates: int) -> float | None:
         """Return the error of the weights after so many updates that rounding causes in the reference model.
@@ -95,16 +69,22 @@ class JobReference:
         """
         if self.precision == "float64":
             return None
-        path = self._path("rounding", training, self.precision).with_suffix(".json")
+        code = digest(*ROUNDING_CODE)[:8]
+        path = training_path(self.task, self.inputs, {}, training).with_suffix(f".{self.precision}-{code}.json")
+        try:
+            costs: dict[str, float | None] = json.loads(path.read_bytes())
+            return costs[str(updates)]
+        except (OSError, ValueError, KeyError):
+            costs = self._compute_rounding(training)
+            write_atomically(path, json.dumps(costs))
+            return costs[str(updates)]
 
-        def compute() -> dict[str, float | None]:
-            exact = self._train(training, {}, EXACT)
-            flips = (True,) if self.precision == "float32" else (True, False)
-            low = [self._train(training, {}, Arithmetic(self.precision, flip)) for flip in flips]
-            compared = list_updates(training, self.data["order"])
-            return {str(updates): self._largest_error(low, exact, updates) for updates in compared}
-
-        return read_or_compute(path, _read_numbers, compute)[str(updates)]
+    def _compute_rounding(self, training: str) -> dict[str, float | None]:
+        exact = self._train(training, {}, EXACT)
+        flips = (True,) if self.precision == "float32" else (True, False)
+        low = [self._train(training, {}, Arithmetic(self.precision, flip)) for flip in flips]
+        compared = list_updates(training, self.data["order"])
+        return {str(updates): self._largest_error(low, exact, updates) for updates in compared}
 
     def _largest_error(self, low: list[Arrays], exact: Arrays, updates: int) -> float | None:
         """Return the largest error at any step until `updates`: later the errors may be smaller by chance."""
@@ -145,35 +125,3 @@ class JobReference:
         with threadpool_limits(1):
             model = build_model(self.task, weights, {}, arithmetic)
             return np.concatenate([model.predict(x[at : at + FORWARD_CHUNK]) for at in range(0, len(x), FORWARD_CHUNK)])
-
-
-def keep_furthest(traces: Arrays, start: Arrays, compared: tuple[int, ...]) -> Arrays:
-    """Return the weights after the updates in `compared`, and each parameter when it was furthest from its start."""
-    kept: Arrays = {}
-    for name, value in start.items():
-        steps = sorted(int(key.split("/")[1]) for key in traces if key.split("/", 2)[2] == name)
-        distances = [float(np.linalg.norm(traces[f"weights/{step}/{name}"] - value)) for step in steps]
-        for updates in compared:
-            furthest = max((distance, step) for distance, step in zip(distances, steps) if step <= updates)[1]
-            kept |= {f"weights/{step}/{name}": traces[f"weights/{step}/{name}"] for step in (updates, furthest)}
-    return kept
-
-
-def read_or_compute(path: Path, read: Callable[[Path], T], compute: Callable[[], T]) -> T:
-    """Return a stored result; compute and store it if the file is missing or damaged."""
-    try:
-        return read(path)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        result = compute()
-        write_atomically(path, result if path.suffix == ".npz" else json.dumps(result))  # type: ignore[arg-type]
-        return result
-
-
-def _read_numbers(path: Path) -> dict[str, float | None]:
-    numbers: dict[str, float | None] = json.loads(path.read_bytes())
-    return numbers
-
-
-def _read_archive(path: Path) -> Arrays:
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}

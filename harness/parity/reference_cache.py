@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 import crossframe.backends.reference.model as reference
+import crossframe.tasks.spec
 from crossframe.backends.contract import Dialect
 from crossframe.harness.files import digest, write_atomically
 from crossframe.harness.machine.cache import cache_folder
 from crossframe.harness.parity.dialects import dialect_for
+from crossframe.harness.worker import trainings
 from crossframe.tasks.spec import Arrays, Task
 
 REFERENCE_FOLDER = Path(reference.__file__).parent
+# The other code that the result of a training depends on.
+CODE = (
+    Path(trainings.__file__),
+    Path(crossframe.tasks.spec.__path__[0]),
+    *(Path(__file__).with_name(name) for name in ("reference_cache.py", "reference_traces.py", "job_references.py")),
+)
 
 
 def cache_path(task: Task, inputs: Path, dialect: Dialect, name: str) -> Path:
@@ -29,28 +39,31 @@ def cache_path(task: Task, inputs: Path, dialect: Dialect, name: str) -> Path:
     return cache_folder() / "reference" / f"{task.name}-{key}-{name}"
 
 
-def first_epoch_path(task: Task, inputs: Path, dialect: Dialect) -> Path:
-    """Return the path of the weights after the first epoch."""
-    return cache_path(task, inputs, dialect, "first_epoch.npz")
+def training_path(task: Task, inputs: Path, dialect: Dialect, training: str) -> Path:
+    """Return the path of the weights of a training of `crossframe.harness.worker.trainings`."""
+    return cache_path(task, inputs, dialect, f"{training.replace(' ', '_')}-{digest(*CODE)[:8]}.npz")
 
 
-def store_first_epoch(task: Task, inputs: Path, dialect: Dialect, weights: Arrays) -> None:
-    """Store the weights that the float64 reference model has after the first epoch."""
-    write_atomically(first_epoch_path(task, inputs, dialect), weights)
+def store_training(path: Path, traces: Arrays, start: Arrays, compared: Sequence[int]) -> Arrays:
+    """Store the part of `weights/<updates>/<parameter>` that `crossframe.harness.parity.checks` needs, and return it.
 
-
-def compute_first_epoch(task: Task, inputs: Path, dialect: Dialect) -> Arrays:
-    """Return the weights that the float64 reference model has after the first epoch, from the cache if they are there.
-
-    `inputs` is the archive of a run with data, initial weights and order of batches.
+    These are the weights after the updates in `compared`, and each parameter when it was furthest from its start.
     """
-    path = first_epoch_path(task, inputs, dialect)
-    if not path.exists():
-        with np.load(inputs, allow_pickle=False) as data:
-            weights = {name: data[f"weights/{name}"] for name in task.parameters()}
-            model = reference.prepare(task, weights, "cpu", dialect=dialect)
-            x, y = data["x_train"], data["y_train"]
-            model.train([model.put(x[rows], y[rows]) for rows in data["order"][0]])
-        write_atomically(path, model.weights())
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    kept: Arrays = {}
+    for name, value in start.items():
+        keys = [key for key in traces if key.startswith("weights/") and key.split("/", 2)[2] == name]
+        distances = [(float(np.linalg.norm(traces[key] - value)), int(key.split("/")[1])) for key in keys]
+        for updates in compared:
+            furthest = max((distance, step) for distance, step in distances if step <= updates)[1]
+            kept |= {f"weights/{step}/{name}": traces[f"weights/{step}/{name}"] for step in (updates, furthest)}
+    write_atomically(path, kept)
+    return kept
+
+
+def read_archive(path: Path) -> Arrays | None:
+    """Return the arrays of an archive; None if it is missing or damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None

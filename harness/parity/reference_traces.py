@@ -20,11 +20,12 @@ from crossframe.harness.parity.low_precision import ROUNDING, LowPrecisionModel
 from crossframe.harness.parity.near_ties import NearTieModel
 from crossframe.harness.parity.probe_design import has_pooling
 from crossframe.harness.parity.probe_set import ProbeSet, write_probe_set
-from crossframe.harness.parity.reference_cache import store_first_epoch
+from crossframe.harness.parity.reference_cache import store_training, training_path
 from crossframe.harness.plan.inputs import inputs_path
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.records.model import Cell
 from crossframe.harness.worker.probes import EPOCH, Probe, trace
+from crossframe.harness.worker.trainings import FIRST_EPOCH
 from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import Arrays, Task
 
@@ -85,9 +86,8 @@ class ReferenceTraces:
                 self._traces[key] = traces
                 # Evaluation needs the weights after the first epoch too. With pooling, the probe's data has noise.
                 if (probe.name, arithmetic) == (EPOCH, EXACT) and not has_pooling(probe.task):
-                    prefix = f"weights/{probe.weights_after[-1]}/"
-                    weights = {name: traces[prefix + name] for name in self.weights}
-                    store_first_epoch(probe.task, self.probe_set.inputs, dialect, weights)
+                    path = training_path(probe.task, self.probe_set.inputs, dialect, FIRST_EPOCH)
+                    store_training(path, traces, self.weights, probe.weights_after[-1:])
             return self._traces[key]
 
     def rounding_pairs(self, probe: Probe, dialect: Dialect, precision: str) -> tuple[tuple[Arrays, Arrays], ...]:

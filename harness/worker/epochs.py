@@ -202,9 +202,9 @@ def sample_inference(model: Model, x_test: np.ndarray, measurements: TrainMeasur
 
 
 def time_predictions(
-    model: Model, draw: Callable[[], tuple[np.ndarray, np.ndarray]], at_least: int, kept: int
+    model: Model, draw: Callable[[], tuple[np.ndarray, np.ndarray]], at_least: int, most_answers: int
 ) -> tuple[list[float], list[tuple[np.ndarray, np.ndarray]]]:
-    """Return the seconds of each of several predictions, after a warm-up, and (key, outputs) of up to `kept` of them.
+    """Return the seconds of each of several predictions, after a warm-up, and (key, outputs) of up to `most_answers`.
 
     `draw` returns the inputs of a call, which differ from those of all others, and their key.
     """
@@ -220,7 +220,7 @@ def time_predictions(
         model.sync()
         samples_s.append(round(time.perf_counter() - begin, 9))
         # Every call is kept with equal probability (reservoir sampling).
-        number = len(answers) if len(answers) < kept else generator.integers(len(samples_s))
-        if number < kept:
+        number = len(answers) if len(answers) < most_answers else generator.integers(len(samples_s))
+        if number < most_answers:
             answers[number : number + 1] = [(key, np.array(outputs))]
     return samples_s, answers
