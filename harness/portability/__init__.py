@@ -1,1 +1,1 @@
-"""ONNX portability: exported files in several runtimes, how accurate and how fast they are."""
+"""ONNX portability: the accuracy and the speed of exported files in several runtimes."""

@@ -1,4 +1,4 @@
-"""From the outputs of a runtime to one state with a stage and a reason."""
+"""The conclusion from the outputs of a runtime: one state, with a stage and a reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Outputs = Mapping[str, np.ndarray]  # `set/number` -> output
 
 
 class WrongOutputError(Exception):
-    """Outputs that are not those of the reference; the message names the check that failed."""
+    """The outputs differ from those of the reference; the message names the check that failed."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def is_complete(outcome: Outcome[OnnxMeasurements]) -> bool:
 
 
 def classify_failure(outcome: Outcome[OnnxMeasurements], folder: Path) -> Conclusion:
-    """Return the conclusion for a process without outputs, from how it ended and the stage that it reached."""
+    """Return the conclusion for a process without outputs, from its outcome and the last stage that it began."""
     path = folder / "stage"
     stage, reason = Stage(path.read_text()) if path.exists() else Stage.IMPORT, str(outcome.reason)
     if outcome.state == State.TIMEOUT:
@@ -67,7 +67,7 @@ def classify_failure(outcome: Outcome[OnnxMeasurements], folder: Path) -> Conclu
     if outcome.state == State.NOT_INSTALLED or stage == Stage.IMPORT:
         return Conclusion(PortabilityState.NOT_INSTALLED, stage, reason)
     if outcome.state == State.OUT_OF_MEMORY:
-        return Conclusion(PortabilityState.CRASH, stage, f"more memory needed than a process may use: {reason}")
+        return Conclusion(PortabilityState.CRASH, stage, f"needs more memory than a process may use: {reason}")
     if outcome.measurements.stage is not None:  # the process itself reported the error
         return Conclusion(PortabilityState.REFUSED, stage, reason)
     log = read_log_start(folder / "log.txt")
@@ -175,8 +175,8 @@ def compare_outputs(file: ModelFile, outputs: Outputs) -> Checks:
 def conclude(file: ModelFile, measurements: OnnxMeasurements, outputs: Outputs, fixed: str | None) -> Conclusion:
     """Return the conclusion for a file that ran.
 
-    `fixed` is the reason why a session had to be created for every shape, None if it had not. The quality metric alone
-    decides about files of low precision, and a change of it is a cost.
+    `fixed` is the reason why every shape needed a new session, None if one session was enough. For files of low
+    precision only the quality metric is checked, and a change of it is a cost.
     """
     costs = list_costs(file) + ([f"requires a fixed batch size: {fixed}"] if fixed else [])
     costs += [measurements.facts["cost"]] if "cost" in measurements.facts else []

@@ -1,4 +1,4 @@
-"""Distances of outputs from reference outputs, and the decisions that outputs stand for. NumPy only."""
+"""Distances of outputs from reference outputs, and the labels that the outputs predict. NumPy only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def predict_labels(loss: Loss, outputs: np.ndarray) -> np.ndarray | None:
 
 
 def decision_margins(loss: Loss, outputs: np.ndarray) -> np.ndarray:
-    """Return by how much each sample's label leads: (batch, classes) -> (batch,).
+    """Return the margin of each sample's label over the second: (batch, classes) -> (batch,).
 
     For one logit the margin is twice its absolute value, since both classes have the logits z and -z.
     """
@@ -55,7 +55,7 @@ def decision_margins(loss: Loss, outputs: np.ndarray) -> np.ndarray:
 def count_decisions(
     loss: Loss, actual: np.ndarray, expected: np.ndarray, framework_error: float
 ) -> DecisionCounts | None:
-    """Return how many labels there are, how many are ties and how many others differ; None for a regression.
+    """Return the numbers of labels, of ties and of other labels that differ; None for a regression.
 
     A tie is a margin of at most twice `framework_error`, the largest error of the exporting framework.
     """

@@ -1,4 +1,4 @@
-"""A portability report for a terminal, a spreadsheet or a pull request."""
+"""The formats of a portability report: a table for a terminal, JSON, CSV, Markdown."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def build_grid(report: PortabilityReport) -> tuple[list[str], list[list[str]]]:
 
 
 def list_notes(report: PortabilityReport) -> list[str]:
-    """Return the counts, the findings of every file, the reasons, the opset ranges, and how the times were measured."""
+    """Return the counts, the findings of every file, the reasons, the opset ranges, and a note on the times."""
     counts = Counter(result.state for result in report.results)
     summary = ", ".join(f"{counts[state]} {state}" for state in PortabilityState if counts[state])
     lines = [f"{len(report.results)} results: {summary}"]

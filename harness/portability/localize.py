@@ -1,8 +1,8 @@
 """The node at which wrong outputs begin, and the smallest model that shows it.
 
-If another runtime computes the file correctly, the runtime is at fault, and bisection over truncated graphs finds the
-node. If none does, the file is at fault: it does not compute some layer of the reference model, and the result is the
-node behind the last tensor that equals one of the reference model.
+If another runtime computes the file correctly, the error is in the runtime, and bisection over truncated graphs finds
+the node. Otherwise the error is in the file: it does not compute some layer of the reference model, and the result is
+the node after the last tensor that equals one of the reference model.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class FaultSearch:
         return tensors[high]
 
     def find_missing_layer(self, tensors: Sequence[str]) -> tuple[str, str]:
-        """Return the tensor behind the last one that is correct, and the layer that the file does not compute."""
+        """Return the tensor after the last correct one, and the layer that the file does not compute."""
         layers = {"input": next(iter(self.feeds.values())), **self.file.vectors.layers}
         matches = {
             layer: [index for index, name in enumerate(tensors) if has_same_values(self.values[name], expected)]

@@ -33,12 +33,12 @@ class ModelFile:
 
     @property
     def key(self) -> str:
-        """The name of a folder; the producer of a third-party file may be any text."""
+        """The file as the name of a folder; the producer of a third-party file may be any text."""
         return "-".join(re.sub(r"[^\w.]+", "-", part)[:40] for part in (self.name, self.exporter, self.variant))
 
     @property
     def label(self) -> str:
-        """The file in messages."""
+        """The name of the file in messages."""
         return f"{self.name} {self.exporter} {self.variant}"
 
     def held_out_outputs(self) -> np.ndarray:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import onnx
 
+from crossframe.harness.portability.checks import REASON_LENGTH
 from crossframe.harness.portability.model_file import ModelFile, PreparedFile
 from crossframe.harness.portability.runtime_matrix import RuntimeMatrix
 from crossframe.harness.records.portability import OpsetRange, OpsetSpan
 
 OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)  # spec_onnx writes opset 7 and later
-REASON_LENGTH = 300  # characters
 
 
 def find_span(matrix: RuntimeMatrix, files: Mapping[int, PreparedFile], runtime: str) -> OpsetSpan:
@@ -29,7 +29,7 @@ def find_span(matrix: RuntimeMatrix, files: Mapping[int, PreparedFile], runtime:
 def find_first_accepted(
     matrix: RuntimeMatrix, files: Mapping[int, PreparedFile], runtime: str, opsets: Iterable[int]
 ) -> tuple[int | None, dict[str, str]]:
-    """Return the first opset at which the runtime computes correctly, and the reasons of those before it."""
+    """Return the first opset at which the runtime computes correctly, and opset -> reason of those before it."""
     refused: dict[str, str] = {}
     for opset in opsets:
         result = matrix.measure(select_small_batches(matrix, files[opset].file), runtime)
@@ -44,7 +44,7 @@ def select_small_batches(matrix: RuntimeMatrix, file: ModelFile) -> ModelFile:
     vectors = file.vectors.select_small()
     feeds = matrix.folder / "feeds" / f"{file.feeds.stem}-small.npz"
     feeds = feeds if feeds.exists() else vectors.save(feeds)
-    return replace(file, vectors=vectors, feeds=feeds, targets=None)  # too few samples for the quality metric
+    return replace(file, vectors=vectors, feeds=feeds, targets=None)  # they have too few samples for the quality metric
 
 
 def find_opset_range(matrix: RuntimeMatrix, files: Mapping[int, PreparedFile], runtimes: Sequence[str]) -> OpsetRange:

@@ -1,4 +1,4 @@
-"""Model files in runtimes: one process for each pair, in parallel, each pinned to one processor."""
+"""Runs of model files in runtimes: one process for each pair, in parallel, each pinned to one processor."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class Resources:
-    """What processes may use."""
+    """The resources of the processes, and the interpreters that the user named."""
 
     timeout_s: float  # of one process
     cpus: list[int]
@@ -177,11 +177,6 @@ class RuntimeMatrix:
             conclusion = checks.conclude(file, measurements, run.outputs, fixed)
         return make_result(file, runtime, conclusion, measurements)
 
-    def measure_all(self, files: Iterable[ModelFile], runtimes: Iterable[str]) -> list[RuntimeResult]:
-        """Return the result of every file in every runtime."""
-        pairs = [(file, runtime) for file in files for runtime in runtimes]
-        return self.map(lambda pair: self.measure(*pair), pairs)
-
 
 def describe_first_error(run: FileRun) -> str | None:
     """Return why a file did not run at every batch size."""
@@ -193,7 +188,7 @@ def describe_first_error(run: FileRun) -> str | None:
 def make_result(
     file: ModelFile, runtime: str, conclusion: Conclusion, measurements: OnnxMeasurements | None = None
 ) -> RuntimeResult:
-    """Return the record of one file in one runtime; `measurements` is None if it was not run."""
+    """Return the result of one file in one runtime; `measurements` is None if it was not run."""
     provenance = file.structure.provenance if file.structure else None
     return RuntimeResult(
         task=file.name,

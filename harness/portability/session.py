@@ -24,7 +24,7 @@ from crossframe.harness.portability.localize import locate_fault
 from crossframe.harness.portability.model_file import AS_EXPORTED, ModelFile, PreparedFile
 from crossframe.harness.portability.opset_range import OPSETS, find_opset_range
 from crossframe.harness.portability.runtime_matrix import Resources, RuntimeMatrix, make_result
-from crossframe.harness.portability.variants import Recipe, TrainingJob
+from crossframe.harness.portability.variants import ExportSource, Recipe
 from crossframe.harness.records import store
 from crossframe.harness.records.codec import to_json
 from crossframe.harness.records.model import SCHEMA_VERSION, Record
@@ -45,13 +45,13 @@ WARNING_LENGTH = 200  # characters
 
 @dataclass(frozen=True)
 class PortabilityOptions:
-    """What to test; all names exist."""
+    """The options of a portability test. All names are valid."""
 
     tasks: list[str]
     exporters: list[str]
     runtimes: list[str]
     opsets: list[int]  # export again at these opsets, and leave out the files of the run; empty: the files of the run
-    routes: bool  # by the further routes of the exporters too
+    routes: bool  # also export by the further routes of the exporters
     opset_range: bool
     low_precision: bool
     resources: Resources
@@ -105,7 +105,7 @@ def take_exported_file(matrix: RuntimeMatrix, run: Path, record: Record) -> Prep
     file = run_models.load_file(run, record, matrix.folder)
     agreement = record.evaluation.onnx if record.evaluation else None
     reason = str(agreement.reason if agreement else record.reason)
-    # Its state also says whether onnxruntime agreed, which is tested again here.
+    # The state of the agreement also depends on onnxruntime, whose outputs are checked again here.
     exported = agreement is not None and agreement.export_s is not None
     return variants.prepare_file(matrix, file, file.path, AS_EXPORTED, None if exported else reason)
 
@@ -117,7 +117,7 @@ def write_spec_file(matrix: RuntimeMatrix, run: Path, record: Record) -> Prepare
 
 
 def list_recipes(file: ModelFile, options: PortabilityOptions) -> dict[str, Recipe]:
-    """Return how to export a network again: variant -> opset and route."""
+    """Return the further exports of a network: variant -> opset and route."""
     opsets = sorted({*options.opsets, *(OPSETS if options.opset_range else ())})
     recipes: dict[str, Recipe] = {f"opset {opset}": (opset, None) for opset in opsets}
     if options.routes and file.exporter != spec_onnx.NAME:
@@ -133,8 +133,8 @@ def export_again(matrix: RuntimeMatrix, run: Path, model: TrainedModel, options:
     if not recipes:
         return Reexport({}, {})
     python = store.read_run(run).options.python.get(file.exporter)
-    job = TrainingJob(run / "jobs" / record.job, record.cell.mode, Path(python) if python else None)
-    return Reexport(*variants.export_variants(matrix, file, job, recipes))
+    source = ExportSource(run / "jobs" / record.job, record.cell.mode, Path(python) if python else None)
+    return Reexport(*variants.export_variants(matrix, file, source, recipes))
 
 
 def measure_files(matrix: RuntimeMatrix, files: Sequence[PreparedFile], names: Sequence[str]) -> list[RuntimeResult]:

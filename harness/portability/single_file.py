@@ -1,4 +1,4 @@
-"""`crossframe check`: one ONNX file of any origin, with the same checks as far as they apply without a task."""
+"""`crossframe check`: the checks of one ONNX file of any origin, as far as they apply without a task."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from crossframe.tasks.spec import Arrays, Task
 
 NAME = "spec"
 OPSET = 17
-# (first opset, the IR version introduced with it). An older runtime refuses a newer IR version, so the newest is never
-# used. Below 4, weights would have to be inputs.
+# (first opset, the IR version introduced with it). A runtime refuses IR versions that are newer than itself, so each
+# opset gets the oldest possible version. Below version 4, weights would have to be inputs.
 IR_VERSIONS = ((21, 10), (19, 9), (15, 8), (12, 7), (11, 6), (10, 5), (0, 4))
 
 

@@ -1,4 +1,4 @@
-"""Inputs for a model file and the outputs that are expected: batches of several sizes, zeros, large numbers and NaN.
+"""Inputs and expected outputs of a model file: batches of several sizes, zeros, large numbers and NaN.
 
 A *set* is one batch of inputs with a name. The sets of `HELD_OUT` together contain every held-out sample.
 """
@@ -24,7 +24,7 @@ Feeds = dict[str, np.ndarray]  # input name -> array
 
 @dataclass(frozen=True)
 class ReferenceVectors:
-    """Inputs by set, and the outputs that are expected; the arrays of a set share their first axis."""
+    """Inputs and expected outputs by set; the arrays of a set have first axes of the same length."""
 
     feeds: dict[str, Feeds]
     expected: dict[str, list[np.ndarray]]  # set -> outputs; lacks the set `nan`, and all sets without a reference

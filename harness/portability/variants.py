@@ -29,16 +29,16 @@ Recipe = tuple[int, str | None]  # opset, and the route of the exporter; None fo
 
 
 @dataclass(frozen=True)
-class TrainingJob:
-    """The job that trained a network."""
+class ExportSource:
+    """The trained network to export: the folder of its job, its mode and its interpreter."""
 
-    folder: Path
+    folder: Path  # of the job that trained the network
     mode: str
     python: Path | None  # an interpreter to use instead of the backend's environment
 
 
 def export_variants(
-    matrix: RuntimeMatrix, file: ModelFile, job: TrainingJob, recipes: Mapping[str, Recipe]
+    matrix: RuntimeMatrix, file: ModelFile, source: ExportSource, recipes: Mapping[str, Recipe]
 ) -> tuple[dict[str, PreparedFile], dict[str, list[float]]]:
     """Export a trained network again, in one process of its backend, and time the inference of the backend.
 
@@ -46,31 +46,31 @@ def export_variants(
     """
     if file.exporter == spec_onnx.NAME:
         return {
-            name: write_from_spec(matrix, file, job.folder, opset, name) for name, (opset, _) in recipes.items()
+            name: write_from_spec(matrix, file, source.folder, opset, name) for name, (opset, _) in recipes.items()
         }, {}
     assert file.task is not None
     backend = discover()[file.exporter]
     folder = matrix.folder / "exports" / file.key
     try:
-        interpreter = job.python or make_environment(backend, "cpu").python
+        interpreter = source.python or make_environment(backend, "cpu").python
     except MissingError as error:
         return {name: PreparedFile(replace(file, variant=name), str(error)) for name in recipes}, {}
     with matrix.claim_processor() as cpu:
-        worker_job = ExportOnnxJob(
+        job = ExportOnnxJob(
             cpus=[cpu],
             module=backend.module,
             packages=list(backend.manifest.packages),
-            mode=job.mode,
+            mode=source.mode,
             device="cpu",
             precision=Precision.FLOAT32,
             task=file.task,
-            outputs=str((job.folder / "outputs.npz").resolve()),
+            outputs=str((source.folder / "outputs.npz").resolve()),
             feeds=str(file.feeds.resolve()),
             timed=list(TIMED_SETS),
             time_s=TIME_S,
             exports=dict(recipes),
         )
-        outcome = launch(interpreter, backend, worker_job, folder, TIMEOUT_S)
+        outcome = launch(interpreter, backend, job, folder, TIMEOUT_S)
     files = {}
     for name in recipes:
         result = outcome.measurements.exports[name] if outcome.state == State.OK else outcome

@@ -1,6 +1,7 @@
 """The types of `portability.json`: where exported ONNX files run, how accurately and how fast.
 
-Units stand in names, as in `crossframe.harness.records.model`. What was not measured or not checked is None, never 0.
+Names contain the units, as in `crossframe.harness.records.model`. Values that were not measured or checked are None,
+never 0.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class PortabilityState(StrEnum):
 
 
 class Stage(StrEnum):
-    """The last stage that was begun."""
+    """The last stage that began."""
 
     EXPORT = "export"
     IMPORT = "import"
@@ -190,7 +191,7 @@ class Census:
 
 @dataclass(frozen=True)
 class ModelStructure:
-    """What an ONNX file declares and contains."""
+    """The declarations and the content of an ONNX file."""
 
     provenance: Provenance
     external: ExternalData
@@ -202,7 +203,7 @@ class ModelStructure:
 
 @dataclass(frozen=True)
 class FileReport:
-    """One exported file, apart from any runtime, and the inference of its framework."""
+    """The properties of one exported file in any runtime, and the inference of its framework."""
 
     exporter: str
     task: str

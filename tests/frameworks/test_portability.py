@@ -150,7 +150,7 @@ def test_onnxruntime_without_its_gpu_is_not_installed(matrix: RuntimeMatrix, tmp
     resources = Resources(60, CPUS[:1], "cuda:0")
     with RuntimeMatrix(tmp_path, runtimes.find_runtimes("cuda:0"), environments, {}, resources) as fallen_back:
         fallen_back.check_controls()
-        (result,) = fallen_back.measure_all([make_model_file(tmp_path, IMAGES)], ["onnxruntime_cuda"])
+        result = fallen_back.measure(make_model_file(tmp_path, IMAGES), "onnxruntime_cuda")
     assert result.state == PortabilityState.NOT_INSTALLED
     assert "no operator of the file runs on cuda:0" in str(result.reason)
 
@@ -158,7 +158,7 @@ def test_onnxruntime_without_its_gpu_is_not_installed(matrix: RuntimeMatrix, tmp
 def test_a_missing_environment_is_a_result(matrix: RuntimeMatrix, tmp_path: Path) -> None:
     missing = {"opencv": "its environment could not be made: no such package"}
     with RuntimeMatrix(tmp_path, matrix.runtimes, {}, missing, Resources(60, CPUS[:1])) as empty:
-        (result,) = empty.measure_all([make_model_file(tmp_path, IMAGES)], ["opencv"])
+        result = empty.measure(make_model_file(tmp_path, IMAGES), "opencv")
     assert (result.state, result.stage) == (PortabilityState.NOT_INSTALLED, Stage.IMPORT)
     assert session.select_exit_code([result]) == 3
 
@@ -197,7 +197,7 @@ def test_low_precision_is_judged_by_the_quality_metric(matrix: RuntimeMatrix, lo
 def test_results_without_a_reference_do_not_pass(matrix: RuntimeMatrix) -> None:
     file = make_model_file(matrix.folder, IMAGES)
     file = replace(file, vectors=replace(file.vectors, expected={}), targets=None)
-    (result,) = matrix.measure_all([file], ["tract"])
+    result = matrix.measure(file, "tract")
     assert result.state == PortabilityState.DEGRADED
     assert "not compared" in str(result.reason)
 
