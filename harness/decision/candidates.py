@@ -36,7 +36,7 @@ def weighted_medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def draw_round_weights(last: int) -> np.ndarray:
     """Return (last + 1, draws) exponential weights of rounds, Rubin's Bayesian bootstrap (1981) over processes.
 
-    The weights belong to the round: candidates that ran in it share them, as they shared the state of the machine.
+    All candidates of a round share its weight, as they shared the state of the machine.
     """
     return np.random.default_rng(0).exponential(size=(last + 1, DRAWS))
 
@@ -147,7 +147,7 @@ def _read_points(name: str, repeats: Sequence[Record]) -> tuple[dict[int, float]
 
 
 def _look_up(facts: Facts) -> dict[str, _Value]:
-    """Return the values of the looked-up criteria: 1 or 0; an unknown one is drawn from between, alike for all."""
+    """Return the values of the looked-up criteria: 1 or 0; unknown ones are random, the same for all candidates."""
     values = {}
     for index, name in enumerate(LOOKED_UP):
         fact = facts.get(name)

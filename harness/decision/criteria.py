@@ -11,8 +11,8 @@ from crossframe.harness.analysis.metrics import METRICS
 from crossframe.harness.errors import UsageError
 
 # Metric -> description. Its value is -log2 of a cost, or log2 of a rate: a factor of two is worth one point wherever it
-# occurs. That is the weighted product of ratios (Bridgman 1922): no value depends on another candidate, so adding or
-# removing a candidate reorders no others, which anchors at "the best candidate" would do.
+# occurs. That is the weighted product of ratios (Bridgman 1922). No value depends on another candidate, so adding or
+# removing a candidate does not reorder the others, unlike values relative to the best candidate.
 MEASURED = {
     "train_samples_per_s": "training throughput",
     "time_to_target_s": "training time to the target",
@@ -23,14 +23,14 @@ MEASURED = {
     "host_peak_bytes": "peak memory",
     "onnx_bytes": "size of the ONNX file",
 }
-# Fact of backend.toml -> description. Yes is worth one point more than no, as much as a factor of two: a judgement.
+# Fact of backend.toml -> description. By judgement, yes is worth one point more than no, the same as a factor of two.
 LOOKED_UP = {
     "maintained": "maintained",
     "distributed": "trains on several devices",
     "edge": "a path to phones and small devices",
 }
 CRITERIA = MEASURED | LOOKED_UP
-# Seconds added before a ratio counts, since users do not notice less: 10 ms against 20 ms is no factor of two.
+# Seconds added before a ratio is computed, since users do not notice less: 20 ms are not twice as bad as 10 ms.
 UNNOTICED_S = {"first_step_s": 0.5, "import_s": 0.5}
 
 

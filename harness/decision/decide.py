@@ -1,7 +1,7 @@
 """The choice among candidates: requirements, dominance beyond the noise, weights, and a verdict that may be undecided.
 
-Noise is judged as in tiers, by `crossframe.harness.analysis.statistics` on the rounds; the doubt about weights by
-drawing them.
+Noise is tested on the rounds by `crossframe.harness.analysis.statistics`, as for tiers. The uncertainty of the weights
+is estimated from random weights around the given ones.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, 
 from crossframe.harness.decision.model import Candidate, Decision, Facts, Flip, Verdict
 from crossframe.harness.records.model import Record
 
-CONCENTRATION = 20  # of the Dirichlet distribution around the weights: one of 0.3 is drawn within about +- 0.1
+CONCENTRATION = 20  # of the Dirichlet distribution of the weights: for 0.3 the standard deviation is 0.1
 SURE = 0.9  # the share of drawn weights for which a verdict must hold
-UNNOTICED = 0.01  # a ratio in one criterion that is no difference, as in tiers
-EQUAL = 0.05  # a ratio over all criteria that would not justify changing a framework
+UNNOTICED = 0.01  # ratio within which candidates are equal in one criterion, as for tiers
+EQUAL = 0.05  # ratio within which candidates are equal over all criteria: too little to change a framework for
 
 
 def decide(
@@ -46,13 +46,13 @@ def decide_among(candidates: Sequence[Candidate], use_case: UseCase, requirement
         if reason is not None:
             excluded[candidate.name] = reason
     dominated = find_dominated([candidate for candidate in candidates if candidate.name not in excluded])
-    excluded |= {worse: f"{better} is better in everything, beyond the noise" for worse, better in dominated.items()}
+    excluded |= {worse: describe_dominance(better) for worse, better in dominated.items()}
     fit = [candidate for candidate in candidates if candidate.name not in excluded]
     return replace(_choose(fit, weights), excluded=excluded)
 
 
 def _explain_exclusion(candidate: Candidate, weights: Mapping[str, float], requirements: Sequence[str]) -> str | None:
-    """Return why a candidate can't be chosen, whatever the other candidates are; None if it can."""
+    """Return why a candidate cannot be chosen, independent of the other candidates; None if it can."""
     if candidate.excluded is not None:
         return candidate.excluded
     for requirement in requirements:
@@ -75,7 +75,7 @@ def score_by_round(candidate: Candidate, weights: Mapping[str, float]) -> dict[i
 
 
 def find_dominated(candidates: Sequence[Candidate]) -> dict[str, str]:
-    """Return candidate -> another that is better in everything measured, beyond the noise, and no worse in any fact."""
+    """Return candidate -> the one that is better in everything measured, beyond the noise, and no worse in any fact."""
     better: set[tuple[str, str]] = {(a.name, b.name) for a in candidates for b in candidates if a is not b}
     for name in MEASURED:
         present = [candidate for candidate in candidates if name in candidate.points_by_round]
@@ -83,6 +83,11 @@ def find_dominated(candidates: Sequence[Candidate]) -> dict[str, str]:
         better &= {(pair.a, pair.b) for pair in compare(scores, "more", UNNOTICED) if pair.separated}
     facts = {candidate.name: np.array([candidate.points_drawn[name] for name in LOOKED_UP]) for candidate in candidates}
     return {worse: by for by, worse in sorted(better) if np.all(facts[by] >= facts[worse])}
+
+
+def describe_dominance(better: str) -> str:
+    """Return why a candidate is excluded that `better` dominates."""
+    return f"{better} is better in everything, beyond the noise"
 
 
 def find_flips(candidates: Sequence[Candidate], leader: Candidate, weights: Mapping[str, float]) -> list[Flip]:
@@ -210,7 +215,7 @@ def _find_challenger(weighing: _Weighing) -> int:
 
 
 def _is_weight_doubt_larger(weighing: _Weighing, challenger: int) -> bool:
-    """Return whether the doubt about weights moves the gap to the challenger more than the noise does."""
+    """Return whether the gap to the challenger varies more with the weights than with the noise."""
     by_weights, by_noise = (
         float(np.std(scores[weighing.leader] - scores[challenger]))
         for scores in (weighing.by_weights, weighing.by_noise)

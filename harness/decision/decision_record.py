@@ -1,4 +1,4 @@
-"""`crossframe decide`: a decision as one object, with the run, the candidates and the facts that it rests on."""
+"""`crossframe decide`: a decision as one object, with the run, the candidates and the facts behind it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def build_report(run: Path) -> Report:
 
 
 def build_report_from(run: Path, records: list[Record], damaged_lines: list[str]) -> Report:
-    """Return the report of a run whose records were read before, with the warnings of reading them."""
+    """Return the report of a run from its records and the warnings about damaged lines, both read before."""
     info = store.read_run(run)
     uncompiled = {name: backend.uncompiled_mode for name, backend in info.backends.items() if backend.uncompiled_mode}
     cells, comparisons = ranking.rank(metrics.build_cell_reports(records, uncompiled), records)
@@ -45,7 +45,7 @@ def build_report_from(run: Path, records: list[Record], damaged_lines: list[str]
 
 
 def summarize_run(info: RunInfo, records: Sequence[Record]) -> RunSummary:
-    """Return what a reader needs to know of a run: its options, and how often its cells really ran."""
+    """Return the main options of a run, and the number of repeats that were actually run."""
     return RunSummary(
         name=info.name,
         created=info.created,

@@ -91,7 +91,7 @@ def list_notes(report: Report) -> list[str]:
 
 
 def describe_settings(report: Report) -> str:
-    """Return what all cells have in common, and how many processes stand behind a value."""
+    """Return the settings of the cells, and the number of processes per value."""
     run = report.run
     settings = [
         f"{name} {', '.join(sorted({str(getattr(cell, name)) for cell in report.cells}))}"
@@ -104,7 +104,7 @@ def describe_settings(report: Report) -> str:
 
 
 def describe_evidence(cells: Sequence[CellReport]) -> list[str]:
-    """Return why verified cells have no tier, and that others were not verified."""
+    """Return the reasons why verified cells have no tier, and a line if other cells were not verified."""
     verified = [cell for cell in cells if cell.parity and cell.parity.state == State.OK]
     reasons = dict.fromkeys(cell.metrics["train_samples_per_s"].tier_reason for cell in verified)
     lines = [f"no tier: {reason}" for reason in reasons if reason and reason.startswith("not enough")]
@@ -139,7 +139,7 @@ def as_csv(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """Return a table for a pull request, of at most 64 kB: notes up to a half, profiles up to a quarter, then cells."""
+    """Return a table for a pull request of at most 64 kB, of which notes take up to a half and profiles a quarter."""
     notes = [f"- {escape_markdown(line)}" for line in list_notes(report)]
     end = fit_lines(notes, MARKDOWN_BYTES // 2, "- and {} more notes")
     end += fit_lines(markdown_profiles(report.profiles), MARKDOWN_BYTES // 4, "\n{} more lines of the profiles")

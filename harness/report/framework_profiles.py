@@ -1,4 +1,4 @@
-"""A profile of each framework of a run: what was measured, and what was looked up, with date and source."""
+"""A profile of each framework of a run: measured properties, and looked-up facts with date and source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crossframe.harness.report.model import FrameworkProfile, LookedUpFact, Meas
 from crossframe.harness.worker.states import State
 
 UNKNOWN = "unknown"
-# Row of the profile -> fact in backend.toml: what guides to frameworks usually compare.
+# Row of the profile -> fact in backend.toml. Guides to frameworks usually compare these facts.
 LOOKED_UP = {
     "originator": "originator",
     "ecosystem": "ecosystem",
@@ -69,7 +69,7 @@ def build_profiles(
 def measure_profile(
     cells: Sequence[CellReport], files: Sequence[RuntimeResult], backend: Backend | None
 ) -> MeasuredProfile:
-    """Return what the cells, the exported files and the folder of one backend show."""
+    """Return the measured properties of a backend, from its cells, its exported files and its folder."""
     imports = [value for cell in cells if (value := cell.metrics["import_s"].value)]
     checks = [cell.parity for cell in cells if cell.parity]
     ran = [result.state for result in files if result.state != PortabilityState.NOT_INSTALLED]
@@ -99,7 +99,7 @@ def largest(cells: Iterable[CellReport], metric: str) -> float | None:
 
 
 def share(results: Sequence[bool]) -> Share | None:
-    """Return how many results are true, of how many; None if there is no result."""
+    """Return the number of true results and the number of all; None if there is no result."""
     return Share(sum(results), len(results)) if results else None
 
 
@@ -131,7 +131,7 @@ def look_up(fact: Fact | None) -> LookedUpFact | None:
 
 
 def measured_rows(profile: FrameworkProfile) -> list[tuple[str, str]]:
-    """Return (name, text) of everything that was measured of a framework."""
+    """Return (name, text) of the measured properties of a framework."""
     measured = profile.measured
     spread = measured.import_s
     dialect = ", ".join(f"{word} = {value}" for word, value in measured.dialect.items())

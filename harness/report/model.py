@@ -1,4 +1,4 @@
-"""The report as one typed object: what every format and the page are drawn from."""
+"""The types of a report, from which all formats and the page are made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossframe.harness.records.portability import RuntimeResult
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Which run the report is of."""
+    """The run of the report, with its main options."""
 
     name: str
     created: str  # UTC, ISO 8601
@@ -23,7 +23,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What stands beside the cells of a task."""
+    """The properties of a task, and its baseline."""
 
     parameters: int
     baseline: dict[str, float] | None
@@ -42,7 +42,7 @@ class LookedUpFact:
 
 @dataclass(frozen=True)
 class Share:
-    """How many of how many."""
+    """A number of successes out of a total."""
 
     count: int
     total: int
@@ -50,7 +50,7 @@ class Share:
 
 @dataclass(frozen=True)
 class MeasuredProfile:
-    """What this run and the folder of the backend show of a framework; None where nothing was measured."""
+    """The measured properties of a framework, from the run and the folder of its backend; None if not measured."""
 
     environment_bytes: float | None
     environment_install_s: float | None
@@ -67,7 +67,7 @@ class MeasuredProfile:
 
 @dataclass(frozen=True)
 class FrameworkProfile:
-    """One framework of the run: what was measured of it, and what was looked up."""
+    """One framework of the run: measured properties and looked-up facts."""
 
     backend: str
     title: str
@@ -78,7 +78,7 @@ class FrameworkProfile:
 
 @dataclass(frozen=True)
 class Report:
-    """What `crossframe report RUN --format json` prints."""
+    """The output of `crossframe report RUN --format json`."""
 
     schema: int
     run: RunSummary

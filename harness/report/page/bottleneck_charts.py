@@ -1,4 +1,4 @@
-"""Charts of what bounds the speed: utilization of the device, time by operator, and what the GPU did."""
+"""Charts of bottlenecks: utilization of the device, time by operator, and activity of the GPU."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from crossframe.harness.report.page.plotly_panels import (
 from crossframe.harness.report.page.ratios import format_value
 from crossframe.harness.worker.profiling import OTHERS
 
-NAMED = 5  # operators of a cell that have a bar of their own; the others share one
+BARS = 5  # operators of a cell with a separate bar; all others share one bar
 NAME_LENGTH = 28  # characters
 PATTERNS = ("", "/", "x", "-", "|", ".")
 ROOFLINE_COLUMNS = {
     "flops_per_s": ("GFLOP/s", 1e9),
-    "compute_utilization": ("of the ceiling %", 0.01),
+    "compute_utilization": ("compute utilization %", 0.01),
     "bytes_per_s": ("GB/s", 1e9),
-    "bandwidth_utilization": ("of the ceiling %", 0.01),
+    "bandwidth_utilization": ("bandwidth utilization %", 0.01),
 }
 GPU_COLUMNS = {
-    "device_peak_bytes": ("peak of the allocator MB", 1e6),
-    "device_reserved_bytes": ("reserved by it MB", 1e6),
+    "device_peak_bytes": ("allocated peak MB", 1e6),
+    "device_reserved_bytes": ("reserved peak MB", 1e6),
     "gpu_context_bytes": ("context MB", 1e6),
-    "gpu_memory_peak_bytes": ("peak by NVML MB", 1e6),
+    "gpu_memory_peak_bytes": ("NVML peak MB", 1e6),
     "gpu_unexplained_bytes": ("unexplained MB", 1e6),
     "gpu_utilisation": ("utilization %", 0.01),
     "gpu_power_w": ("power W", 1.0),
@@ -60,10 +60,11 @@ def roofline_section(families: Families, labels: Labels) -> Section:
     return Section(
         "roofline",
         "Utilization of the device",
-        "Floating-point operations per second, counted from the layers of the task, as a share of what this device "
-        "reached in the same run at a large matrix product. Small networks are far below it: their time goes "
-        "into starting operations. With two scales of a task (--scale) the last column says which: launch-bound, "
-        "where a larger network takes no longer, or compute-bound, where it takes longer in proportion.",
+        "Floating-point operations per second, counted from the layers of the task, as a share of the rate that this "
+        "device reached in the same run at a large matrix product. Small networks are far below that rate, since most "
+        "of their time is spent on starting operations. If a task was run at two scales (--scale), the last column "
+        "gives the bottleneck: launch-bound if a larger network takes no longer, compute-bound if its time grows in "
+        "proportion to its work.",
         ["workload", "variant", *(heading for heading, _ in ROOFLINE_COLUMNS.values()), "bound by"],
         panels,
         rows,
@@ -93,7 +94,7 @@ def format_roofline(cell: CellReport) -> list[str]:
 
 
 def operator_section(families: Families, labels: Labels) -> Section:
-    """Return the operators that take most of a step, by each framework's own profiler."""
+    """Return the operators that take most of the time of a step, by each framework's own profiler."""
     panels, rows = [], []
     for family, members in families.items():
         stacks: dict[str, list[tuple[str, float]]] = {}
@@ -101,9 +102,9 @@ def operator_section(families: Families, labels: Labels) -> Section:
             operators = operator_rows(cell)
             if not operators:
                 continue
-            leading = [(row.name, row.share) for row in operators if row.name != OTHERS][:NAMED]
+            leading = [(row.name, row.share) for row in operators if row.name != OTHERS][:BARS]
             rest = (OTHERS, 1 - sum(share for _, share in leading))
-            stacks[cell.cell.variant] = [*leading, *[("", 0.0)] * (NAMED - len(leading)), rest]
+            stacks[cell.cell.variant] = [*leading, *[("", 0.0)] * (BARS - len(leading)), rest]
             rows += [
                 [
                     labels[family],
@@ -122,8 +123,8 @@ def operator_section(families: Families, labels: Labels) -> Section:
     return Section(
         "operators",
         "Time of a step by operator",
-        "Shares of the operators in the time of a step, by each framework's own profiler and under its names. The "
-        "times of concurrent threads add up. Profilers slow down what they measure: shares show causes, not speeds.",
+        "Shares of the operators in the time of a step, by each framework's own profiler and with its names. The "
+        "times of concurrent threads add up. A profiler slows down the training: compare shares, not times.",
         ["workload", "variant", "operator", "calls per step", "self ms per step", "share %"],
         panels,
         rows,
@@ -138,19 +139,19 @@ def stacked_bars(stacks: Mapping[str, Sequence[tuple[str, float]]]) -> list[Trac
             x=[stack[rank][1] * 100 for stack in stacks.values()],
             y=list(stacks),
             orientation="h",
-            name="all others" if rank == NAMED else f"{rank + 1}.",
+            name="all others" if rank == BARS else f"{rank + 1}.",
             customdata=[stack[rank][0] for stack in stacks.values()],
             text=[stack[0][0][:NAME_LENGTH] for stack in stacks.values()] if rank == 0 else None,
             textposition="inside",
             hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
             marker={"color": COLOURS[rank], "pattern": {"shape": PATTERNS[rank], "size": 5, "fillmode": "overlay"}},
         )
-        for rank in range(NAMED + 1)
+        for rank in range(BARS + 1)
     ]
 
 
 def gpu_section(families: Families, labels: Labels) -> Section:
-    """Return what the driver of the GPU reported while the jobs ran."""
+    """Return the activity of the GPU while the jobs ran, as its driver reported it."""
     names = [name for name in GPU_COLUMNS if name.startswith("gpu_")]
     rows = [
         [
@@ -165,12 +166,12 @@ def gpu_section(families: Families, labels: Labels) -> Section:
     ]
     return Section(
         "gpu",
-        "What the GPU did",
-        "By the driver (NVML), ten times per second. Power, clock and energy per sample are those of the epochs "
-        "that count for the throughput; utilization, which the driver averages over up to a second, and energy "
-        "are those of the training with its evaluations. Memory is what the job used until it had trained: the "
-        "context, the reserve of the allocator, and what is neither.",
-        ["workload", "variant", *(heading for heading, _ in GPU_COLUMNS.values()), "the two peaks"],
+        "GPU activity",
+        "Reported by the driver (NVML) ten times per second. Power, clock and energy per sample are those of the "
+        "epochs that count for the throughput. Utilization, which the driver averages over up to a second, and energy "
+        "are those of the training with its evaluations. Memory is the memory that the job used until the end of its "
+        "training: the context, the reserve of the allocator, and an unexplained remainder.",
+        ["workload", "variant", *(heading for heading, _ in GPU_COLUMNS.values()), "comparison of the peaks"],
         [],
         rows,
     )

@@ -38,8 +38,8 @@ def ratio_section(families: Families, labels: Labels, ratios: Ratios, appearance
     return Section(
         "ratio",
         "Speed relative to the baseline",
-        "Each dot is a median over processes with its 95 % interval, on a logarithmic axis. An interval that "
-        "crosses 1 is a difference that the noise does not show.",
+        "Each dot is a median over processes with its 95 % interval, on a logarithmic axis. If an interval "
+        "contains 1, the difference is not beyond the noise.",
         ["workload", "variant", "samples/s, ratio to the baseline"],
         panels,
         rows,
@@ -88,7 +88,7 @@ def ratio_panel(family: Family, shown: Mapping[str, Ratio], ratios: Ratios, appe
 
 
 def memory_section(families: Families, labels: Labels, appearances: Appearances) -> Section:
-    """Return the time of a step against peak memory, with the line of the variants that none surpasses in both."""
+    """Return the time of a step against peak memory, with the Pareto front as a line."""
     panels, rows = [], []
     for family, members in families.items():
         memory = "device_peak_bytes" if family.device.startswith("cuda") else "host_peak_bytes"
@@ -111,17 +111,17 @@ def memory_section(families: Families, labels: Labels, appearances: Appearances)
     return Section(
         "trade",
         "Time against memory",
-        "Lower and further left is better; memory is the device's on a GPU, else the process's. The line joins the "
-        "variants that no other surpasses in both by their medians; where intervals overlap, the neighbour may be "
-        "on the line instead.",
-        ["workload", "variant", "step ms", "peak MB", "surpassed in both by none"],
+        "Lower and further left is better. Memory is that of the device on a GPU, otherwise of the job's processes. "
+        "The line is the Pareto front of the medians: no other variant is better in both. If intervals overlap, a "
+        "neighbour may be on the front instead.",
+        ["workload", "variant", "step ms", "peak MB", "on the Pareto front"],
         panels,
         rows,
     )
 
 
 def pareto_front(points: Mapping[str, tuple[Metric, Metric]]) -> list[str]:
-    """Return the variants that no other surpasses in both metrics, by ascending time."""
+    """Return the variants that no other variant surpasses in both metrics, by ascending time."""
     front, least = [], math.inf
     for name in sorted(points, key=lambda name: (value_of(points[name][0]), value_of(points[name][1]))):
         peak = value_of(points[name][1])

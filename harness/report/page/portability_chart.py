@@ -1,4 +1,4 @@
-"""The matrix of exported files and runtimes."""
+"""The chart of exported files in runtimes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORDER = list(STATES)
 
 
 def portability_section(results: Sequence[RuntimeResult]) -> Section:
-    """Return where the exported files run: files against runtimes."""
+    """Return the state of each exported file in each runtime."""
     grid = {(name_file(result), result.runtime): result.state for result in results}
     rows = [
         [name_file(result), result.runtime, str(result.state), str(result.stage), result.reason or "-"]

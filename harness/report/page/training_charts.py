@@ -59,8 +59,8 @@ def quality_section(
     return Section(
         "quality",
         "Quality over training time",
-        "Held-out quality after the given seconds of training. The line is the median over processes, the band "
-        "reaches from the smallest to the largest.",
+        "Held-out quality after the given seconds of training. The line is the median over processes; the band "
+        "reaches from the smallest to the largest value.",
         ["workload", "variant", "metric", "at the end", "seconds of training"],
         panels,
         rows,
@@ -107,7 +107,7 @@ def quality_traces(name: str, seconds: np.ndarray, values: np.ndarray, appearanc
 
 
 def shorten(values: np.ndarray) -> list[float]:
-    """Return values with four digits, which keeps the page small."""
+    """Return values with four digits, to keep the page small."""
     return [float(f"{value:.4g}") for value in values]
 
 
@@ -130,7 +130,7 @@ def start_section(families: Families, labels: Labels) -> Section:
         "start",
         "Time to start",
         "Seconds before the second step: import, preparation, and the first step with its compilation. Break-even: "
-        "after how many steps compilation has paid for itself, compared with the same backend uncompiled.",
+        "the number of steps after which the compiled mode has made up for its longer start.",
         ["workload", "variant", "import s", "prepare s", "first step s", "break-even, steps"],
         panels,
         rows,

@@ -9,7 +9,7 @@ from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.analysis.statistics import fewest_rounds
 from crossframe.harness.decision.candidates import explain_failure, list_candidates
 from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, USE_CASES, UseCase
-from crossframe.harness.decision.decide import EQUAL, decide_among, find_dominated
+from crossframe.harness.decision.decide import EQUAL, decide_among, describe_dominance, find_dominated
 from crossframe.harness.decision.model import Candidate, Decision, Facts
 from crossframe.harness.records.model import Record
 
@@ -36,7 +36,7 @@ class CandidateView:
 
 @dataclass(frozen=True)
 class UseCaseView:
-    """The decision of a use case, its weights, and whom no weight brings back."""
+    """The decision of a use case, its weights, and the candidates that are excluded at any weights."""
 
     decision: Decision
     weights: dict[str, float]
@@ -46,7 +46,7 @@ class UseCaseView:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A candidate that is excluded, and in which use cases."""
+    """An excluded candidate, and the use cases that exclude it."""
 
     name: str
     reason: str
@@ -67,7 +67,7 @@ class Weighing:
 
 
 def build_weighing(cells: Sequence[CellReport], records: Sequence[Record], facts: Mapping[str, Facts]) -> Weighing:
-    """Return the decisions of all use cases, and the points with which the page weighs anew."""
+    """Return the decisions of all use cases, and the points from which the page computes other decisions."""
     candidates = list_candidates(records, facts, cells)
     use_cases = {name: view_use_case(candidates, use_case) for name, use_case in USE_CASES.items()}
     return Weighing(
@@ -95,10 +95,10 @@ def view_candidate(candidate: Candidate) -> CandidateView:
 
 
 def view_use_case(candidates: Sequence[Candidate], use_case: UseCase) -> UseCaseView:
-    """Return the decision of a use case, with everyone whom its requirements or dominance exclude at any weights."""
+    """Return the decision of a use case, and the candidates that fail a requirement or are dominated."""
     failures = {candidate.name: explain_first_failure(candidate, use_case.requirements) for candidate in candidates}
     dominated = find_dominated([candidate for candidate in candidates if failures[candidate.name] is None])
-    dominance = {name: f"{rival} is better in everything, beyond the noise" for name, rival in dominated.items()}
+    dominance = {name: describe_dominance(rival) for name, rival in dominated.items()}
     return UseCaseView(
         decision=decide_among(candidates, use_case, use_case.requirements),
         weights={name: use_case.weights.get(name, 0) for name in CRITERIA},
@@ -108,7 +108,7 @@ def view_use_case(candidates: Sequence[Candidate], use_case: UseCase) -> UseCase
 
 
 def explain_first_failure(candidate: Candidate, requirements: Sequence[str]) -> str | None:
-    """Return why a candidate can't compete or which requirement it fails first; None if it meets all."""
+    """Return why a candidate cannot compete, or the first requirement that it fails; None if it meets all."""
     failures = (explain_failure(candidate, requirement) for requirement in requirements)
     return candidate.excluded or next(filter(None, failures), None)
 

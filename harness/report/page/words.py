@@ -18,10 +18,10 @@ WORDS = {
     "tier: every cell in tier 1 may be the best. Too few processes give no tiers.",
     "baseline": "the variant that all others are compared with: 1.5x is one and a half times its value.",
     "parity": "the verification, before anything is measured, that a framework computes the same as slow, exact "
-    "arithmetic does from the same weights and data. What fails is shown and not ranked.",
+    "arithmetic does from the same weights and data. A cell that fails is shown but not ranked.",
     "dialect": "a detail that a framework computes differently by design, such as where Adam adds its epsilon. It is "
     "declared, and parity is verified with it.",
-    "held-out quality": "how well the trained network does on data that it never saw: accuracy, or the mean squared "
-    "error (mse), where less is better.",
-    "ONNX": "the file format in which a trained network leaves its framework, to be run elsewhere.",
+    "held-out quality": "the quality of the trained network on data that was not used for training: accuracy, or the "
+    "mean squared error (mse), where less is better.",
+    "ONNX": "the file format in which a trained network is exported, to be run without its framework.",
 }
