@@ -25,30 +25,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from crossframe.backends.manifest import CONTRACT_VERSION
 from crossframe.tasks.spec import Arrays, Task
-
-__all__ = [
-    "CONTRACT_VERSION",
-    "DIALECTS",
-    "LOSS_SCALE",
-    "SCALE_GROWS_AFTER",
-    "BackendModule",
-    "Batch",
-    "Dialect",
-    "FrameworkSettings",
-    "Model",
-    "OperatorCost",
-    "Precision",
-    "RepeatedOperation",
-    "Unsupported",
-    "check_device",
-    "check_precision",
-    "get_ceiling_function",
-    "get_profile_function",
-    "joint_device",
-    "repeat_then_sync",
-]
 
 Batch = Any  # one batch on the device, in the framework's own types: (x, y)
 Dialect = Mapping[str, str | float]  # a key of DIALECTS -> one of its values

@@ -141,7 +141,7 @@ class Model:
         return np.array(outputs)
 
     def weights(self) -> Arrays:
-        # np.array copies; np.asarray may return a view of memory that the next update writes to. `copy()` makes an array
+        # np.array copies; np.asarray may return a view of memory that the next update writes to. `copy` makes an array
         # without a cache: an array on a GPU keeps its values on the host, and a second read of it would take no time.
         return {name: np.array(value.copy()) for name, value in self.parameters.items()}
 

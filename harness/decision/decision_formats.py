@@ -1,4 +1,4 @@
-"""A decision as JSON, and as the Markdown record that a team keeps."""
+"""The formats of a decision: JSON, and a Markdown record for the archive of a team."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def as_markdown(record: DecisionRecord) -> str:
         *_section("Candidates", _list_candidates(record)),
         *_section("Requirements", [f"- {escape_markdown(text)}" for text in requirements]),
         *_section("Criteria", _tabulate_criteria(record)),
-        *_section("Where it flips", _list_flips(record)),
+        *_section("Sensitivity to the weights", _list_flips(record)),
         *_section("Sources", _list_sources(record)),
-        *_section("Judged, not measured", [f"- {text}" for text in record.judged]),
+        *_section("Judgements", [f"- {text}" for text in record.judged]),
         *_section("Scope", [f"Measured: {escape_markdown(_name_workloads(record))}.", ""]),
         "Not covered:",
         "",
         *[f"- {text}" for text in record.silent_about],
-        *_section("Look again", [f"On {record.look_again}, or earlier if a candidate or the machine changes."]),
+        *_section("Review", [f"Decide again on {record.look_again}, or if a candidate or the machine changes."]),
         *[f"\nwarning: {escape_markdown(text)}" for text in record.warnings],
     ]
     return "\n".join(parts) + "\n"

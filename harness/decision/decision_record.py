@@ -18,16 +18,16 @@ from crossframe.harness.records.model import SCHEMA_VERSION
 LOOK_AGAIN = timedelta(days=180)  # a judgement: frameworks release every one to four months
 JUDGED = (
     "the weights",
-    "that a factor of two is worth the same in every metric, after half a second of a first step or an import",
-    "that a yes of a looked-up fact is worth a factor of two",
-    "that workloads count alike",
-    "that less than 5 % in all makes no difference",
+    "a factor of two has the same value in every metric; of a first step and an import, half a second is not counted",
+    "yes for a looked-up fact is worth a factor of two",
+    "all workloads have the same weight",
+    "a difference of less than 5 % over all criteria does not matter",
 )
 SILENT = (
     "other tasks, larger networks, other batch sizes, other machines",
-    "training on several devices, beyond what is looked up",
-    "phones and small devices, beyond what is looked up",
-    "the experience of your team, and the cost of moving",
+    "training on several devices, except for the looked-up fact",
+    "phones and small devices, except for the looked-up fact",
+    "the experience of your team, and the cost of changing the framework",
     "quality: candidates are verified to compute the same, so it does not distinguish them",
 )
 

@@ -1,6 +1,6 @@
 """MXNet 1.9.1: the gradient of Gluon's SigmoidBinaryCrossEntropyLoss is wrong where a logit is exactly zero.
 
-Symptom. In the preset `original` of our task `circle` (2 -> 4 -> 1), the first gradient of the last bias is 25 % off in
+Symptom. In the preset `original` of the task `circle` (2 -> 4 -> 1), the first gradient of the last bias is 25 % off in
 both modes, in float32. With 7 hidden units or more it is right. The loss alone, as in the script below, is wrong in
 float32 and in float64; the whole network was examined in float32 only.
 
@@ -15,10 +15,10 @@ with 4 units one of a batch of 16 or several, with 16 units none. `FullyConnecte
 right: it sums the gradient that it receives. The layers below receive no gradient of these samples, since no unit is
 active.
 
-Not affected, by the parity probe "gradient at zero": PyTorch, JAX, and TensorFlow, which writes the same formula with
-`where` instead of relu and abs, so that the gradient at zero is right.
+PyTorch, JAX and TensorFlow are not affected, by the parity probe "gradient at zero". TensorFlow writes the same formula
+with `where` instead of relu and abs, so that the gradient at zero is right.
 
-Workaround, in `backends/mxnet`: for labels 0 and 1 the loss is softplus((1 - 2 y) z), one smooth operator, as exact
+Workaround. In `backends/mxnet`, for labels 0 and 1 the loss is softplus((1 - 2 y) z), one smooth operator, as exact
 elsewhere and a few operators shorter.
 
 Run with MXNet 1.9.1 and NumPy 1.23. The script prints the gradient with respect to the logit for both labels.

@@ -21,11 +21,11 @@ Why float64 only. On a CPU float32 goes to oneDNN (`SupportMKLDNNRnn`, src/opera
 computes it correctly. MXNet's own kernel computes float64, and also float32 with MXNET_USE_MKLDNN_RNN=0 or in a build
 without oneDNN: there the usual precision is affected.
 
-Not the cause: the second bias (frozen or not), hybridizing, static memory, lengths, sizes, or the kernel of one layer,
-whose gradients are right to 1e-15.
+The error does not depend on the second bias (frozen or not), hybridizing, static memory, lengths or sizes. The
+gradients of an operator of one layer are right to 1e-15.
 
-Work-around. One operator for each layer, as in `backends/mxnet`: then the gradient of the upper operator's input is
-required, and written. Or `x.attach_grad()`, which computes one more gradient that is not used.
+Workaround. Use one operator for each layer, as `backends/mxnet` does: then the gradient of the upper operator's input
+is required, and written. `x.attach_grad()` also avoids the error, but computes a gradient that is not used.
 
 Run this file with MXNet 1.9.1 and NumPy 1.23. It prints the largest error of the gradient of layer 0, relative to its
 largest element, by comparison with central differences.

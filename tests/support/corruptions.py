@@ -1,4 +1,4 @@
-"""Ways to corrupt a correct ONNX file, each of which the checks must find."""
+"""Corruptions of a correct ONNX file, all of which the checks must detect."""
 
 from __future__ import annotations
 

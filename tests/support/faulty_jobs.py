@@ -1,4 +1,4 @@
-"""Jobs of the faulty backend that request a GPU; it trains on the CPU whatever is requested."""
+"""Jobs of the faulty backend that request a GPU. The backend trains on the CPU for any requested device."""
 
 import os
 import sys

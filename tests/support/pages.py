@@ -1,4 +1,4 @@
-"""Pages of synthetic runs, and what a reader finds in their HTML."""
+"""Pages of synthetic runs, and functions that read their HTML."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TITLES = {"a": "Alpha", "b": "Beta", "c": "Gamma"}
 
 
 def make_failure(backend: str, **changes: Any) -> Record:
-    """Return the record of a job that left nothing to evaluate."""
+    """Return the record of a job without measurements and evaluation."""
     changes = {"state": State.FAILED, "reason": "no", **changes}
     return replace(make_record(backend, 1, 0.01, **changes), measurements=TrainMeasurements(), evaluation=None)
 

@@ -80,7 +80,7 @@ def run_probes(
 
 @dataclass
 class ProbedTask:
-    """What one backend left of the probes of one task, without and with mistakes."""
+    """The results of the probes of one task in one backend, without and with mistakes."""
 
     reference: ReferenceTraces
     precision: Precision

@@ -1,4 +1,4 @@
-"""Runs that never ran: records with chosen values, for what is computed from records alone."""
+"""Synthetic runs: records with chosen values, for tests of everything that is computed from records."""
 
 from __future__ import annotations
 
