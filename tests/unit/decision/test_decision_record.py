@@ -47,7 +47,10 @@ def test_the_record_has_all_sections_and_no_markup(decide: Decide, run: Path) ->
     assert code == 0
     assert record.startswith("# Decision: torch\n")
     assert "**clear**" in record
-    headings = ("Candidates", "Criteria", "Sensitivity to the weights", "Sources", "Judgements", "Review")
+    headings = (
+        *("Candidates", "Requirements", "Criteria", "Sensitivity to the weights"),
+        *("Sources", "Judgements", "Scope", "Review"),
+    )
     for heading in headings:
         assert f"\n## {heading}" in record, heading
     assert "Not covered:" in record
