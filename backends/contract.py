@@ -31,7 +31,7 @@ Batch = Any  # one batch on the device, in the framework's own types: (x, y)
 Dialect = Mapping[str, str | float]  # a key of DIALECTS -> one of its values
 RepeatedOperation = Callable[[int], None]  # runs an operation so many times, then waits for the device
 
-# Where frameworks differ: key -> (value of crossframe.tasks.spec, other values that a backend may declare).
+# The differences between frameworks: key -> (value of crossframe.tasks.spec, other values that a backend may declare).
 DIALECTS: dict[str, tuple[str | float, ...]] = {
     # Adam adds epsilon to the root of the second moment after or before its bias is corrected. "before" is the
     # "epsilon hat" of Kingma and Ba 2015, section 2.
@@ -85,7 +85,7 @@ class OperatorCost(NamedTuple):
 
 
 class Unsupported(Exception):  # noqa: N818  # part of the contract that third-party backends implement
-    """The backend cannot do what was requested; the message gives the reason."""
+    """The backend does not support the request; the message gives the reason."""
 
 
 class Model(Protocol):
@@ -119,7 +119,7 @@ class Model(Protocol):
         """Write weights, buffers and optimizer state to the folder `path`, in the framework's own checkpoint format."""
 
     def load(self, path: Path) -> None:
-        """Restore exactly what `save` wrote."""
+        """Restore weights, buffers and optimizer state exactly as `save` wrote them to `path`."""
 
     def export_onnx(self, path: Path, opset: int) -> None:
         """Write the network as one ONNX file with a free batch axis, by the framework's own exporter.
@@ -148,7 +148,7 @@ class BackendModule(Protocol):
     """A backend, as a worker imports it. The functions `profile` and `ceiling` are optional."""
 
     MODES: tuple[str, ...]  # its execution modes, the default first; equal to `modes` in the manifest
-    DIALECT: Dialect  # where the framework's own idiom differs from the spec; `{}` if nowhere
+    DIALECT: Dialect  # differences of the framework's own idiom from the spec; `{}` if there are none
 
     def prepare(self, task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
         """Return a model with `weights` on `device` (`cpu` or `cuda:N`), ready to train."""

@@ -12,9 +12,9 @@ from crossframe.backends.jax.model import Model
 def ceiling(model: Model, side: int, size: int) -> tuple[RepeatedOperation, RepeatedOperation]:
     """Return `matmul` of `side` x `side` matrices and `copy` of `size` bytes.
 
-    Each repetition takes the result of the one before, so that waiting for the last one is waiting for all.
+    Each repetition uses the result of the one before, so that the wait for the last one includes all.
     """
-    # Scaled, so that products of many such matrices neither overflow nor vanish.
+    # Divided by the root of `side`, so that products of many such matrices neither overflow nor vanish.
     square = (jax.random.normal(jax.random.key(0), (side, side)) / side**0.5).astype(model.compute_dtype)
     source = jnp.ones(size // 4, jnp.float32)
     compiled_matmul, compiled_copy = jax.jit(jnp.matmul), jax.jit(jnp.copy)

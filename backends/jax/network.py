@@ -84,7 +84,7 @@ def pool_operator(layer: spec.MaxPool2D, p: Parameters, x: Array) -> Array:
 
 
 def scan_unrolled(step: Callable[[Any, Array], tuple[Any, Array]], state: Any, xs: Array) -> tuple[Any, Array]:
-    """Do the same as lax.scan in a Python loop."""
+    """Return the result of `lax.scan`, computed by a Python loop."""
     ys = []
     for x in jnp.unstack(xs):
         state, y = step(state, x)

@@ -31,8 +31,8 @@ def export_onnx(task: Task, parameters: Parameters, arithmetic: Arithmetic, path
 def load_exporter() -> Callable[..., Any]:
     """Return `jax2onnx.to_onnx`, with its plugins for JAX and for the one function of flax that `EXPORT_LAYERS` uses.
 
-    By default it also loads its plugins for three more libraries and its own examples: 74 programs are compiled for
-    these, which is four fifths of the time of an export.
+    By default jax2onnx also loads its plugins for three more libraries and its own examples, for which it compiles 74
+    programs. That takes four fifths of the time of an export.
     """
     from jax2onnx import to_onnx  # imported late: it takes longer than JAX
     from jax2onnx.plugins import plugin_system

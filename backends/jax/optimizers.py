@@ -10,7 +10,7 @@ import optax
 from crossframe.backends.contract import Dialect
 from crossframe.tasks import spec
 
-# Where optax's own idiom differs from the spec.
+# The differences of optax's own idiom from the spec.
 DIALECT: Dialect = {
     "adagrad_epsilon": "inside_root",  # optax.adagrad divides by sqrt(sum + epsilon)
 }

@@ -129,7 +129,7 @@ class Model:
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.network.save_parameters(str(path / "network.params"))
-        # Not by Trainer.save_states, which pickles.
+        # Trainer.save_states is not used, because it pickles.
         state = {f"{index}/{slot}": array for index, slot, array in self.list_slots()}
         updates = mx.nd.array([self.optimizer.num_update], dtype="int64")
         if self.loss_scaler is not None:

@@ -46,10 +46,10 @@ def repair(model: onnx.ModelProto, task: Task) -> onnx.ModelProto:
     graph = model.graph
     # The exporter writes opset 13, but labels it as the newest of the installed onnx, where Split is different.
     model.opset_import[0].version, model.ir_version = OPSET, 7
-    # It lists weights as inputs too, so that runtimes may not treat them as constants.
+    # The exporter lists weights as inputs too, so runtimes may not treat them as constants.
     for weight in [entry for entry in graph.input if entry.name != "x"]:
         graph.input.remove(weight)
-    # It does not name the output, and gives only the rank of its shape.
+    # The exporter does not name the output, and declares only the rank of its shape.
     last = next(node for node in graph.node if graph.output[0].name in node.output)
     last.output[0] = "y"
     kind = graph.output[0].type.tensor_type.elem_type

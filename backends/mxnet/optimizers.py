@@ -12,7 +12,7 @@ from mxnet.ndarray import NDArray
 from crossframe.backends.contract import Dialect
 from crossframe.tasks import spec
 
-# Where MXNet's own idiom differs from the spec.
+# The differences of MXNet's own idiom from the spec.
 DIALECT: Dialect = {
     "adam_epsilon": "before_correction",
     "adagrad_epsilon": "inside_root",

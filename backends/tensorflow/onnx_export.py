@@ -16,7 +16,7 @@ def export_onnx(task: Task, network: keras.Sequential, arithmetic: Arithmetic, p
     """Write the network as one ONNX file with a free batch axis."""
     dtype = arithmetic.storage_dtype
     with tf.device("cpu"):
-        # A copy without cuDNN's LSTM, which has no form in ONNX; its input images are channels first.
+        # Export a copy without cuDNN's LSTM, which ONNX cannot express. Its input images are channels first.
         copy = build(task, dtype, cudnn=False)
         copy.set_weights(network.get_weights())
         x = keras.Input(task.input_shape, dtype=dtype, name="x")

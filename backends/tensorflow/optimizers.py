@@ -12,7 +12,7 @@ import numpy as np
 from crossframe.backends.contract import Dialect
 from crossframe.tasks import spec
 
-# Where Keras' own idiom differs from the spec.
+# The differences of Keras' own idiom from the spec.
 DIALECT: Dialect = {
     "adam_epsilon": "before_correction",
     "adam_correction": "float32",

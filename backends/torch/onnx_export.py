@@ -33,14 +33,14 @@ def export_dynamo(network: nn.Module, example: Tensor, path: Path, opset: int) -
     written = program.model.opset_imports[""]
     if written != opset:  # the exporter keeps its own opset, without an error, if it cannot convert the graph
         raise Unsupported(f"torch's exporter wrote opset {written} instead of {opset}")
-    # Without size limits; otherwise the file would reorder the weights of an LSTM for ONNX at run time.
+    # Fold without size limits; otherwise the file would reorder the weights of an LSTM at run time.
     optimizer.fold_constants(program.model, input_size_limit=2**31, output_size_limit=2**31)
     optimizer.remove_unused_nodes(program.model)
     program.save(path, external_data=False)  # one file, weights inside
 
 
 def export_torchscript(network: nn.Module, example: Tensor, path: Path, opset: int) -> None:
-    """Export by tracing."""
+    """Export by tracing, with the older exporter."""
     torch.onnx.export(
         network,
         (example,),

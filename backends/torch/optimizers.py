@@ -9,7 +9,7 @@ from torch import Tensor, optim
 from crossframe.backends.contract import Dialect
 from crossframe.tasks import spec
 
-# Where PyTorch's own idiom differs from the spec.
+# The differences of PyTorch's own idiom from the spec.
 DIALECT: Dialect = {
     "clip_epsilon": 1e-6,  # clip_grad_norm_ divides by norm + 1e-6
 }

@@ -94,7 +94,7 @@ def build_uv_options(plugin: Plugin, device_kind: str) -> list[str]:
 
 
 def environment_folder(plugin: Plugin, device_kind: str) -> Path:
-    """Return the folder of an environment; its name includes a digest of everything that decides what is installed.
+    """Return the folder of an environment; its name includes a digest of everything that determines its packages.
 
     A changed pin therefore makes a new environment.
     """

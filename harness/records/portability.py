@@ -15,7 +15,7 @@ REFERENCE_MODEL = "reference model"  # the `reference` of a file whose task is k
 
 
 class PortabilityState(StrEnum):
-    """The result of one file in one runtime. All but `pass` carry a reason."""
+    """The result of one file in one runtime. All states except `pass` have a reason."""
 
     PASS = "pass"
     DEGRADED = "degraded"  # correct, but slower, larger or more restricted than it should be

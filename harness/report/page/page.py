@@ -1,4 +1,4 @@
-"""The report as one HTML page that works without a network: the answer, the evidence, and the weights to move."""
+"""The report as one HTML page that works without a network: the answer, tables, charts, and the weighing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read_template() -> Template:
 
 
 def build_view(report: Report, records: Sequence[Record], facts: Mapping[str, Facts]) -> Mapping[str, object]:
-    """Return everything that the template shows, by the names that it uses."""
+    """Return the values of the template, by name."""
     downloads = {
         "report.json": pack(codec.to_json(report)),
         "metrics.csv": pack(formats.as_csv(report)),
@@ -107,7 +107,7 @@ def build_view(report: Report, records: Sequence[Record], facts: Mapping[str, Fa
 def build_sections(
     report: Report, records: Sequence[Record], families: Families, family_labels: Labels, ratios: Ratios
 ) -> list[Section]:
-    """Return every chart for which the run has something to show."""
+    """Return the charts for which the run has data."""
     appearances = plotly_panels.assign_appearances(report.cells)
     succeeded = by_cell(record for record in records if record.state == State.OK)
     sections = [
@@ -125,7 +125,7 @@ def build_sections(
 
 
 def list_effects(report: Report) -> list[str]:
-    """Return what each dialect changes in each task, one line each."""
+    """Return the effect of each dialect on each task, one line each."""
     effects = dict.fromkeys(
         describe_effect(cell.backend, cell.task, cell.parity.effect)
         for cell in report.cells

@@ -1,4 +1,4 @@
-"""The parts of every chart of the page: sections, panels, and the appearance of variants."""
+"""The parts of all charts of the page: sections, panels, and the appearance of variants."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def value_of(metric: Metric) -> float:
 
 
 def error_span(metric: Metric, divisor: float = 1) -> tuple[float, float]:
-    """Return how far the interval reaches (above, below) the value."""
+    """Return the distances of the ends of the interval from the value: (above, below)."""
     if metric.low is None or metric.high is None:
         return 0.0, 0.0
     value = value_of(metric)

@@ -12,14 +12,14 @@ from crossframe.harness.records.model import Family
 
 
 def decimals_for(value: float, low: float | None, high: float | None) -> int:
-    """Return so many decimals that the interval shows two digits; three digits of the value if it has no interval."""
+    """Return the number of decimals that shows two digits of the interval; without one, three digits of the value."""
     if low is not None and high is not None and high > low:
         return min(6, max(0, 1 - math.floor(math.log10(high - low))))
     return min(6, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 0
 
 
 def format_value(metric: Metric, divisor: float = 1) -> str:
-    """Return `value [low, high]`; a dash for what was not measured."""
+    """Return `value [low, high]`; a dash for a metric without a value."""
     if metric.value is None:
         return "-"
     value = metric.value / divisor
@@ -49,7 +49,7 @@ class Ratio:
 
 
 class Ratios:
-    """Every ratio that a report compares, and the baseline with which most cells can be compared."""
+    """The ratios of all compared pairs of a report; the baseline is the variant that is compared most often."""
 
     def __init__(self, comparisons: Iterable[RankedComparison]) -> None:
         self.ratios: dict[tuple[Family, str, str, str], Ratio] = {}

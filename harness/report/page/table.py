@@ -77,7 +77,7 @@ def build_entry(cell: CellReport, name: str | None, ratios: Ratios) -> Entry:
 
 
 def list_marks(cell: CellReport) -> list[str]:
-    """Return what a reader must know of a cell beside its metrics."""
+    """Return the marks of a cell, keys of `words.MARKS`: failures, and a dialect with an effect."""
     marks = {
         "state": cell.state != State.OK,
         "parity": not is_verified(cell),
@@ -98,7 +98,7 @@ def list_versions(cells: Sequence[CellReport]) -> list[BackendVersions]:
 
 
 def list_notices(report: Report) -> list[str]:
-    """Return why there is no ranking, and what makes the machine or the records doubtful."""
+    """Return the notices above the table: why there is no ranking, and doubts about the machine or the records."""
     cells = report.cells
     notices = [] if cells else ["There is no record yet: the run was stopped before its first job ended."]
     if any(cell.parity is None and cell.state == State.OK for cell in cells):
