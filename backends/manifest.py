@@ -80,6 +80,16 @@ class EnvironmentManifest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnsupportedMode:
+    """A mode that a kind of device can't run, known in advance: `--mode all` leaves it out there."""
+
+    mode: str
+    device: str  # cpu or cuda
+    reason: str  # the backend raises Unsupported with it
+    layer: str | None = None  # only tasks with this layer, a class of crossframe.tasks.spec; None: all tasks
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest(EnvironmentManifest):
     """The content of a `backend.toml`."""
 
@@ -88,6 +98,7 @@ class Manifest(EnvironmentManifest):
     uncompiled_mode: str | None = None
     onnx_opset: int = 0  # the opset of a run's export; 0 where the backend has no exporter
     onnx_routes: tuple[str, ...] = ()  # names of exporters, if there are several; the default first
+    unsupported: tuple[UnsupportedMode, ...] = ()
     facts: dict[str, Fact] = field(default_factory=dict)
 
 
@@ -177,6 +188,9 @@ def _check_backend(manifest: Manifest) -> None:
         raise ManifestError("`modes` must be a list of distinct names, at least one")
     if manifest.uncompiled_mode not in (None, *manifest.modes):
         raise ManifestError(f"`uncompiled_mode` must be one of {', '.join(manifest.modes)}")
+    for number, entry in enumerate(manifest.unsupported):
+        if entry.mode not in manifest.modes:
+            raise ManifestError(f"`unsupported[{number}].mode` must be one of {', '.join(manifest.modes)}")
     for name, fact in manifest.facts.items():
         if name not in FACTS:
             raise ManifestError(f"unknown key `facts.{name}`{_suggest(name, FACTS)}")

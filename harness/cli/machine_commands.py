@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crossframe.harness.cli.interpreters import check_interpreters
 from crossframe.harness.cli.options import add_format, add_list, add_pairs, pack
 from crossframe.harness.cli.parameters import NAMES
 from crossframe.harness.console import plain_table, say
@@ -101,6 +102,7 @@ def selftest(arguments: SelftestArguments, output_format: str) -> int:
     names = list(select_backends(arguments.backend))
     (candidate,) = select_names("backend", [arguments.candidate], list(discover()))
     select_names("backend", arguments.interpreters, list(discover()))
+    check_interpreters(arguments.interpreters)
     options = SelftestOptions(
         backends=names,
         candidate=candidate,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crossframe.harness.cli.interpreters import check_interpreters
 from crossframe.harness.cli.options import RuntimeArguments, add_format, add_list, add_runtime_options, pack
 from crossframe.harness.cli.parameters import NAMES, PATH, POSITIVES
 from crossframe.harness.console import say
@@ -117,6 +118,7 @@ def select_runtimes(arguments: RuntimeArguments) -> tuple[list[str], Resources]:
         if name not in available:
             raise UsageError(f"{name} runs on a GPU only; use --device cuda")
     names = select_names("runtime", arguments.runtimes or available, available)
+    check_interpreters(arguments.interpreters)
     interpreters = {name: Path(python) for name, python in arguments.interpreters.items()}
     return names, Resources(arguments.timeout_s, sorted(os.sched_getaffinity(0)), device, interpreters)
 

@@ -103,7 +103,8 @@ def write_run_command(options: RunOptions) -> str:
         elif isinstance(value, dict):
             words += [word for item in value.items() for word in (flag.name, "=".join(item))]
         else:
-            words += [flag.name, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+            text = f"{value:g}s" if name == "time_budget_s" else str(value)
+            words += [flag.name, ",".join(map(str, value)) if isinstance(value, list) else text]
     return shlex.join(words)
 
 
@@ -152,6 +153,13 @@ def add_format(*formats: str) -> Decorator:
         default=formats[0],
         help=f"format of the output (default: {formats[0]})",
     )
+
+
+def add_wide(function: Command) -> Command:
+    """Add `--wide` to a command that prints a table for a terminal of any width."""
+    text = "table with all columns and notes, however wide the terminal is"
+    decorated: Command = click.option("--wide", is_flag=True, help=text)(function)
+    return decorated
 
 
 @dataclass(frozen=True)

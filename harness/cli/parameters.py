@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, None: 1}
+SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
 
 
 class PositiveInteger(click.ParamType[int]):
@@ -47,7 +48,7 @@ class PositiveList(click.ParamType[list[int]]):
 
 
 class Duration(click.ParamType[float]):
-    """A time above zero: `90`, `90s`, `10m`, `2h`."""
+    """A time above zero with its unit: `90s`, `10m`, `2h`."""
 
     name = "duration"
 
@@ -55,8 +56,10 @@ class Duration(click.ParamType[float]):
         """Return the time in seconds."""
         if isinstance(value, (int, float)):
             return float(value)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", value)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", value)
         if not match or float(match[1]) == 0:
+            if re.fullmatch(r"\d+(\.\d+)?", value):
+                self.fail(f"{value!r} has no unit: write {value}s, {value}m or {value}h", param, ctx)
             self.fail(f"{value!r} is not a time above zero, such as 90s, 10m or 2h", param, ctx)
         return float(match[1]) * SECONDS_PER_UNIT[match[2]]
 
@@ -110,6 +113,9 @@ def flatten(_ctx: click.Context, _param: click.Parameter, values: tuple[list[Any
     return [item for value in values for item in value]
 
 
-def collect_pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def collect_pairs(ctx: click.Context, param: click.Parameter, values: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Return the pairs of a repeated option as a dict; the callback of every option of `INTERPRETER`."""
+    repeated = [name for name, count in Counter(name for name, _ in values).items() if count > 1]
+    if repeated:
+        raise click.BadParameter(f"{repeated[0]} has several interpreters; name one", ctx, param)
     return dict(values)

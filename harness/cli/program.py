@@ -8,7 +8,7 @@ from importlib import import_module
 
 import click
 
-from crossframe.harness.console import say
+from crossframe.harness.console import say, suggest_name
 from crossframe.harness.errors import DONE, INTERRUPTED, MISSING, USAGE, ExitCode, MissingError, UsageError
 
 # Command -> (module, summary). A module is imported when its command runs, so that `crossframe --help` starts fast.
@@ -47,6 +47,24 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"crossframe.harness.cli.{module}"), function)
         command.help = command.help or summary
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; a UsageError suggests a similar one if there is none."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command {args[0]!r}{suggest_name(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; the error of a wrong argument carries its context, for the usage line."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            name = str(ctx.invoked_subcommand)
+            command = self.get_command(ctx, name)
+            assert command is not None
+            raise click.UsageError(str(error), click.Context(command, info_name=name, parent=ctx)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
@@ -87,7 +105,9 @@ def show_help(context: click.Context, command: str | None) -> int:
         return DONE
     target = crossframe.get_command(context.parent, command)
     if target is None:
-        raise UsageError(f"unknown command {command!r}; available: {', '.join(COMMANDS)}")
+        suggestion = suggest_name(command, COMMANDS)
+        listing = f" Available: {', '.join(COMMANDS)}" if suggestion else f"; available: {', '.join(COMMANDS)}"
+        raise UsageError(f"unknown command {command!r}{suggestion}{listing}")
     click.echo(target.get_help(click.Context(target, info_name=command, parent=context.parent)))
     return DONE
 
@@ -103,11 +123,13 @@ def exit_code_for(error: Exception) -> ExitCode | None:
 
 
 def describe_error(error: Exception) -> str:
-    """Return the message of an error; of a wrong argument, with the command whose help explains it."""
+    """Return the message of an error; of a wrong argument, with the usage and the command whose help explains it."""
     if not isinstance(error, click.UsageError):
         return error.format_message() if isinstance(error, click.ClickException) else str(error)
-    command = error.ctx.command_path if error.ctx else "crossframe"
-    return f"{error.format_message().rstrip('.')}; see `{command} --help`"
+    context = error.ctx or click.Context(crossframe, info_name="crossframe")
+    message = error.format_message().rstrip(".")
+    message += f"{' See' if message.endswith('?') else '; see'} `{context.command_path} --help`"
+    return f"{message}\n{context.get_usage()}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

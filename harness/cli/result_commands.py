@@ -7,14 +7,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from crossframe.harness.cli.options import add_format, add_list, write_run_command
+from crossframe.harness.cli.options import add_format, add_list, add_wide, write_run_command
 from crossframe.harness.cli.parameters import NAMES, PATH, SHARE
 from crossframe.harness.console import say
 from crossframe.harness.errors import DONE, GATE_TRIPPED, UNDECIDED, UsageError
 from crossframe.harness.plan.options import RESULTS
+
+if TYPE_CHECKING:
+    from crossframe.harness.report.model import Report
 
 DEFAULT_USE_CASE = "research"
 
@@ -28,23 +32,37 @@ def warn(warnings: Iterable[str]) -> None:
 @click.command()
 @click.argument("run", type=PATH, metavar="RUN")
 @add_format("table", "json", "csv", "md", "html", "parquet")
-def report(run: Path, output_format: str) -> int:
+@add_wide
+def report(run: Path, output_format: str, wide: bool) -> int:
     """Print the report of the run in the folder RUN again, from its records."""
     from crossframe.harness.records import parquet, store
-    from crossframe.harness.report import document, formats
+    from crossframe.harness.report import document
 
     if output_format == "parquet":
         sys.stdout.buffer.write(parquet.to_parquet(store.read_with_warnings(run)))
         return DONE
     result = document.build_report(run)
-    warn(result.warnings)
+    if output_format != "table":  # whose notes have them
+        warn(result.warnings)
     if output_format == "html":
         from crossframe.harness.report.page import page
 
         print(page.write_page(run))
-    else:
-        print(formats.FORMATS[output_format](result), end="")
+        return DONE
+    print(format_report(result, output_format, wide), end="")
+    if output_format == "table":
+        path = run / "report.html"
+        say(f"report: {path}" if path.exists() else f"HTML report: crossframe report {run} --format html")
     return DONE
+
+
+def format_report(report: Report, output_format: str, wide: bool) -> str:
+    """Return a report in a format; a `wide` table has all columns, however wide the terminal is."""
+    from crossframe.harness.report import formats, summary
+
+    if output_format == "table" and not wide:
+        return summary.as_summary(report)
+    return formats.FORMATS[output_format](report)
 
 
 @click.command()

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crossframe.harness.cli.options import REPETITION, SELECTION, add_format, add_run_options
+from crossframe.harness.cli.interpreters import check_interpreters
+from crossframe.harness.cli.options import REPETITION, SELECTION, add_format, add_run_options, add_wide
 from crossframe.harness.cli.parameters import PATH
+from crossframe.harness.cli.result_commands import format_report
 from crossframe.harness.console import say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, ExitCode, MissingError
 from crossframe.harness.plan.options import RESULTS, create_run_folder
@@ -31,17 +33,19 @@ INFER_BATCH_SIZES = [1, 8, 64, 512]
 @click.option("--out", type=PATH, metavar="DIR", help="new folder for the run (default: one under results/)")
 @click.option("--resume", type=PATH, metavar="RUN", help="continue an interrupted run; all other options are ignored")
 @add_format("table", "json", "csv", "md")
-def run(options: RunOptions, out: Path | None, resume: Path | None, output_format: str) -> int:
-    """Train, measure and export; ends in a table and an HTML report."""
-    from crossframe.harness.report import document, formats
+@add_wide
+def run(options: RunOptions, out: Path | None, resume: Path | None, output_format: str, wide: bool) -> int:
+    """Train, measure and export; ends in the answer, a table and an HTML report."""
+    from crossframe.harness.report import document
     from crossframe.harness.report.page import page
     from crossframe.harness.run.run import run_to_exit_code
 
     plan, folder, finished = resume_run(resume) if resume else start_new_run(options, out)
+    announce(plan)
     say(f"{len(plan.jobs)} jobs on {plan.device} into {folder}")
     code = run_to_exit_code(plan, folder, finished)
     if code != INTERRUPTED:
-        print(formats.FORMATS[output_format](document.build_report(folder)), end="")
+        print(format_report(document.build_report(folder), output_format, wide), end="")
     try:
         say(f"report: {page.write_page(folder)}")
     except MissingError as error:  # the records are complete without a page
@@ -50,11 +54,20 @@ def run(options: RunOptions, out: Path | None, resume: Path | None, output_forma
     return code
 
 
+def announce(plan: Plan) -> None:
+    """Say what a plan leaves out, and what a round costs if the time budget allows none."""
+    from crossframe.harness.plan import estimate
+
+    for note in [*estimate.describe_omissions(plan), *estimate.check_budget(plan, RESULTS)]:
+        say(note)
+
+
 def start_new_run(options: RunOptions, out: Path | None) -> tuple[Plan, Path, set[str]]:
     """Create the folder of a new run; return its plan, the folder, and the names of the jobs that are done: none."""
     from crossframe.harness.plan.plan import make_plan
     from crossframe.harness.run.folder import start_run
 
+    check_interpreters(options.python)
     plan = make_plan(options)
     folder = create_run_folder(out, options.preset)
     try:
@@ -71,6 +84,7 @@ def resume_run(folder: Path) -> tuple[Plan, Path, set[str]]:
     from crossframe.harness.run.folder import resume_plan
 
     plan = resume_plan(store.read_run(folder))
+    check_interpreters(plan.options.python)
     finished = {record.job for record in store.read_with_warnings(folder)}
     say(f"{len(finished & {job.name for job in plan.jobs})} of {len(plan.jobs)} jobs are already done")
     return plan, folder, finished
@@ -85,8 +99,12 @@ def plan(options: RunOptions, output_format: str) -> int:
     from crossframe.harness.plan.plan import make_plan
     from crossframe.harness.records.codec import to_json
 
-    result = estimate.estimate(make_plan(options), RESULTS)
+    check_interpreters(options.python)
+    planned = make_plan(options)
+    result = estimate.estimate(planned, RESULTS)
     print(to_json(result, indent=1) + "\n" if output_format == "json" else estimate.as_table(result), end="")
+    for note in estimate.check_budget(planned, RESULTS):
+        say(note)
     return DONE
 
 
@@ -104,7 +122,10 @@ def parity(options: RunOptions, seed: int, dialect_effects: bool, output_format:
     from crossframe.harness.parity import verify
     from crossframe.harness.plan.plan import make_plan
 
-    results = verify.verify_parity(make_plan(options), seed, dialect_effects)
+    check_interpreters(options.python)
+    planned = make_plan(options)
+    announce(planned)
+    results = verify.verify_parity(planned, seed, dialect_effects)
     print(verify.format_json(results) if output_format == "json" else verify.format_results(results), end="")
     states = {each.result.state for each in results}
     if State.NOT_INSTALLED in states:
@@ -121,9 +142,10 @@ def infer(options: RunOptions, output_format: str) -> int:
     from crossframe.harness.records.codec import to_json
     from crossframe.harness.run import inference
 
-    rows = inference.measure_inference(
-        make_plan(replace(options, batch_size=[])), options.batch_size or INFER_BATCH_SIZES
-    )
+    check_interpreters(options.python)
+    planned = make_plan(replace(options, batch_size=[]))
+    announce(planned)
+    rows = inference.measure_inference(planned, options.batch_size or INFER_BATCH_SIZES)
     print(to_json(rows, indent=1) + "\n" if output_format == "json" else inference.format_rows(rows), end="")
     return CELL_FAILED if any(row.state not in (State.OK, State.UNSUPPORTED) for row in rows) else DONE
 
@@ -134,11 +156,14 @@ def infer(options: RunOptions, output_format: str) -> int:
 @add_format("table", "json")
 def conformance(options: RunOptions, name: str, output_format: str) -> int:
     """Check one backend, built-in or third-party, against the whole contract."""
-    from crossframe.harness.plan.plan import ALL_MODES, make_plan
+    from crossframe.harness.plan.plan import make_plan, select_backends
     from crossframe.harness.records.codec import to_json
     from crossframe.harness.run.conformance import check_conformance
 
-    plan = make_plan(replace(options, backend=[name], mode=options.mode or [ALL_MODES]))
+    check_interpreters(options.python)
+    # Named one by one, so that modes that the device can't run are listed as unsupported, not left out.
+    modes = options.mode or [mode for backend in select_backends([name]).values() for mode in backend.manifest.modes]
+    plan = make_plan(replace(options, backend=[name], mode=modes))
     if output_format == "table":
         return print_conformance(check_conformance(plan))
     results = list(check_conformance(plan))

@@ -30,6 +30,20 @@ PIP_TO_UV = {
     "trusted-host": "--allow-insecure-host",
 }
 RECEIPT = "crossframe.json"  # written last: it marks a complete environment
+INTERPRETER_TIMEOUT_S = 60  # of the check of an interpreter
+# Prints which of its arguments, and NumPy, are installed or importable, as a JSON list.
+FIND_PACKAGES = """
+import importlib.metadata, importlib.util, json, sys
+
+def exists(name):
+    try:
+        importlib.metadata.version(name)
+        return True
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.util.find_spec(name.replace("-", "_").partition(".")[0]) is not None
+
+print(json.dumps([name for name in ["numpy", *sys.argv[1:]] if exists(name)]))
+"""
 
 
 @dataclass(frozen=True)
@@ -164,6 +178,37 @@ def make_environment(plugin: Plugin, device_kind: str) -> Environment:
         environment = install_environment(plugin, device_kind, requirements, folder)
     say(f"  {plugin.name}: {(environment.bytes or 0) / 1e6:,.0f} MB in {environment.install_s or 0:.0f} s")
     return environment
+
+
+def check_interpreter(name: str, packages: Sequence[str], python: Path) -> None:
+    """Raise MissingError, with a remedy, unless `python` is an interpreter that has NumPy and a plugin's packages.
+
+    One of the packages that the manifest of the plugin `name` lists is enough, installed or importable: a build of
+    one's own may have another name.
+    """
+    option = f"--python {name}={python}"
+    names = [package for package in packages if package != "numpy"]
+    try:
+        process = subprocess.run(
+            [str(python.absolute()), "-c", FIND_PACKAGES, *names],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=INTERPRETER_TIMEOUT_S,
+            cwd="/",  # `-c` searches the working directory first
+        )
+        present = json.loads(process.stdout)
+    except OSError as error:
+        raise MissingError(f"{option} can't be executed ({error.strerror}); name a Python interpreter") from error
+    except (ValueError, subprocess.TimeoutExpired) as error:
+        raise MissingError(f"{option} is not a Python interpreter; name one, such as VENV/bin/python") from error
+    if "numpy" not in present:
+        raise MissingError(f"{option} has no NumPy; run `{python} -m pip install numpy`")
+    if names and present == ["numpy"]:
+        raise MissingError(
+            f"{option} has no {names[0]}; run `{python} -m pip install {names[0]}`, or leave --python out"
+        )
 
 
 def make_environments(

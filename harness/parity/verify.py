@@ -6,22 +6,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossframe.harness.console import say
+from crossframe.harness.console import TableLayout, terminal_table
 from crossframe.harness.parity.checks import Check
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.effects import describe_effect, dialect_effect
 from crossframe.harness.parity.reference_traces import build_reference_traces
 from crossframe.harness.parity.result import CellParity, ParityResult
-from crossframe.harness.parity.verify_cells import Verifier, verify_cells
+from crossframe.harness.parity.verify_cells import Verifier, show_progress
 from crossframe.harness.plan.inputs import draw_inputs
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.plan.readiness import prepare_environments
 from crossframe.harness.records.codec import to_json, to_plain
+from crossframe.harness.worker.states import State
 
-HEADING = (
-    f"{'task':<12} {'backend':<11} {'mode':<12} {'precision':<9} {'parity':<13} "
-    "worst error by kind of check (x: multiple of the cost of rounding)"
-)
+HEADINGS = ["task", "backend", "parity", "worst error (x: cost of rounding)"]
+STYLES = {state.value: "green" if state == State.OK else "red" for state in State}
 
 
 def verify_parity(plan: Plan, seed: int, compute_effects: bool) -> list[CellParity]:
@@ -35,12 +34,10 @@ def verify_parity(plan: Plan, seed: int, compute_effects: bool) -> list[CellPari
         runnable = [cell for cell in cells if cell.backend in environments]
         references = build_reference_traces(plan, folder, runnable, seed)
         verifier = Verifier(plan, environments, references, folder / "jobs")
-        for cell, result in verify_cells(verifier, runnable):
+        for cell, result in show_progress(verifier, runnable):
             dialect = dialect_in(result.dialect, cell.precision)
             effect = dialect_effect(task_for(plan, cell), inputs[cell], dialect, compute_effects)
             results.append(CellParity(cell, result, effect))
-            label = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
-            say(f"[{len(results)}/{len(cells)}] {label}: {result.state}")
     for cell in cells:
         if cell.backend in missing:
             results.append(CellParity(cell, ParityResult(*missing[cell.backend])))
@@ -48,19 +45,22 @@ def verify_parity(plan: Plan, seed: int, compute_effects: bool) -> list[CellPari
 
 
 def format_results(results: Sequence[CellParity]) -> str:
-    """Return the results as a table: a line for each cell, below it the reason and the hint; last, the dialects."""
-    lines = [HEADING]
-    for each in results:
+    """Return the results as a table by task; below it the reasons and hints, the dialects, and their effects."""
+    several = len({each.cell.precision for each in results}) > 1
+    rows, reasons = [], []
+    for each in sorted(results, key=lambda each: each.cell.task):
         cell, result = each.cell, each.result
-        label = f"{cell.task:<12} {cell.backend:<11} {cell.mode:<12} {cell.precision:<9} {result.state:<13}"
-        lines.append(f"{label} {', '.join(describe_worst_errors(result.checks))}")
+        variant = f"{cell.variant} {cell.precision}" if several else cell.variant
+        rows.append([cell.task, variant, str(result.state), describe_worst_error(result.checks)])
         if result.reason:
-            lines.append(f"    {result.reason}" + (f"; {result.hint}" if result.hint else ""))
+            hint = f"; {result.hint}" if result.hint else ""
+            reasons.append(f"{cell.task} {variant}: {result.state}: {result.reason}{hint}")
     dialects = {each.cell.backend: each.result.dialect for each in results if each.result.dialect}
     for backend, dialect in dialects.items():
-        lines.append(f"dialect of {backend}: {', '.join(f'{name} = {value}' for name, value in dialect.items())}")
+        reasons.append(f"dialect of {backend}: {', '.join(f'{name} = {value}' for name, value in dialect.items())}")
     effects = [describe_effect(each.cell.backend, each.cell.task, each.effect) for each in results if each.effect]
-    return "\n".join([*lines, *dict.fromkeys(effects)]) + "\n"
+    layout = TableLayout(wrap=(1,), styles=STYLES, grouped=True)
+    return terminal_table(HEADINGS, rows, layout, [*dict.fromkeys(reasons), *dict.fromkeys(effects)])
 
 
 def format_json(results: Sequence[CellParity]) -> str:
@@ -69,13 +69,11 @@ def format_json(results: Sequence[CellParity]) -> str:
     return to_json(rows, indent=1) + "\n"
 
 
-def describe_worst_errors(checks: Sequence[Check]) -> list[str]:
-    """Return the worst error of each kind of numerical check, and how many times the cost of rounding it is."""
-    worst: dict[str, Check] = {}
-    for check in checks:
-        if check.kind in ("outputs", "loss", "gradient", "weights"):
-            worst[check.kind] = max(worst.get(check.kind, check), check, key=lambda each: each.error)
-    return [
-        f"{kind} {check.error:.0e}" + (f" ({check.error / check.rounding:.1f}x)" if check.rounding else "")
-        for kind, check in worst.items()
-    ]
+def describe_worst_error(checks: Sequence[Check]) -> str:
+    """Return the worst numerical error, and how many times the cost of rounding it is: `weights 1e-04 (1.0x)`."""
+    numerical = [check for check in checks if check.kind in ("outputs", "loss", "gradient", "weights")]
+    if not numerical:
+        return ""
+    worst = max(numerical, key=lambda check: (check.error / check.rounding if check.rounding else 0.0, check.error))
+    multiple = f" ({worst.error / worst.rounding:.1f}x)" if worst.rounding else ""
+    return f"{worst.kind} {worst.error:.0e}{multiple}"

@@ -20,6 +20,7 @@ import crossframe.harness.worker
 import crossframe.tasks
 from crossframe.backends import Backend
 from crossframe.backends.contract import Precision
+from crossframe.harness.console import Progress
 from crossframe.harness.files import digest, write_atomically
 from crossframe.harness.launch.launch import Outcome, launch
 from crossframe.harness.launch.processes import end_all
@@ -113,6 +114,17 @@ def verify_cells(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Ce
         raise
     finally:
         pool.shutdown()
+
+
+def show_progress(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ParityResult]]:
+    """Yield what `verify_cells` yields, and show the progress; what costs time are the trainings."""
+    costs = {cell: 1.0 + verifier.reference_for(cell).probe_set.cost[0] for cell in cells}
+    with Progress("verifying", costs.values()) as progress:
+        for cell, result in verify_cells(verifier, cells):
+            reason = f": {result.reason}" if result.reason else ""
+            text = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}: parity {result.state}{reason}"
+            progress.end_item(costs[cell], text, notable=result.state != State.OK)
+            yield cell, result
 
 
 def cached_result_path(backend: Backend, environment: Environment, job: ProbeJob) -> Path:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from crossframe.backends import Backend
 from crossframe.backends import discover as discover_backends
 from crossframe.backends.contract import Precision
+from crossframe.harness.console import suggest_name
 from crossframe.harness.errors import UsageError
 from crossframe.harness.machine.gpus import resolve_device
 from crossframe.harness.records.model import Cell, PlannedJob, RunOptions
@@ -18,6 +19,10 @@ from crossframe.tasks.spec import Task
 from crossframe.tasks.widen import widen
 
 PRECISIONS = tuple(str(precision) for precision in Precision)
+PRECISION_ALIASES = {  # what others call them
+    **{f"{letters}{bits}": f"float{bits}" for letters in ("fp", "f") for bits in (16, 32, 64)},
+    **{"half": "float16", "single": "float32", "double": "float64", "bf16": "bfloat16"},
+}
 PRESETS = ("quick", "standard", "original")
 ALL_MODES = "all"
 
@@ -38,15 +43,20 @@ class Plan:
         return self.device.partition(":")[0]
 
 
-def select_names(kind: str, names: Iterable[str], available: Sequence[str]) -> list[str]:
+def select_names(
+    kind: str, names: Iterable[str], available: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> list[str]:
     """Return `names` without repetitions, in their order.
 
-    Raises UsageError if a name is not available; `kind` is the word for it in the message.
+    Raises UsageError if a name is not available; `kind` is the word for it in the message, which suggests a similar
+    name. `aliases` are further names to suggest from: alias -> name.
     """
     unique = list(dict.fromkeys(names))
     for name in unique:
         if name not in available:
-            raise UsageError(f"unknown {kind} {name!r}; available: {', '.join(available)}")
+            suggestion = suggest_name(name, available, aliases)
+            listing = f" Available: {', '.join(available)}" if suggestion else f"; available: {', '.join(available)}"
+            raise UsageError(f"unknown {kind} {name!r}{suggestion}{listing}")
     return unique
 
 
@@ -58,11 +68,21 @@ def select_modes(backend: Backend, names: Sequence[str]) -> list[str]:
     return [mode for mode in modes if mode in names] if names else modes[:1]
 
 
+def find_refusal(backend: Backend, mode: str, device_kind: str, task: Task) -> str | None:
+    """Return why a mode of a backend can't run a task on a kind of device, as its manifest has it; None if it can."""
+    layers = {type(layer).__name__ for layer in task.layers}
+    for entry in backend.manifest.unsupported:
+        if (entry.mode, entry.device) == (mode, device_kind) and (entry.layer is None or entry.layer in layers):
+            return entry.reason
+    return None
+
+
 def select_backends(names: Sequence[str]) -> dict[str, Backend]:
     """Return the named backends, or all that have builds, by name."""
     backends = discover_backends()
     with_builds = [name for name, backend in backends.items() if backend.has_builds]
-    return {name: backends[name] for name in select_names("backend", names or with_builds, list(backends))}
+    titles = {backend.manifest.title: name for name, backend in backends.items()}
+    return {name: backends[name] for name in select_names("backend", names or with_builds, list(backends), titles)}
 
 
 def select_tasks(options: RunOptions) -> dict[str, Task]:
@@ -87,7 +107,9 @@ def make_plan(options: RunOptions) -> Plan:
     backends = select_backends(options.backend)
     modes = dict.fromkeys(mode for backend in backends.values() for mode in backend.manifest.modes)
     select_names("mode of " + " or ".join(backends), options.mode, [*modes, ALL_MODES])
-    precisions = select_names("precision", options.precision or [Precision.FLOAT32], PRECISIONS)
+    precisions = select_names(
+        "precision", options.precision or [Precision.FLOAT32], PRECISIONS, aliases=PRECISION_ALIASES
+    )
     images = [name for name, source in SOURCES.items() if source.white is not None]
     select_names("data set", [options.data] if options.data else [], images)
     device = resolve_device(options.device)
@@ -96,6 +118,7 @@ def make_plan(options: RunOptions) -> Plan:
         for task in tasks.values()
         for backend in backends.values()
         for mode in select_modes(backend, options.mode)
+        if ALL_MODES not in options.mode or not find_refusal(backend, mode, device.partition(":")[0], task)
         for precision in precisions
         for batch_size in options.batch_size or [task.batch_size]
     ]

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from crossframe.harness.machine.environments import Environment, make_environments
 from crossframe.harness.machine.gpus import refusal
-from crossframe.harness.plan.plan import Plan
+from crossframe.harness.plan.plan import Plan, find_refusal, select_modes
 from crossframe.harness.worker.states import State
+
+
+@dataclass(frozen=True)
+class RefusedMode:
+    """A mode that can't run on the device of a plan, known in advance."""
+
+    backend: str
+    mode: str
+    reason: str
+    tasks: list[str]  # that it can't run; empty: all
+
+    def __str__(self) -> str:
+        tasks = f" on {', '.join(self.tasks)}" if self.tasks else ""
+        return f"{self.backend} {self.mode}{tasks}: {self.reason}"
 
 
 def refusals(plan: Plan) -> dict[str, str]:
@@ -18,6 +33,21 @@ def refusals(plan: Plan) -> dict[str, str]:
     """
     reasons = {backend.name: refusal(backend, plan.device) for backend in plan.backends.values()}
     return {name: reason for name, reason in reasons.items() if reason and name not in plan.options.python}
+
+
+def list_refused_modes(plan: Plan) -> list[RefusedMode]:
+    """Return the modes that the device of the plan is known to refuse, among those that the options ask for."""
+    refused: dict[tuple[str, str, str], list[str]] = {}
+    for backend in plan.backends.values():
+        for mode in select_modes(backend, plan.options.mode):
+            for task in plan.tasks.values():
+                reason = find_refusal(backend, mode, plan.device_kind, task)
+                if reason:
+                    refused.setdefault((backend.name, mode, reason), []).append(task.name)
+    return [
+        RefusedMode(backend, mode, reason, tasks if len(tasks) < len(plan.tasks) else [])
+        for (backend, mode, reason), tasks in refused.items()
+    ]
 
 
 def prepare_environments(

@@ -140,10 +140,21 @@ def format_ranges(numbers: Sequence[int]) -> str:
 
 
 def as_table(report: PortabilityReport) -> str:
-    """Return the report as a table for a terminal."""
-    headings, rows = build_grid(report)
+    """Return the report as a table for a terminal, by task; variants have a column if there are several."""
+    headings, grid = build_grid(report)
+    several = len({result.variant for result in report.results}) > 1
+    columns = [index for index in range(1, len(headings)) if several or headings[index] != "variant"]
+    rows: list[list[str]] = []
+    task = None
+    for row in grid:
+        if row[0] != task:
+            rows.append([row[0]])
+        task = row[0]
+        rows.append([row[index] for index in columns])
     styles = {describe_state(result): STYLES.get(result.state, "red") for result in report.results}
-    return terminal_table(headings, rows, TableLayout(styles=styles), list_notes(report))
+    layout = TableLayout(wrap=range(len(columns)), styles=styles)
+    # A name of a runtime may be broken after its underscores.
+    return terminal_table([headings[index].replace("_", "_ ") for index in columns], rows, layout, list_notes(report))
 
 
 def as_json(report: PortabilityReport) -> str:

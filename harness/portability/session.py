@@ -6,14 +6,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from crossframe.backends import discover
 from crossframe.harness import runtimes
-from crossframe.harness.console import say
+from crossframe.harness.console import Progress, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, UsageError
 from crossframe.harness.files import write_atomically
 from crossframe.harness.machine.runtime_environments import make_runtime_environments
@@ -140,21 +139,22 @@ def export_again(matrix: RuntimeMatrix, run: Path, model: TrainedModel, options:
 def measure_files(matrix: RuntimeMatrix, files: Sequence[PreparedFile], names: Sequence[str]) -> list[RuntimeResult]:
     """Return the result of each file in each runtime; wrong outputs are traced to a node."""
     pairs = [(prepared, name) for prepared in files for name in names]
-    done = count(1)
 
     def measure(pair: tuple[PreparedFile, str]) -> RuntimeResult:
         prepared, runtime = pair
         file = prepared.file
         if prepared.reason is not None:
             conclusion = Conclusion(PortabilityState.REFUSED, Stage.EXPORT, prepared.reason)
+            progress.end_item(1.0, f"{file.label} in {runtime}: {conclusion.state}")
             return make_result(file, runtime, conclusion)
         result = matrix.measure(file, runtime)
         if result.state == PortabilityState.WRONG:
             result = replace(result, fault=locate_fault(matrix, file, runtime))
-        say(f"[{next(done)}/{len(pairs)}] {file.label} in {runtime}: {result.state}")
+        progress.end_item(1.0, f"{file.label} in {runtime}: {result.state}", notable=not result.state.runs)
         return result
 
-    return matrix.map(measure, pairs)
+    with Progress("running files", [1.0] * len(pairs), unit="pairs of file and runtime") as progress:
+        return matrix.map(measure, pairs)
 
 
 def select_variants(

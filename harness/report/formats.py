@@ -67,11 +67,7 @@ def list_notes(report: Report) -> list[str]:
     cells = report.cells
     lines = [describe_settings(report), *describe_evidence(cells)]
     lines.append(report.selftest or "this machine's resolution is unknown; run `crossframe selftest`")
-    lines += [
-        f"no ranking, because the processes had unequal resources: {reason}"
-        for reason in dict.fromkeys(cell.withheld for cell in cells)
-        if reason
-    ]
+    lines += list_withheld(cells)
     lines += [
         f"{task}: {name} {value:.4f} is the linear optimum (principal components), without training"
         for task, facts in report.tasks.items()
@@ -90,11 +86,17 @@ def list_notes(report: Report) -> list[str]:
     return [*lines, *list_problems(cells), *(f"warning: {warning}" for warning in report.warnings)]
 
 
+def list_withheld(cells: Sequence[CellReport]) -> list[str]:
+    """Return why no cell is ranked, if the processes of the run are not comparable."""
+    reasons = dict.fromkeys(cell.withheld for cell in cells)
+    return [f"no ranking, because the processes had unequal resources: {reason}" for reason in reasons if reason]
+
+
 def describe_settings(report: Report) -> str:
     """Return the settings of the cells, and the number of processes per value."""
     run = report.run
     settings = [
-        f"{name} {', '.join(sorted({str(getattr(cell, name)) for cell in report.cells}))}"
+        f"{name.replace('_', ' ')} {', '.join(sorted({str(getattr(cell, name)) for cell in report.cells}))}"
         for name in ("device", "precision", "batch_size")
     ]
     plural = "es" if run.repeats != 1 else ""
@@ -115,7 +117,7 @@ def describe_evidence(cells: Sequence[CellReport]) -> list[str]:
 
 def as_table(report: Report) -> str:
     """Return a table for a terminal, with notes and the longest operators."""
-    layout = TableLayout(right=range(6, len(HEADINGS)), wrap=range(5, len(HEADINGS)), styles=STATE_STYLES, grouped=True)
+    layout = TableLayout(right=range(6, len(HEADINGS)), styles=STATE_STYLES, grouped=True)
     notes = [*list_notes(report), *operator_lines(report.cells)]
     return terminal_table(HEADINGS, table_rows(report.cells), layout, notes)
 

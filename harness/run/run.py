@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from crossframe.harness.analysis.labels import cell_labels
 from crossframe.harness.analysis.ranking import next_round
 from crossframe.harness.analysis.readers import read_achieved_rate
 from crossframe.harness.analysis.roofline import roofline_for
-from crossframe.harness.console import say
+from crossframe.harness.console import Progress, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, ExitCode
 from crossframe.harness.launch.gpu_sampler import GpuSampler
 from crossframe.harness.launch.interference import InterferenceMeter
@@ -24,8 +25,10 @@ from crossframe.harness.machine.environments import Environment
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.effects import dialect_effect
 from crossframe.harness.parity.reference_traces import build_reference_traces
-from crossframe.harness.parity.verify_cells import Verifier, verify_cells
+from crossframe.harness.parity.verify_cells import Verifier, show_progress
+from crossframe.harness.plan.estimate import read_timings
 from crossframe.harness.plan.inputs import inputs_path, seed_for
+from crossframe.harness.plan.options import RESULTS
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.plan.readiness import prepare_environments
 from crossframe.harness.records import store
@@ -167,31 +170,37 @@ def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
     begin = time.monotonic()
     with closing(OnnxChecker()) as checker:
         execution = Execution(plan, folder, environments, missing, parity, ceilings, checker)
-        execute_jobs(execution, pending, dict(zip(cells, map(" ".join, cell_labels(cells)))))
+        labels = dict(zip(cells, map(" ".join, cell_labels(cells))))
+        execute_jobs(execution, pending, labels)
         if budget_s:
-            repeat_until_budget(execution, begin + budget_s)
+            repeat_until_budget(execution, begin + budget_s, labels)
 
 
 def execute_jobs(execution: Execution, jobs: Sequence[PlannedJob], labels: Mapping[Cell, str]) -> None:
-    """Run jobs and print a line on each; `labels` names the cells."""
-    begin = time.monotonic()
-    for number, job in enumerate(jobs, start=1):
-        record = execution.execute_job(job)
-        remaining_s = (time.monotonic() - begin) / number * (len(jobs) - number)
-        counter = f"[{number:{len(str(len(jobs)))}}/{len(jobs)}]"
-        say(f"{counter} {labels[job.cell]:<35} {describe_end(record, remaining_s)}")
-        if execution.plan.options.preset == "original":
-            print_curve(record)
+    """Run jobs and show the progress; `labels` names the cells."""
+    options, timings = execution.plan.options, read_timings(RESULTS)
+    costs = [timings.expect(options.preset, job.cell, job.repeat == 1)[0] for job in jobs]
+    sizes, started = Counter(job.repeat for job in jobs), Counter[int]()
+    with Progress("measuring", costs, unit="jobs", in_seconds=True) as progress:
+        for job, cost in zip(jobs, costs):
+            started[job.repeat] += 1
+            rounds = f" of {options.repeats}" if job.repeat <= options.repeats else ""  # no total in a time budget
+            position = f"round {job.repeat}{rounds}, cell {started[job.repeat]} of {sizes[job.repeat]}"
+            progress.start_item(labels[job.cell], position)
+            record = execution.execute_job(job)
+            text = f"{labels[job.cell]:<35} {describe_end(record)}"
+            progress.end_item(cost, text, notable=record.state != State.OK or trips_gate(record))
+            if options.preset == "original":
+                print_curve(record)
 
 
-def describe_end(record: Record, remaining_s: float) -> str:
-    """Return how a job ended, and an estimate of the remaining time."""
+def describe_end(record: Record) -> str:
+    """Return how a job ended."""
     failures = describe_failures(record.evaluation.checks) if record.evaluation else None
     reason = f": {record.reason[:200]}" if record.reason else ""
     if failures:
         reason += f"; the measured job differs from what was verified: {failures}"
-    remaining = f", about {remaining_s // 60:.0f} min {remaining_s % 60:02.0f} s left" if remaining_s else ""
-    return f"{record.state} in {record.wall_s:.1f} s{remaining}{reason}"
+    return f"{record.state} in {record.wall_s:.1f} s{reason}"
 
 
 def print_curve(record: Record) -> None:
@@ -201,7 +210,7 @@ def print_curve(record: Record) -> None:
         say(f"    epoch {point.epoch:5d}  {side} loss {loss:.6f}")
 
 
-def repeat_until_budget(execution: Execution, deadline: float) -> None:
+def repeat_until_budget(execution: Execution, deadline: float, labels: Mapping[Cell, str]) -> None:
     """Run more rounds of the cells that are not yet distinguishable, until none is left or the deadline has passed.
 
     `deadline` is a time of the monotonic clock.
@@ -214,8 +223,8 @@ def repeat_until_budget(execution: Execution, deadline: float) -> None:
             return
         repeat = 1 + max(record.repeat for record in records)
         say(f"round {repeat}: {len(cells)} cells are not yet distinguishable, {max(0.0, remaining_s):.0f} s left")
-        for cell in random.Random(repeat).sample(cells, len(cells)):
-            execution.execute_job(PlannedJob(cell, repeat))
+        jobs = [PlannedJob(cell, repeat) for cell in random.Random(repeat).sample(cells, len(cells))]
+        execute_jobs(execution, jobs, labels)
 
 
 def verify_run(
@@ -227,14 +236,11 @@ def verify_run(
     references = build_reference_traces(plan, folder, runnable)
     verifier = Verifier(plan, environments, references, folder / "jobs")
     with (folder / "parity.jsonl").open("a") as file:
-        for cell, result in verify_cells(verifier, runnable):
+        for cell, result in show_progress(verifier, runnable):
             file.write(to_json({"cell": cell, **to_plain(result)}) + "\n")
             dialect = dialect_in(result.dialect, cell.precision)
             effect = dialect_effect(task_for(plan, cell), inputs_path(folder, cell), dialect, compute=False)
             summaries[cell] = result.summarize(effect)
-            if result.state != State.OK:
-                label = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}"
-                say(f"parity of {label}: {result.state}: {result.reason}")
     return summaries
 
 

@@ -11,7 +11,7 @@ from scipy import special
 
 from crossframe.backends import Backend
 from crossframe.harness.analysis import statistics
-from crossframe.harness.console import say
+from crossframe.harness.console import Progress
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.selftest.known_costs import add_known_cost, select_smallest_task
 from crossframe.harness.selftest.model import EqualPairs, SlowedPairs
@@ -19,6 +19,7 @@ from crossframe.harness.selftest.step_timer import StepTimer
 
 SLOWDOWN = 1.05  # factor
 ROUNDS = 2 * statistics.paired_from(1)
+PAIR_COST = 2.0 * ROUNDS  # processes
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,34 @@ def compare_pair(
 
 
 def compare_equal(
-    timer: StepTimer, backend: Backend, environment: Environment, pairs: int
+    timer: StepTimer, backend: Backend, environment: Environment, pairs: int, progress: Progress
 ) -> tuple[EqualPairs, list[float]]:
     """Compare a backend with itself `pairs` times; return the counts and the spread of each pair."""
     variant, spreads, called_different = add_known_cost(backend), [], 0
     for number in range(pairs):
+        progress.start_item("equal variants")
         result = compare_pair(timer, (variant, variant), environment, seed=number)
         called_different += result.comparison.separated
         spreads.append(result.spread)
         answer = "called different" if result.comparison.separated else "tied"
-        say(f"[{number + 1}/{pairs}] equal variants: {answer}")
+        progress.end_item(PAIR_COST, f"equal variants: {answer}")
     return EqualPairs(pairs, called_different), spreads
 
 
 def compare_slowed(
-    timer: StepTimer, backend: Backend, environment: Environment, tries: int, first_seed: int
+    timer: StepTimer, backend: Backend, environment: Environment, seeds: Sequence[int], progress: Progress
 ) -> SlowedPairs:
-    """Compare a backend with itself slowed down, so many times."""
+    """Compare a backend with itself slowed down, once for each seed."""
     variants = add_known_cost(backend), add_known_cost(backend, slowdown=SLOWDOWN)
     detected = 0
-    for number in range(tries):
-        comparison = compare_pair(timer, variants, environment, first_seed + number).comparison
+    for seed in seeds:
+        progress.start_item(f"one variant {SLOWDOWN - 1:.0%} slower")
+        comparison = compare_pair(timer, variants, environment, seed).comparison
         is_detected = comparison.separated and comparison.b == "b"
         detected += is_detected
         answer = "detected" if is_detected else "missed"
-        say(f"[{number + 1}/{tries}] one variant {SLOWDOWN - 1:.0%} slower: {answer}")
-    return SlowedPairs(SLOWDOWN - 1, tries, detected)
+        progress.end_item(PAIR_COST, f"one variant {SLOWDOWN - 1:.0%} slower: {answer}")
+    return SlowedPairs(SLOWDOWN - 1, len(seeds), detected)
 
 
 def smallest_slowdown(spreads: Sequence[float]) -> float:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crossframe.backends import Backend, discover
-from crossframe.harness.console import say
+from crossframe.harness.console import Progress
 from crossframe.harness.files import write_atomically
 from crossframe.harness.machine.cache import cache_folder
 from crossframe.harness.machine.environments import Environment, make_environment
@@ -31,10 +31,13 @@ from crossframe.harness.selftest.clock import select_clock_task, try_clock
 from crossframe.harness.selftest.formats import summarize
 from crossframe.harness.selftest.known_costs import measure_known_costs
 from crossframe.harness.selftest.model import ClockCheck, SelftestReport
-from crossframe.harness.selftest.pairs import ROUNDS, compare_equal, compare_slowed, smallest_slowdown
+from crossframe.harness.selftest.pairs import PAIR_COST, ROUNDS, compare_equal, compare_slowed, smallest_slowdown
 from crossframe.harness.selftest.step_timer import MeasurementError, StepTimer, device_for
+from crossframe.harness.worker.states import State
 
 TIMEOUT_S = 300  # of one process
+# Expected costs in processes of the reference model, for the estimate of the remaining time.
+KNOWN_COSTS_COST, CLOCK_COST = 15.0, 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +66,20 @@ def run_selftest(options: SelftestOptions) -> SelftestReport:
     if reason:
         raise MeasurementError(f"{candidate.name}: unsupported: {reason}")
     environment = Environment(python) if python else make_environment(candidate, device.partition(":")[0])
-    with tempfile.TemporaryDirectory(prefix="crossframe-") as folder:
+    pair_costs = [PAIR_COST] * (options.pairs + options.tries)
+    costs = [KNOWN_COSTS_COST, *[CLOCK_COST] * len(options.backends), *pair_costs]
+    with (
+        tempfile.TemporaryDirectory(prefix="crossframe-") as folder,
+        Progress("selftest", costs, unit="parts") as progress,
+    ):
         timer = StepTimer(Path(folder), options.cpus, device, TIMEOUT_S)
+        progress.start_item("known costs")
         known_costs = list(measure_known_costs(timer, candidate, environment))
-        say("known costs are measured")
-        clocks = [report_clock(timer, backends[name], options) for name in options.backends]
-        equal, spreads = compare_equal(timer, candidate, environment, options.pairs)
-        slower = compare_slowed(timer, candidate, environment, options.tries, options.pairs)
+        progress.end_item(KNOWN_COSTS_COST, "known costs are measured")
+        clocks = [check_named_clock(timer, backends[name], options, progress) for name in options.backends]
+        equal, spreads = compare_equal(timer, candidate, environment, options.pairs, progress)
+        seeds = range(options.pairs, options.pairs + options.tries)
+        slower = compare_slowed(timer, candidate, environment, seeds, progress)
     report = SelftestReport(
         known_costs=known_costs,
         clocks=clocks,
@@ -85,12 +95,13 @@ def run_selftest(options: SelftestOptions) -> SelftestReport:
     return report
 
 
-def report_clock(timer: StepTimer, backend: Backend, options: SelftestOptions) -> ClockCheck:
-    """Check the clock of a backend on the device, or on the CPU if it has no builds, and say how that ended."""
+def check_named_clock(timer: StepTimer, backend: Backend, options: SelftestOptions, progress: Progress) -> ClockCheck:
+    """Check the clock of a backend on the device, or on the CPU if it has no builds."""
+    progress.start_item(f"clock of {backend.name}")
     device = device_for(backend, options.device)
     python = options.interpreters.get(backend.name)
     check = try_clock(replace(timer, device=device), select_clock_task(device), backend, python)
-    say(f"clock of {backend.name}: {check.state}")
+    progress.end_item(CLOCK_COST, f"clock of {backend.name}: {check.state}", notable=check.state == State.FAILED)
     return check
 
 

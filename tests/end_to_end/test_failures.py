@@ -199,16 +199,14 @@ def test_a_missing_gpu_stops_the_run_before_it_starts(crossframe: Command, tmp_p
     assert not (tmp_path / "run").exists()
 
 
-def test_a_broken_interpreter_does_not_affect_other_backends(crossframe: Command, tmp_path: Path) -> None:
+def test_a_broken_interpreter_is_named_before_anything_is_measured(crossframe: Command, tmp_path: Path) -> None:
     broken = tmp_path / "python"
     broken.write_text("not a program")
     selection = ["--backend", "reference,faulty", "--task", "circle", "--preset", "quick"]
     done = crossframe("run", *selection, "--python", f"faulty={broken}", "--out", tmp_path / "run")
-    assert done.returncode == 1, done.stderr
-    records = {record.cell.backend: record for record in store.read(tmp_path / "run")[0]}
-    assert records["reference"].state == "ok"
-    assert records["faulty"].state == "not_installed"
-    assert "can't be started" in (records["faulty"].reason or "")
+    assert done.returncode == 3, done.stderr
+    assert f"--python faulty={broken} can't be executed" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_record_is_named_and_left_out(faulty_run: Path, crossframe: Command, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crossframe.backends import discover
-from crossframe.harness.cli import program
+from crossframe.harness.cli import machine_commands, program
 from crossframe.harness.errors import CELL_FAILED, USAGE, MissingError
 from crossframe.harness.report.page import page, plotly_panels
 from crossframe.harness.run import folder
@@ -63,6 +63,7 @@ def test_the_selftest_uses_the_interpreters_of_the_command_line(
         pythons.append(python)
         raise MeasurementError("the test ends here")
 
+    monkeypatch.setattr(machine_commands, "check_interpreters", lambda _: None)  # this interpreter has no framework
     monkeypatch.setattr(selftest, "make_environment", fail)
     monkeypatch.setattr(selftest, "measure_known_costs", lambda *_: [])
     monkeypatch.setattr(selftest, "try_clock", note_python)

@@ -26,6 +26,7 @@ from crossframe.harness.parity.effects import describe_effect
 from crossframe.harness.records import codec, store
 from crossframe.harness.records.model import CELL_KEYS, Record
 from crossframe.harness.report import formats, framework_profiles
+from crossframe.harness.report.answer import label_families
 from crossframe.harness.report.document import build_report_from
 from crossframe.harness.report.model import Report
 from crossframe.harness.report.page import (
@@ -40,8 +41,8 @@ from crossframe.harness.report.page import (
 )
 from crossframe.harness.report.page.plotly_panels import Families, Labels, Section
 from crossframe.harness.report.page.ratios import Ratios
-from crossframe.harness.report.page.titles import title_records, title_report
 from crossframe.harness.report.page.weighing import DEFAULT_USE_CASE, build_weighing
+from crossframe.harness.report.titles import title_records, title_report
 from crossframe.harness.worker.states import State
 
 HERE = Path(__file__).parent
@@ -74,14 +75,16 @@ def build_view(report: Report, records: Sequence[Record], facts: Mapping[str, Fa
     titled, titled_records = title_report(report), title_records(records, report)
     facts_by_title = {profile.title: facts.get(profile.backend, {}) for profile in report.profiles}
     families = group_by_family(titled.cells)
-    family_labels = plotly_panels.label_families(families)
+    family_labels = label_families(families)
     ratios = Ratios(titled.comparisons)
     weighing = build_weighing(titled.cells, titled_records, facts_by_title)
     decision = weighing.use_cases[DEFAULT_USE_CASE].decision
     return {
         "report": titled,
         "host": asdict(titled.host),
-        "sentences": answer.write_sentences(titled.cells, decision, DEFAULT_USE_CASE, family_labels),
+        "sentences": answer.write_sentences(
+            titled.cells, titled.comparisons, decision, DEFAULT_USE_CASE, family_labels
+        ),
         "notices": table.list_notices(titled),
         "versions": table.list_versions(titled.cells),
         "rows": table.build_rows(titled.cells, family_labels, ratios),

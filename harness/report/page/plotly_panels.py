@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from crossframe.harness.analysis.model import CellReport, Metric
@@ -46,17 +46,6 @@ class Appearance:
 Families = Mapping[Family, Sequence[CellReport]]
 Labels = Mapping[Family, str]
 Appearances = Mapping[str, Appearance]
-
-
-def label_families(families: Iterable[Family]) -> dict[Family, str]:
-    """Return the label of each family: its task, and the device, precision and batch size if the run has several."""
-    members = list(dict.fromkeys(families))
-    varied = [part.name for part in fields(Family)[1:] if len({getattr(family, part.name) for family in members}) > 1]
-    prefixes = {"batch_size": "batch "}
-    return {
-        family: ", ".join([family.task, *(f"{prefixes.get(name, '')}{getattr(family, name)}" for name in varied)])
-        for family in members
-    }
 
 
 def assign_appearances(cells: Iterable[CellReport]) -> dict[str, Appearance]:

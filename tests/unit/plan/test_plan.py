@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossframe.backends import discover
+from crossframe.backends import Backend, discover
 from crossframe.harness.errors import UsageError
-from crossframe.harness.plan import inputs
+from crossframe.harness.plan import estimate, inputs
 from crossframe.harness.plan.options import OPTION_HELP, create_run_folder, usable_cpus
 from crossframe.harness.plan.plan import make_plan, select_modes, select_names, task_for
+from crossframe.harness.plan.readiness import list_refused_modes
 from crossframe.harness.records.model import RunOptions
+from crossframe.tasks import spec
 from tests.support.synthetic import plan_for
 
 
@@ -102,3 +104,28 @@ def test_a_run_needs_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "run" / "run.json").write_text("{}")
     with pytest.raises(UsageError, match=r"exists and is not empty; to continue that run: crossframe run --resume"):
         create_run_folder(tmp_path / "run", "quick")
+
+
+def test_modes_that_the_device_cannot_run_are_left_out_of_all() -> None:
+    plan = plan_for("cpu", task=["circle", "cnn"], backend=["torch", "jax"], mode=["all"])
+    variants = {(job.cell.task, job.cell.variant) for job in plan.jobs}
+    assert ("circle", "jax scan") in variants
+    assert ("cnn", "jax scan") not in variants
+    assert not any(variant == "torch reduce-overhead" for _, variant in variants)
+    refused = [(mode.backend, mode.mode, mode.tasks) for mode in list_refused_modes(plan)]
+    assert refused == [("torch", "reduce-overhead", []), ("jax", "scan", ["cnn"])]
+    assert len(estimate.describe_omissions(plan)) == 2
+
+
+def test_a_mode_that_is_named_is_planned_even_so() -> None:
+    plan = plan_for("cpu", backend=["torch"], mode=["reduce-overhead"])
+    assert [job.cell.mode for job in plan.jobs] == ["reduce-overhead"]
+    assert estimate.describe_omissions(plan) == []
+
+
+@pytest.mark.parametrize("backend", [backend for backend in discover().values() if backend.manifest.unsupported])
+def test_a_refusal_of_a_manifest_is_that_of_the_backend(backend: Backend) -> None:
+    source = (backend.folder / "model.py").read_text()
+    for entry in backend.manifest.unsupported:
+        assert f'raise Unsupported("{entry.reason}")' in source
+        assert entry.layer is None or hasattr(spec, entry.layer)

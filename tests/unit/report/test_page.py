@@ -141,14 +141,14 @@ def test_digits_follow_the_interval(metric: Metric, text: str) -> None:
 def test_a_clear_winner_is_named_in_the_first_sentences(tmp_path: Path) -> None:
     answer = read_answer(write_html(tmp_path, make_three()))
     assert "For research, choose a:" in answer
-    assert "Fastest in training, beyond the noise: a eager (circle)." in answer
+    assert "a eager trains circle 1.50x as fast as b eager" in answer
     assert "All 3 cells succeeded and were verified" in answer
 
 
 def test_a_tie_names_no_winner(tmp_path: Path) -> None:
     answer = read_answer(write_html(tmp_path, make_three((1.0, 1.0, 1.0))))
     assert "a, b and c tie:" in answer
-    assert "a tie of a eager, b eager and c eager (circle)" in answer
+    assert "a eager, b eager and c eager tie on circle" in answer
     assert "choose" not in answer
 
 
@@ -232,7 +232,7 @@ def test_readers_see_titles_and_files_contain_names(tmp_path: Path) -> None:
     html = write_html(tmp_path, [*make_three(), make_failure("d")], TITLES | {"d": "Alpha"})
     report = build_report(tmp_path / "run")
     assert "For research, choose Alpha (a):" in read_answer(html)  # two are called Alpha
-    assert "Fastest in training, beyond the noise: Alpha (a) eager (circle)." in read_answer(html)
+    assert "Alpha (a) eager trains circle 1.50x as fast as" in read_answer(html)
     text = re.sub(r"<.*?>", " ", remove_scripts(html))
     assert "Gamma eager" in text
     assert not re.search(r"\b[abcd] eager\b", text)

@@ -1,4 +1,4 @@
-"""Titles of frameworks in place of the names of backends, for everything that people read on the page."""
+"""Titles of frameworks in place of the names of backends, for everything that people read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossframe.harness.report.model import Report
 
 
 def title_report(report: Report) -> Report:
-    """Return the report with titles: PyTorch, not torch. What the reader downloads keeps the names."""
+    """Return the report with the titles of frameworks; files for programs keep the names of backends."""
     titles = map_titles(report)
     variants = {cell.cell.variant: f"{titles[cell.backend]} {cell.mode}" for cell in report.cells}
     receipts = [replace(row, backend=titles.get(row.backend, row.backend)) for row in report.receipts]
