@@ -48,9 +48,12 @@ def differences(rows: Sequence[FairnessRow]) -> list[str]:
     """Return one line for each inequality; [] if the comparison is fair."""
     lines = []
     for name, text in (("cpus", "processors"), ("thread_pools", "sizes of thread pools")):
-        kinds = {str(getattr(row, name)) for row in rows}
+        kinds: dict[str, str] = {}  # value -> the first variant that had it
+        for row in rows:
+            kinds.setdefault(str(getattr(row, name)), f"{row.backend} {row.mode}")
         if len(kinds) > 1:
-            lines.append(f"not all had the same {text}: {', '.join(sorted(kinds))}")
+            listing = ", ".join(f"{value} ({kinds[value]})" for value in sorted(kinds))
+            lines.append(f"not all had the same {text}: {listing}")
     for row in rows:
         variant, threads, products = f"{row.backend} {row.mode}", row.settings.threads, row.settings.float32_products
         if not row.same_in_all_jobs:

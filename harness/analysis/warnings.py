@@ -32,11 +32,33 @@ SIGNS: dict[str, tuple[Callable[[Interference], float | None], float, Callable[[
     ),
 }
 
+HIDDEN_BYTES = 8e6  # more than the samples of one process differ from its own report
+
+
+def find_hidden_memory(records: Sequence[Record]) -> list[str]:
+    """Return a warning where the processes of a job held more memory than its worker reports."""
+    hidden = [
+        (processes.total_peak_bytes - processes.claimed_peak_bytes, record.cell.variant, processes.processes)
+        for record in records
+        if (processes := record.processes) is not None
+        and processes.total_peak_bytes is not None
+        and processes.claimed_peak_bytes is not None
+        and processes.total_peak_bytes - processes.claimed_peak_bytes > HIDDEN_BYTES
+    ]
+    if not hidden:
+        return []
+    most, variant, processes = max(hidden)
+    cause = f"{processes} processes" if processes > 1 else "a worker that set its own peak back"
+    return [
+        f"W-MEMORY: in {len(hidden)} of {len(records)} jobs more memory was held than the worker reports, "
+        f"up to {most / 1e6:.0f} MB in {variant} by {cause}; it is counted"
+    ]
+
 
 def warnings(records: Sequence[Record], host: Host) -> list[str]:
     """Return `ID: text` for each kind of disturbance of this machine while the jobs ran."""
     machines = [record.machine for record in records if record.machine is not None]
-    lines = gpu_warnings.find_warnings(records)
+    lines = gpu_warnings.find_warnings(records) + find_hidden_memory(records)
     for name, (read, threshold, describe) in SIGNS.items():
         values = [value for machine in machines if (value := read(machine) or 0) > threshold]
         if values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossframe.harness.selftest.clock import describe_time
-from crossframe.harness.selftest.model import STEP_S, ClockCheck, KnownCost, SelftestReport
+from crossframe.harness.selftest.model import PEAK_BYTES, ClockCheck, KnownCost, SelftestReport
 from crossframe.harness.worker.states import State
 
 # Measuring less than 99 % of a known cost is an error of the measurement; measuring more may be noise of the machine.
@@ -30,8 +30,9 @@ def as_text(report: SelftestReport) -> str:
 
 def format_cost(cost: KnownCost) -> str:
     """Return a known cost and its measurement in one line."""
-    deviation = f"{cost.deviation:+.2%}" if cost.metric == STEP_S else f"{cost.deviation / 1e6:+.2f} MB"
-    return f"{cost.metric:<16} known {cost.known:<12g} measured {cost.measured:<12g} {deviation}"
+    deviation = f"{cost.deviation / 1e6:+.2f} MB" if cost.metric == PEAK_BYTES else f"{cost.deviation:+.2%}"
+    holder = f"  ({cost.holder})" if cost.holder else ""
+    return f"{cost.metric:<16} known {cost.known:<12g} measured {cost.measured:<12g} {deviation}{holder}"
 
 
 def format_clock(check: ClockCheck) -> str:

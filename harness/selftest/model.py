@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from crossframe.harness.worker.states import State
 
-STEP_S, PEAK_BYTES = "step_s", "host_peak_bytes"  # the metrics with a known cost
+STEP_S, FIRST_STEP_S, PEAK_BYTES = "step_s", "first_step_s", "host_peak_bytes"  # the metrics with a known cost
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class KnownCost:
     known: float
     measured: float
     deviation: float  # relative for seconds, absolute for bytes
+    holder: str | None = None  # of memory: what holds it, as in `worker.known_cost`
 
 
 @dataclass(frozen=True)

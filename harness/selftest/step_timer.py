@@ -28,6 +28,8 @@ class StepTimer:
     cpus: list[int]
     device: str
     timeout_s: float
+    mode: str | None = None  # None: the first of the backend
+    precision: Precision = Precision.FLOAT32
 
     def write_inputs(self, task: Task) -> Path:
         """Return the path of the inputs of a task, drawn on first use."""
@@ -47,9 +49,9 @@ class StepTimer:
             cpus=self.cpus,
             module=backend.module,
             packages=list(backend.manifest.packages),
-            mode=backend.manifest.modes[0],
+            mode=self.mode or backend.manifest.modes[0],
             device=self.device,
-            precision=Precision.FLOAT32,
+            precision=self.precision,
             task=task,
             inputs=str(self.write_inputs(task).resolve()),
             ceiling=ceiling,

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from crossframe.backends.contract import Batch, Model
+from crossframe.harness.worker.timing import read_clock
 
-# Of the time of the updates. Measured with a barrier on a machine with ten programs on two processors: at most 0.1.
-BARRIER = 0.2
+# Of the time of the updates. Measured with a barrier in 429 checks on a machine without idle time: at most 0.18.
+BARRIER = 0.25
 QUEUED_S = 0.05  # least time of the updates: the time to read small weights, and its jitter, is negligible beside it
 FEW_TRIES, MANY_TRIES = 8, 24  # if any of the few shows a sign, all are made
 FEW, MOST = 0.25, 0.75  # of the tries
@@ -49,7 +50,7 @@ def read_clocks() -> Clocks:
         delay_s = int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     except OSError:
         delay_s = 0.0
-    return Clocks(time.perf_counter(), time.process_time(), delay_s)
+    return Clocks(read_clock(), time.process_time(), delay_s)
 
 
 def measure_unfinished(model: Model, batches: Sequence[Batch], device: str) -> float:

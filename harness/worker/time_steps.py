@@ -13,22 +13,26 @@ import numpy as np
 from crossframe.backends.contract import Batch, Model
 from crossframe.harness.worker.archives import read_arrays, select_weights
 from crossframe.harness.worker.backend_model import import_backend, prepare_model, verify_placement
+from crossframe.harness.worker.barrier import read_clocks
 from crossframe.harness.worker.ceiling import SIZES, measure_ceiling
 from crossframe.harness.worker.jobs import TimeStepsJob
 from crossframe.harness.worker.measurements import Epoch, StepMeasurements
 from crossframe.harness.worker.process import ResourceUsage, record_peak
-from crossframe.harness.worker.timing import time_call, time_calls
+from crossframe.harness.worker.timing import time_call, time_calls, warm_up_clock
 
 CHUNK_S, CHUNKS = 0.02, 12  # pipelined steps: approximate seconds of a chunk, and number of chunks
 PRODUCTS = 10  # matrix products for the ceiling of a CPU
 
 
 def time_steps_job(job: TimeStepsJob, folder: Path, measurements: StepMeasurements) -> None:
-    """Execute a job of training steps: chunks of pipelined steps, then single ones."""
+    """Execute a job of training steps: the first, chunks of pipelined ones, then single ones."""
     data = read_arrays(job.inputs)
     model = prepare_model(job, job.task, select_weights(data, job.task))
     batches = [model.put(data["x_train"][rows], data["y_train"][rows]) for rows in data["order"][0]]
+    model.sync()
     usage = ResourceUsage()
+    warm_up_clock()
+    measurements.first_step_s = time_call(partial(model.train, batches[:1]), model.sync)
     batches = fill_chunk(model, batches)
     for _ in range(CHUNKS):
         time_chunk(model, batches, measurements)
@@ -55,16 +59,17 @@ def time_chunk(model: Model, batches: Sequence[Batch], measurements: StepMeasure
     begin = time.process_time()
     train_s = time_call(partial(model.train, batches), model.sync)
     measurements.processor_samples_s.append(time.process_time() - begin)
+    measurements.epochs.append(Epoch(None, train_s, len(batches)))
     first_s, second_s = time_read(model), time_read(model)  # the second shows the cost of reading itself
     measurements.read_samples_s.append(max(0.0, first_s - second_s))
-    measurements.epochs.append(Epoch(None, train_s, len(batches)))
 
 
 def time_read(model: Model) -> float:
-    """Return the seconds that reading all weights takes."""
-    begin = time.perf_counter()
+    """Return the seconds that reading all weights takes, without those for which this thread waits for a processor."""
+    begin = read_clocks()
     model.weights()
-    return time.perf_counter() - begin
+    end = read_clocks()
+    return end.wall_s - begin.wall_s - (end.delay_s - begin.delay_s)
 
 
 def measure_flops(job: TimeStepsJob, model: Model) -> float:

@@ -17,7 +17,9 @@ def hopper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install_driver(monkeypatch, "580.82.07", HOPPER)
     monkeypatch.setattr(selftest, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(known_costs, "STEPS_S", (0.01,))
-    monkeypatch.setattr(known_costs, "BYTES", (64 << 20,))
+    monkeypatch.setattr(known_costs, "FIRST_STEPS_S", (0.001,))
+    monkeypatch.setattr(known_costs, "FIRST_TRIES", 1)
+    monkeypatch.setattr(known_costs, "HOLDERS", {"child": (64 << 20,)})
     monkeypatch.setattr(selftest, "select_clock_task", lambda _: known_costs.select_smallest_task())
 
 
@@ -30,7 +32,7 @@ def run_command(*words: str) -> int:
 def test_clocks_are_tested_where_the_backend_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("--backend", "reference,mxnet", "--format", "json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["candidate"], report["device"], len(report["known_costs"])) == ("reference", "cpu", 2)
+    assert (report["candidate"], report["device"], len(report["known_costs"])) == ("reference", "cpu", 3)
     reference, mxnet = report["clocks"]
     assert (reference["state"], reference["device"]) == ("ok", "cpu")
     assert (mxnet["state"], mxnet["device"]) == ("unsupported", "cuda:0")
