@@ -82,19 +82,30 @@ class MeasuredJobs:
     def launch_together(
         self, execution: Execution, mistakes: Sequence[str]
     ) -> Mapping[str, Outcome[TrainMeasurements]]:
-        """Run all jobs in one process. If it ends early, the job that it ended in has failed; the others go on."""
+        """Run all jobs in one process. If it ends early twice in a job, that job has failed; the others go on."""
         outcomes: dict[str, Outcome[TrainMeasurements]] = {}
+        suspect = None  # the job in which the process ended
         left = list(mistakes)
         while left:
             folders = {name: execution.job_folder(self.planned[name]) for name in left}
             for name, folder in folders.items():
                 folder.mkdir(parents=True, exist_ok=True)
+                (folder / "measures.json").unlink(missing_ok=True)
                 job = execution.make_job(self.planned[name])
                 (folder / "job.json").write_text(json.dumps(job.to_json(), indent=1))
             many = ManyJobs(cpus=self.plan.options.cpus, folders=[str(folder) for folder in folders.values()])
-            outer = launch(self.environment.python, self.wrapper, many, self.folder / "many", JOB_S * (2 + len(left)))
+            outer = launch(
+                self.environment.python,
+                self.wrapper,
+                many,
+                self.folder / f"many-{len(left)}{'-again' * bool(suspect)}",
+                JOB_S * (2 + len(left)),
+            )
             for name, folder in folders.items():
                 stored = read_measures(folder / "measures.json", job)
+                if stored is None and name != suspect:
+                    suspect = name
+                    break
                 if stored is None:
                     outcomes[name] = Outcome(outer.state, outer.reason, 0.0, TrainMeasurements())
                     break
