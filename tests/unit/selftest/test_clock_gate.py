@@ -27,7 +27,7 @@ VERIFIED = ParitySummary(State.OK, None, None)
 
 def make_plan(backend: Backend) -> Plan:
     """Return the parts of a plan that the checks need."""
-    options = SimpleNamespace(cpus=sorted(os.sched_getaffinity(0))[:1], timeout_s=60)
+    options = SimpleNamespace(cpus=sorted(os.sched_getaffinity(0))[:1], timeout_s=300)
     return cast(Plan, SimpleNamespace(backends={"overdue": backend}, options=options))
 
 
