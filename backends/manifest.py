@@ -60,7 +60,7 @@ class InstallRecipe:
 
     python: str  # version of the interpreter
     requirements: str  # name of a file in the folder of the manifest
-    uv: tuple[str, ...] = ()  # further options of `uv pip install`, used where pip names no package index of its own
+    uv: tuple[str, ...] = ()  # further options of `uv pip install`, unless pip is configured with an index
     least_driver: str | None = None  # NVIDIA driver
     older_drivers: str | None = None  # advice for a machine with an older driver
     least_capability: str | None = None  # compute capability
@@ -73,7 +73,7 @@ class EnvironmentManifest:
     """The part of a manifest that describes an environment and the processes in it."""
 
     title: str
-    packages: tuple[str, ...]  # whose versions a record names, the main one first
+    packages: tuple[str, ...]  # records contain their versions; the main one first
     install: dict[str, InstallRecipe] = field(default_factory=dict)  # `cpu` or `cuda` -> recipe
     env_vars: dict[str, str] = field(default_factory=dict)  # of a worker; may use the placeholders {threads}, {scratch}
     not_inherited: tuple[str, ...] = ()  # patterns of variables that workers do not inherit from the user

@@ -60,7 +60,7 @@ def mix_precision(network: Callable[..., Array], arithmetic: Arithmetic) -> Call
 
 
 class LossScaler(NamedTuple):
-    """The state of an optimizer with a loss scaler."""
+    """A loss scaler: its state, and that of the optimizer within it."""
 
     scale: Array
     updates: Array  # since the scale changed
@@ -70,8 +70,8 @@ class LossScaler(NamedTuple):
 def add_loss_scaler(optimizer: optax.GradientTransformation, arithmetic: Arithmetic) -> optax.GradientTransformation:
     """Return the optimizer with a loss scaler around it, if gradients need one.
 
-    It takes the gradients of `scale` times the loss, and skips an update that is not finite. optax leaves this to its
-    users: it has `apply_if_finite`, but no dynamic scale.
+    The result takes the gradients of `scale` times the loss, and skips an update that is not finite. optax itself has
+    `apply_if_finite`, but no dynamic scale.
     """
     if not arithmetic.needs_loss_scaler:
         return optimizer

@@ -44,7 +44,7 @@ def share_memory(array: np.ndarray) -> mx.nd.NDArray:
 
 def to_device(array: np.ndarray, device: mx.Context, dtype: str) -> mx.nd.NDArray:
     """Return a copy on `device`, made by the engine; see `share_memory`."""
-    # A view, since MXNet makes an array read-only while it shares its memory. Wait, as the caller may reuse `array`.
+    # Share a view, since MXNet makes the shared array read-only. Wait for the copy, as the caller may reuse `array`.
     copy = share_memory(np.ascontiguousarray(array, dtype).view()).copyto(device)
     copy.wait_to_read()
     return copy

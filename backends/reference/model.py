@@ -29,7 +29,7 @@ def prepare(  # noqa: PLR0913  # the parameters of the contract, and the dialect
     precision: str = "float64",
     dialect: Dialect = DIALECT,
 ) -> Model:
-    """Return the model, ready to train. Beyond the contract it takes the `dialect` to compute in."""
+    """Return the model, ready to train. The additional argument `dialect` is the dialect to compute in."""
     check_device(device, f"NumPy {np.__version__}", lambda: 0)
     if precision not in ("float32", "float64"):
         raise Unsupported(f"NumPy has no matrix product in {precision}")
@@ -37,7 +37,7 @@ def prepare(  # noqa: PLR0913  # the parameters of the contract, and the dialect
 
 
 class Model:
-    """`contract.Model` in NumPy. Beyond the contract it has `outputs`, `loss` and `gradients`."""
+    """`contract.Model` in NumPy, with the additional methods `outputs`, `loss` and `gradients`."""
 
     layers = LAYERS
 

@@ -1,7 +1,7 @@
 """The types of everything that a run stores. The published schemas are generated from them.
 
-Raw samples are stored and statistics are computed when read. Units stand in names: `_s` seconds, `_bytes` bytes, `_j`
-joules. Values that were not measured are None, never 0.
+Raw samples are stored; statistics are computed when they are read. Names contain the units: `_s` seconds, `_bytes`
+bytes, `_j` joules. Values that were not measured are None, never 0.
 """
 
 from __future__ import annotations
