@@ -47,8 +47,8 @@ def find_hidden_memory(records: Sequence[Record]) -> list[str]:
     ]
     if not hidden:
         return []
-    most, variant, processes = max(hidden)
-    cause = f"{processes} processes" if processes > 1 else "a worker that set its own peak back"
+    most, variant, count = max(hidden)
+    cause = f"{count} processes" if count > 1 else "a worker that set its own peak back"
     return [
         f"W-MEMORY: in {len(hidden)} of {len(records)} jobs more memory was held than the worker reports, "
         f"up to {most / 1e6:.0f} MB in {variant} by {cause}; it is counted"

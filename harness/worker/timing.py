@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter as read_clock  # bound before a backend is imported, which might replace it
+from time import perf_counter
 from typing import Any
+
+read_clock = perf_counter  # bound before a backend is imported, which might replace `time.perf_counter`
 
 WARM_UPS = 50  # calls until the interpreter has specialized the code of the clock
 
