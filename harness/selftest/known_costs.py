@@ -22,8 +22,8 @@ STEPS_S = (0.001, 0.01, 0.1)
 FIRST_STEPS_S = (0.0002, 0.0005, 0.001)
 FIRST_TRIES = 5  # processes, of which the median counts: there is only one first step in each
 BYTES = (64 << 20, 256 << 20, 1024 << 20)
-# What holds memory -> the sizes that it holds; all sizes were measured once (docs/measurement.md).
-HOLDERS = {"worker": BYTES, **dict.fromkeys(("freed", "reset", "child", "grandchild"), BYTES[:1])}
+# What holds memory -> the sizes that it holds.
+HOLDERS = {"worker": BYTES, **dict.fromkeys(("freed", "reset", "child", "grandchild"), BYTES[1:2])}
 
 
 def add_known_cost(backend: Backend, **cost: float | str) -> Backend:
