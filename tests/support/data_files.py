@@ -13,19 +13,21 @@ from typing import Any
 import numpy as np
 
 
-def idx(values: np.ndarray) -> bytes:
+def encode_idx(values: np.ndarray) -> bytes:
     return bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
 
 
-def mnist_files(train: int = 70, held_out: int = 20) -> dict[str, bytes]:
+def make_mnist_files(train: int = 70, held_out: int = 20) -> dict[str, bytes]:
     """Return name -> content of the four files, with random pixels in the inner 20 x 20."""
     generator = np.random.default_rng(0)
     files = {}
     for part, count in (("train", train), ("t10k", held_out)):
         pixels = np.zeros((count, 28, 28), np.uint8)
         pixels[:, 4:24, 4:24] = generator.integers(0, 256, (count, 20, 20))
-        files[f"{part}-images-idx3-ubyte.gz"] = gzip.compress(idx(pixels))
-        files[f"{part}-labels-idx1-ubyte.gz"] = gzip.compress(idx(generator.integers(0, 10, count).astype(np.uint8)))
+        files[f"{part}-images-idx3-ubyte.gz"] = gzip.compress(encode_idx(pixels))
+        files[f"{part}-labels-idx1-ubyte.gz"] = gzip.compress(
+            encode_idx(generator.integers(0, 10, count).astype(np.uint8))
+        )
     return files
 
 
@@ -45,18 +47,18 @@ class Python2Pickler(Pickler):
     dispatch = Pickler.dispatch | {bytes: save_string}
 
 
-def python_2(value: Any) -> bytes:
+def pickle_as_python_2(value: Any) -> bytes:
     """Return a pickle like the original ones: protocol 2, strings of Python 2, the modules of NumPy 1."""
     stream = io.BytesIO()
     Python2Pickler(stream, protocol=2).dump(value)
     return stream.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
 
 
-def python_3(value: Any) -> bytes:
+def pickle_as_python_3(value: Any) -> bytes:
     return pickle.dumps(value, protocol=2)
 
 
-def batch(number: int, count: int = 6) -> dict[bytes, Any]:
+def make_batch(number: int, count: int = 6) -> dict[bytes, Any]:
     generator = np.random.default_rng(number)
     return {
         b"batch_label": b"a batch of the test",
@@ -66,7 +68,7 @@ def batch(number: int, count: int = 6) -> dict[bytes, Any]:
     }
 
 
-def cifar_members(dump: Any = python_2) -> dict[str, bytes]:
+def make_cifar_members(dump: Any = pickle_as_python_2) -> dict[str, bytes]:
     """Return name -> content of all members, in the order of the original tarball, which is not by number."""
     numbers = {
         "data_batch_4": 4,
@@ -76,11 +78,11 @@ def cifar_members(dump: Any = python_2) -> dict[str, bytes]:
         "data_batch_5": 5,
         "data_batch_1": 1,
     }
-    members = {f"cifar-10-batches-py/{name}": dump(batch(number)) for name, number in numbers.items()}
+    members = {f"cifar-10-batches-py/{name}": dump(make_batch(number)) for name, number in numbers.items()}
     return members | {"cifar-10-batches-py/readme.html": b"<p>", "cifar-10-batches-py/batches.meta": b"not read"}
 
 
-def tarball(members: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
+def make_tarball(members: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
         folder = tarfile.TarInfo("cifar-10-batches-py")
@@ -95,7 +97,7 @@ def tarball(members: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
     return stream.getvalue()
 
 
-def write(folder: Path, files: dict[str, bytes]) -> Path:
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return folder

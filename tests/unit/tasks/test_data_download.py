@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 from crossframe.tasks import data, discover
 from crossframe.tasks.data import cifar10, mnist
 from crossframe.tasks.data.download import DataError, download_folder
-from tests.support.data_files import cifar_members, mnist_files, tarball, write
+from tests.support.data_files import make_cifar_members, make_mnist_files, make_tarball, write_files
 
 # requests leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -76,9 +76,9 @@ def md5(content: bytes) -> str:
 
 @pytest.fixture
 def mnist_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    files = mnist_files()
+    files = make_mnist_files()
     assert list(files) == list(mnist.CHECKSUMS)
-    write(server.folder, files)
+    write_files(server.folder, files)
     monkeypatch.setattr(mnist, "URL", server.url)
     monkeypatch.setattr(mnist, "CHECKSUMS", {name: md5(content) for name, content in files.items()})
     return server
@@ -94,8 +94,8 @@ def test_mnist_is_downloaded_once_and_cached(mnist_server: Server) -> None:
 
 
 def test_cifar10_is_downloaded_once_and_cached(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = tarball(cifar_members())
-    write(server.folder, {cifar10.FILE: content})
+    content = make_tarball(make_cifar_members())
+    write_files(server.folder, {cifar10.FILE: content})
     monkeypatch.setattr(cifar10, "URL", server.url + cifar10.FILE)
     monkeypatch.setattr(cifar10, "CHECKSUM", md5(content))
     first, again = data.load(CNN, "cifar10"), data.load(CNN, "cifar10")

@@ -23,7 +23,16 @@ from crossframe.tasks import data, discover
 from crossframe.tasks.data import cifar10, mnist
 from crossframe.tasks.data.download import DataError
 from crossframe.tasks.spec import Task
-from tests.support.data_files import batch, cifar_members, idx, mnist_files, python_2, python_3, tarball, write
+from tests.support.data_files import (
+    encode_idx,
+    make_batch,
+    make_cifar_members,
+    make_mnist_files,
+    make_tarball,
+    pickle_as_python_2,
+    pickle_as_python_3,
+    write_files,
+)
 
 TASKS = {name: presets["standard"] for name, presets in discover().items()}
 ON_IMAGES = [task for task in TASKS.values() if data.SOURCES[task.data].white is not None]
@@ -45,7 +54,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_network")
 @by_name("task", ON_IMAGES)
 def test_mnist_from_a_folder(task: Task, tmp_path: Path) -> None:
-    split = data.load(task, "mnist", write(tmp_path, mnist_files()))
+    split = data.load(task, "mnist", write_files(tmp_path, make_mnist_files()))
     assert split.x_train.shape == (70, *task.input_shape)
     assert split.x_test.shape == (20, *task.input_shape)
     if task.normalization == "standard":
@@ -56,8 +65,8 @@ def test_mnist_from_a_folder(task: Task, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_network")
 def test_mnist_keeps_images_and_labels_together(tmp_path: Path) -> None:
-    files = mnist_files()
-    split = data.load(replace(CNN, normalization="raw"), "mnist", write(tmp_path, files))
+    files = make_mnist_files()
+    split = data.load(replace(CNN, normalization="raw"), "mnist", write_files(tmp_path, files))
     labels = np.frombuffer(gzip.decompress(files["t10k-labels-idx1-ubyte.gz"])[8:], np.uint8)
     pixels = np.frombuffer(gzip.decompress(files["t10k-images-idx3-ubyte.gz"])[16:], np.uint8).reshape(-1, 28, 28)
     assert_array_equal(split.y_test, labels)
@@ -67,9 +76,9 @@ def test_mnist_keeps_images_and_labels_together(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_network")
 @by_name("task", ON_IMAGES)
-@pytest.mark.parametrize("dump", [python_2, python_3])
+@pytest.mark.parametrize("dump", [pickle_as_python_2, pickle_as_python_3])
 def test_cifar10_from_a_folder(task: Task, dump: Any, tmp_path: Path) -> None:
-    folder = write(tmp_path, {cifar10.FILE: tarball(cifar_members(dump))})
+    folder = write_files(tmp_path, {cifar10.FILE: make_tarball(make_cifar_members(dump))})
     split = data.load(task, "cifar10", folder)
     assert split.x_train.shape == (30, *task.input_shape)
     assert split.x_test.shape == (6, *task.input_shape)
@@ -77,15 +86,15 @@ def test_cifar10_from_a_folder(task: Task, dump: Any, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_network")
 def test_cifar10_is_red_green_and_blue_in_the_order_of_the_batches(tmp_path: Path) -> None:
-    folder = write(tmp_path, {cifar10.FILE: tarball(cifar_members())})
+    folder = write_files(tmp_path, {cifar10.FILE: make_tarball(make_cifar_members())})
     split = data.load(replace(CNN, normalization="raw"), "cifar10", folder)
-    assert_array_equal(split.y_train, np.concatenate([batch(number)[b"labels"] for number in (1, 2, 3, 4, 5)]))
-    assert_array_equal(split.x_test, batch(6)[b"data"].reshape(-1, 3, 32, 32)[:, :, 4:28, 4:28])
+    assert_array_equal(split.y_train, np.concatenate([make_batch(number)[b"labels"] for number in (1, 2, 3, 4, 5)]))
+    assert_array_equal(split.x_test, make_batch(6)[b"data"].reshape(-1, 3, 32, 32)[:, :, 4:28, 4:28])
 
 
 @pytest.mark.parametrize("missing", mnist.CHECKSUMS)
 def test_a_missing_file_of_mnist_is_named(missing: str, tmp_path: Path) -> None:
-    (write(tmp_path, mnist_files()) / missing).unlink()
+    (write_files(tmp_path, make_mnist_files()) / missing).unlink()
     with pytest.raises(DataError, match="--data-dir") as error:
         data.load(CNN, "mnist", tmp_path)
     assert str(tmp_path / missing) in str(error.value)
@@ -100,7 +109,7 @@ def test_a_missing_tarball_is_named(tmp_path: Path) -> None:
 # Damaged files
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
-PIXELS = gzip.decompress(mnist_files()[IMAGES])
+PIXELS = gzip.decompress(make_mnist_files()[IMAGES])
 
 
 @pytest.mark.parametrize(
@@ -112,18 +121,18 @@ PIXELS = gzip.decompress(mnist_files()[IMAGES])
         (IMAGES, gzip.compress(PIXELS[:10]), "not an IDX file"),
         (IMAGES, gzip.compress(b""), "not an IDX file"),
         (IMAGES, gzip.compress(b"\0\0\x0d\x03" + PIXELS[4:]), "not an IDX file"),
-        (IMAGES, mnist_files()[LABELS], "not an IDX file"),
-        (IMAGES, mnist_files()[IMAGES][:-20], "not a complete gzip file"),
+        (IMAGES, make_mnist_files()[LABELS], "not an IDX file"),
+        (IMAGES, make_mnist_files()[IMAGES][:-20], "not a complete gzip file"),
         (IMAGES, b"<html>Not found</html>", "not a complete gzip file"),
         (IMAGES, b"", "in its header|not an IDX file|not a complete gzip file"),
         (IMAGES, gzip.compress(PIXELS)[:-8] + bytes(8), "not a complete gzip file"),
-        (IMAGES, gzip.compress(idx(np.zeros((70, 14, 56), np.uint8))), r"\(28, 28\)"),
-        (IMAGES, mnist_files(train=69)[IMAGES], "each of 69 images"),
-        (LABELS, gzip.compress(idx(np.full(70, 10, np.uint8))), "0 to 9"),
+        (IMAGES, gzip.compress(encode_idx(np.zeros((70, 14, 56), np.uint8))), r"\(28, 28\)"),
+        (IMAGES, make_mnist_files(train=69)[IMAGES], "each of 69 images"),
+        (LABELS, gzip.compress(encode_idx(np.full(70, 10, np.uint8))), "0 to 9"),
     ],
 )
 def test_a_damaged_idx_file_is_refused(name: str, content: bytes, reason: str, tmp_path: Path) -> None:
-    write(tmp_path, mnist_files() | {name: content})
+    write_files(tmp_path, make_mnist_files() | {name: content})
     with pytest.raises(DataError, match=reason) as error:
         data.load(CNN, "mnist", tmp_path)
     assert str(tmp_path / "train-") in str(error.value)
@@ -131,7 +140,7 @@ def test_a_damaged_idx_file_is_refused(name: str, content: bytes, reason: str, t
 
 def cifar_error(folder: Path, content: bytes) -> str:
     """Return the message of the error for a tarball; fail if it is accepted."""
-    write(folder, {cifar10.FILE: content})
+    write_files(folder, {cifar10.FILE: content})
     with pytest.raises(DataError) as error:
         data.load(CNN, "cifar10", folder)
     assert str(folder / cifar10.FILE) in str(error.value)
@@ -156,20 +165,31 @@ FIRST = "cifar-10-batches-py/data_batch_1"
     ],
 )
 def test_a_batch_of_another_content_is_refused(changed: dict[bytes, Any], reason: str, tmp_path: Path) -> None:
-    message = cifar_error(tmp_path, tarball(cifar_members() | {FIRST: python_2(batch(1) | changed)}))
+    message = cifar_error(
+        tmp_path, make_tarball(make_cifar_members() | {FIRST: pickle_as_python_2(make_batch(1) | changed)})
+    )
     assert reason in message
     assert FIRST in message
 
 
-@pytest.mark.parametrize("content", [b"", b"no pickle", python_2(batch(1))[:-9], python_2([1]), python_2({b"data": 1})])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no pickle",
+        pickle_as_python_2(make_batch(1))[:-9],
+        pickle_as_python_2([1]),
+        pickle_as_python_2({b"data": 1}),
+    ],
+)
 def test_a_damaged_pickle_is_refused(content: bytes, tmp_path: Path) -> None:
-    message = cifar_error(tmp_path, tarball(cifar_members() | {FIRST: content}))
+    message = cifar_error(tmp_path, make_tarball(make_cifar_members() | {FIRST: content}))
     assert "cannot be read" in message
     assert FIRST in message
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>Not found</html>", gzip.compress(b"not a tar"), tarball(cifar_members())[:9000]]
+    "content", [b"", b"<html>Not found</html>", gzip.compress(b"not a tar"), make_tarball(make_cifar_members())[:9000]]
 )
 def test_a_damaged_tarball_is_refused(content: bytes, tmp_path: Path) -> None:
     cifar_error(tmp_path, content)
@@ -177,9 +197,9 @@ def test_a_damaged_tarball_is_refused(content: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["data_batch_3", "test_batch"])
 def test_a_tarball_without_one_of_the_batches_is_refused(name: str, tmp_path: Path) -> None:
-    members = cifar_members()
+    members = make_cifar_members()
     del members[f"cifar-10-batches-py/{name}"]
-    assert f"lacks cifar-10-batches-py/{name}" in cifar_error(tmp_path, tarball(members))
+    assert f"lacks cifar-10-batches-py/{name}" in cifar_error(tmp_path, make_tarball(members))
 
 
 # Hostile files
@@ -201,13 +221,13 @@ class Call:
 )
 def test_a_pickle_that_calls_a_function_is_refused(function: Any, tmp_path: Path) -> None:
     content = pickle.dumps({b"data": Call(function, ("anything",)), b"labels": []}, protocol=2)
-    assert "UnpicklingError: it uses" in cifar_error(tmp_path, tarball(cifar_members() | {FIRST: content}))
+    assert "UnpicklingError: it uses" in cifar_error(tmp_path, make_tarball(make_cifar_members() | {FIRST: content}))
 
 
 def test_the_command_of_a_pickle_does_not_run(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     content = pickle.dumps(Call(os.system, (f"touch '{trace}'",)), protocol=2)
-    message = cifar_error(tmp_path, tarball(cifar_members() | {FIRST: content}))
+    message = cifar_error(tmp_path, make_tarball(make_cifar_members() | {FIRST: content}))
     assert f"{os.name}.system" in message
     assert not trace.exists()
     pickle.loads(content)  # the test can fail: an unsafe reader runs it
@@ -215,8 +235,8 @@ def test_the_command_of_a_pickle_does_not_run(tmp_path: Path) -> None:
 
 
 def test_a_pickle_of_objects_is_refused(tmp_path: Path) -> None:
-    content = pickle.dumps(batch(1) | {b"data": np.array([Call(os.getcwd, ())], object)}, protocol=2)
-    assert "getcwd" in cifar_error(tmp_path, tarball(cifar_members() | {FIRST: content}))
+    content = pickle.dumps(make_batch(1) | {b"data": np.array([Call(os.getcwd, ())], object)}, protocol=2)
+    assert "getcwd" in cifar_error(tmp_path, make_tarball(make_cifar_members() | {FIRST: content}))
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
@@ -224,7 +244,7 @@ def test_a_pickle_of_objects_is_refused(tmp_path: Path) -> None:
 def test_a_link_or_a_device_is_refused(kind: bytes, name: str, tmp_path: Path) -> None:
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, "/etc/passwd"
-    assert f"contains {name!r}" in cifar_error(tmp_path, tarball(cifar_members(), member))
+    assert f"contains {name!r}" in cifar_error(tmp_path, make_tarball(make_cifar_members(), member))
 
 
 @pytest.mark.parametrize(
@@ -234,14 +254,14 @@ def test_a_link_or_a_device_is_refused(kind: bytes, name: str, tmp_path: Path) -
 def test_a_member_of_another_name_is_refused_and_nothing_written(name: str, tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     assert f"contains {name!r}" in cifar_error(
-        tmp_path / "inner", tarball({name: python_2(batch(1))} | cifar_members())
+        tmp_path / "inner", make_tarball({name: pickle_as_python_2(make_batch(1))} | make_cifar_members())
     )
     assert [path.name for path in tmp_path.rglob("*")] == ["inner", cifar10.FILE]
 
 
 def test_a_batch_that_comes_twice_is_refused(tmp_path: Path) -> None:
     member = tarfile.TarInfo(FIRST)
-    content = python_2(batch(1))
+    content = pickle_as_python_2(make_batch(1))
     member.size = len(content)
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
