@@ -85,12 +85,12 @@ def explain_exclusion(report: CellReport, metric: str, rounds: statistics.Rounds
     if not rounds:
         return str(report.metrics[metric].reason)
     if len(rounds) < repeats:
-        return f"{repeats - len(rounds)} of {repeats} repeats have none"
-    return "there is no ratio to 0" if min(rounds.values()) <= 0 else None
+        return f"{repeats - len(rounds)} of {repeats} repeats have no value"
+    return "a value is 0, so ratios are undefined" if min(rounds.values()) <= 0 else None
 
 
 @dataclass(frozen=True)
-class Contest:
+class FamilyComparison:
     """The cells of one family that are compared by one metric."""
 
     metric: str
@@ -109,7 +109,7 @@ class Contest:
     def rank(self, comparisons: Sequence[statistics.Comparison]) -> dict[str, int | str]:
         """Return variant -> its tier, or why it has none."""
         if self.pairs == 0:
-            return {**self.excluded, **dict.fromkeys(self.rounds, "nothing to compare it with")}
+            return {**self.excluded, **dict.fromkeys(self.rounds, "no other cell to compare with")}
         fewest = statistics.fewest_rounds(self.pairs)
         enough = {name: rounds for name, rounds in self.rounds.items() if len(rounds) >= fewest}
         few = {
@@ -120,8 +120,10 @@ class Contest:
         return {**self.excluded, **few, **statistics.tiers(enough, METRICS[self.metric].better, comparisons)}
 
 
-def _enter(reports: Iterable[CellReport], records: Mapping[Cell, Sequence[Record]], metric: str) -> Contest:
-    """Return the contest of the cells of one family by one metric."""
+def _compare_family(
+    reports: Iterable[CellReport], records: Mapping[Cell, Sequence[Record]], metric: str
+) -> FamilyComparison:
+    """Return the cells of one family with their values of one metric, or why they are not compared."""
     rounds: dict[str, statistics.Rounds] = {}
     excluded = {}
     for report in reports:
@@ -137,7 +139,7 @@ def _enter(reports: Iterable[CellReport], records: Mapping[Cell, Sequence[Record
             rounds[report.cell.variant] = values
         else:
             excluded[report.cell.variant] = reason
-    return Contest(metric, rounds, excluded)
+    return FamilyComparison(metric, rounds, excluded)
 
 
 def rank(reports: Sequence[CellReport], records: Sequence[Record]) -> tuple[list[CellReport], list[RankedComparison]]:
@@ -147,9 +149,9 @@ def rank(reports: Sequence[CellReport], records: Sequence[Record]) -> tuple[list
     comparisons: list[RankedComparison] = []
     for family, members in group_by_family(reports).items():
         for metric in RANKED:
-            contest = _enter(members, groups, metric)
-            pairs = contest.compare()
-            by_variant = contest.rank(pairs)
+            comparison = _compare_family(members, groups, metric)
+            pairs = comparison.compare()
+            by_variant = comparison.rank(pairs)
             tiers |= {(member.cell, metric): by_variant[member.cell.variant] for member in members}
             comparisons += [
                 RankedComparison(
@@ -205,7 +207,7 @@ def _list_open_pairs(
     for members in group_by_family(build_cell_reports(records, {})).values():
         cells = {member.cell.variant: member.cell for member in members}
         for metric in BUDGETED_METRICS:
-            for pair in _enter(members, groups, metric).compare():
+            for pair in _compare_family(members, groups, metric).compare():
                 rounds = pair.more_runs or (1 if pair.separated and not pair.firm else 0)
                 if rounds:
                     pairs.append((rounds, cells[pair.a], cells[pair.b]))

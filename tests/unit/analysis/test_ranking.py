@@ -95,8 +95,8 @@ def test_a_target_that_some_repeats_missed_is_not_ranked_by_the_others() -> None
     first, *rest = make_repeats("a", draw_steps(1, 5)) + make_repeats("b", draw_steps(2, 5))
     missed = replace(first, measurements=replace(first.measurements, time_to_target_s=None))
     reports, _ = rank([missed, *rest])
-    assert read_tier(reports["a eager"], "time_to_target_s") == "1 of 5 repeats have none"
-    assert read_tier(reports["b eager"], "time_to_target_s") == "nothing to compare it with"
+    assert read_tier(reports["a eager"], "time_to_target_s") == "1 of 5 repeats have no value"
+    assert read_tier(reports["b eager"], "time_to_target_s") == "no other cell to compare with"
 
 
 def test_one_process_and_a_lone_cell_have_no_tier() -> None:
@@ -105,7 +105,7 @@ def test_one_process_and_a_lone_cell_have_no_tier() -> None:
     assert not comparisons[0].separated
     assert comparisons[0].more_runs == 3
     reports, comparisons = rank(make_repeats("a", draw_steps(1, 5)))
-    assert read_tier(reports["a eager"]) == "nothing to compare it with"
+    assert read_tier(reports["a eager"]) == "no other cell to compare with"
     assert comparisons == []
 
 
