@@ -1,4 +1,4 @@
-"""The number of steps after which a compiled mode has paid back its longer start."""
+"""The number of steps after which a compiled mode has made up for its longer start."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
 
 
 def cell_labels(cells: Sequence[Cell | CellReport]) -> list[tuple[str, str, str]]:
-    """Return (task, backend, mode) of each cell, the mode with the device, precision and batch size where these differ.
+    """Return (task, backend, mode) of each cell; the mode includes device, precision and batch size where these differ.
 
-    `("cnn", "a", "jit bfloat16")` if the same mode ran that task in other precisions too.
+    For example, `("cnn", "a", "jit bfloat16")` if the same mode ran that task in other precisions too.
     """
     groups: dict[tuple[str, str, str], list[Cell | CellReport]] = {}
     for cell in cells:

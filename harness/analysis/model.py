@@ -20,12 +20,12 @@ class Metric:
     n: int = 0  # processes
     reason: str | None = None  # for the absence of a value
     tier: int | None = None  # of a ranked metric: cells of one tier are not separated from its best
-    tier_reason: str | None = None  # why a ranked metric has no tier
+    tier_reason: str | None = None  # for the absence of a tier of a ranked metric
 
 
 @dataclass(frozen=True)
 class OnnxState:
-    """How the export of a cell ended."""
+    """The state of the ONNX export of a cell."""
 
     state: State
     reason: str | None
@@ -55,7 +55,7 @@ class CellReport:
 
     @property
     def cell(self) -> Cell:
-        """The cell that this is the report of."""
+        """The cell of the report."""
         return Cell(self.task, self.backend, self.mode, self.device, self.precision, self.batch_size)
 
 
@@ -75,7 +75,7 @@ class RankedComparison:
     high: float | None
     p: float  # of a permutation test, adjusted for the pairs of the family by Holm
     separated: bool  # p < 0.05, and the interval leaves out 1
-    more_runs: int | None  # about so many more rounds would settle it; None: settled
+    more_runs: int | None  # estimated number of further rounds to separate or equate the pair; None: not needed
     rounds: int
 
 

@@ -42,7 +42,7 @@ def operator_rows(report: CellReport) -> list[OperatorRow]:
 
 
 def operator_lines(reports: Sequence[CellReport]) -> list[str]:
-    """Return one line per profiled cell: the time in operators and the longest of them, or why there is no profile."""
+    """Return one line per profiled cell: the time of all operators and the longest ones, or why there is no profile."""
     lines = []
     for report, label in zip(reports, cell_labels(reports)):
         profile, rows, name = report.operators, operator_rows(report), " ".join(label)

@@ -1,4 +1,4 @@
-"""Reading one value of a metric from one record; None if the job did not measure it."""
+"""The readers of metrics: each returns the value of one record, None if the job did not measure it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_percentile(name: str, share: float) -> Reader:
 def percentile(values: np.ndarray, share: float) -> float:
     """Return a percentile, interpolated linearly between order statistics.
 
-    The same as `numpy.percentile`, which takes ten times as long on so few values.
+    The result equals that of `numpy.percentile`, which takes ten times as long on so few values.
     """
     ordered, position = np.sort(values), share / 100 * (len(values) - 1)
     below = int(position)
@@ -91,7 +91,7 @@ def read_energy_per_sample_j(record: Record) -> float | None:
 
 
 def read_achieved_rate(demand: Literal["step_flops", "step_bytes"]) -> Reader:
-    """Return the reader of the least that a step has to do, times the steps per second of whole epochs."""
+    """Return the reader of the least operations or bytes of a step, times the steps per second of whole epochs."""
 
     def read(record: Record) -> float | None:
         if record.roofline is None:
@@ -105,7 +105,7 @@ def read_achieved_rate(demand: Literal["step_flops", "step_bytes"]) -> Reader:
 def read_utilization(
     demand: Literal["step_flops", "step_bytes"], ceiling: Literal["ceiling_flops_per_s", "ceiling_bytes_per_s"]
 ) -> Reader:
-    """Return the reader of the achieved rate, divided by the most that the device reached in this run."""
+    """Return the reader of the achieved rate, divided by the ceiling of the device in this run."""
 
     def read(record: Record) -> float | None:
         if record.roofline is None:

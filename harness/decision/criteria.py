@@ -1,4 +1,4 @@
-"""The criteria of a decision: their values in points, the weights of the use cases, and the criteria file of a user."""
+"""The criteria of a decision: their points, the weights of the use cases, and the criteria file of a user."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def read_criteria(path: Path) -> UseCase:
         raise UsageError(f"the criteria file {path} is not one object {{criterion: weight}}")
     unknown, missing = sorted(weights.keys() - CRITERIA), sorted(CRITERIA.keys() - weights.keys())
     if unknown:
-        raise UsageError(f"{path} weighs {', '.join(unknown)}, which is no criterion; there are {', '.join(CRITERIA)}")
+        raise UsageError(f"{path}: unknown criteria {', '.join(unknown)}; available: {', '.join(CRITERIA)}")
     if missing:
         raise UsageError(f"{path} has no weight for {', '.join(missing)}; write 0 for a criterion that does not count")
     for name, weight in weights.items():

@@ -1,4 +1,4 @@
-"""`crossframe history`: the metrics of the runs of a folder over time, by host, with each change of setting marked."""
+"""`crossframe history`: the metrics of the runs of a folder over time, by host, with all changes of settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HistoryRun:
     name: str
     created: str  # UTC, ISO 8601
     preset: str
-    settings: list[SettingChange]  # that changed since the run before on the same host
+    settings: list[SettingChange]  # the changes since the previous run on the same host
     cells: list[HistoryCell]
 
 

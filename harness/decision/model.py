@@ -41,7 +41,7 @@ class Decision:
     verdict: Verdict
     choice: list[str]  # candidates; [] if none is recommended
     reason: str
-    more_runs: int | None = None  # about this many more repeats would settle it
+    more_runs: int | None = None  # estimated number of further repeats for a decision
     flips: list[Flip] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)  # candidate -> reason
     first_probability: dict[str, float] = field(default_factory=dict)  # candidate -> probability of the first place
@@ -54,7 +54,7 @@ class Candidate:
     name: str
     facts: Facts
     cells: list[CellReport] = field(default_factory=list)  # its fastest verified cell of each workload
-    rounds: frozenset[int] = frozenset()  # the rounds that all of them ran in
+    rounds: frozenset[int] = frozenset()  # in which all of these cells ran
     points: dict[str, float] = field(default_factory=dict)
     points_by_round: dict[str, dict[int, float]] = field(default_factory=dict)  # measured criteria only
     points_drawn: dict[str, np.ndarray] = field(default_factory=dict)  # (draws,) under the noise

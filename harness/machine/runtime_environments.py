@@ -1,4 +1,4 @@
-"""The environments of ONNX runtimes, each for the kind of device on which the runtime runs."""
+"""The environments of ONNX runtimes, each for the kind of device of its runtime."""
 
 from __future__ import annotations
 

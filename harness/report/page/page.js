@@ -111,7 +111,7 @@
   const charts = findAll("figure .plot").map((element) => {
     return { element, figure: JSON.parse(element.nextElementSibling.textContent) };
   });
-  // On an axis of a decade or more plotly writes 0.2 as a small 2. Label 1, 2 and 5 of each decade in full instead.
+  // On an axis of a decade or more, plotly abbreviates 0.2 as a small 2. Label 1, 2 and 5 of each decade in full instead.
   const decades = [...Array(24).keys()].map((index) => index - 12);
   const tickValues = decades.flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
   const tickTexts = tickValues.map((value) => value.toLocaleString("en", { maximumSignificantDigits: 1 }));
