@@ -52,7 +52,7 @@ def test_a_criteria_file_is_read(tmp_path: Path) -> None:
         (None, "can't be read"),
         ("{", "is not JSON"),
         ("[1]", "is not one object"),
-        (json.dumps(dict.fromkeys(CRITERIA, 1) | {"speed": 1}), "weighs speed, which is no criterion"),
+        (json.dumps(dict.fromkeys(CRITERIA, 1) | {"speed": 1}), "unknown criteria speed; available: "),
         (json.dumps({"maintained": 1}), "has no weight for distributed, edge"),
         (json.dumps(dict.fromkeys(CRITERIA, 1) | {"edge": -1}), "the weight of edge is -1"),
         (json.dumps(dict.fromkeys(CRITERIA, 1) | {"edge": True}), "the weight of edge is true"),
