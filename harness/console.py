@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event, RLock, Thread
-from typing import Protocol, TextIO
+from typing import ClassVar, Protocol, TextIO
 
 PIPE_WIDTH = 200  # columns of a table that is not printed to a terminal
 SIMILAR = 0.6  # least similarity of a name to the one that is suggested instead, see `difflib`
@@ -55,7 +55,42 @@ def wrap_lines(lines: Iterable[str], indent: str = "") -> str:
     """Return lines broken at words to the width of stdout; continued lines begin with `indent`."""
     width = terminal_width(sys.stdout)
     wrap = textwrap.TextWrapper(width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    return "".join(wrap.fill(line) + "\n" for line in lines)
+    return "".join((line if len(line) <= width else wrap.fill(line)) + "\n" for line in lines)
+
+
+def fit_terminal(text: str, indent: str = "  ") -> str:
+    """Return a text broken at words to the width of the terminal; unchanged if stdout is not a terminal."""
+    return wrap_lines(text.splitlines(), indent) if sys.stdout.isatty() else text
+
+
+def render_markdown(text: str) -> str:
+    """Return Markdown as it reads in the terminal; unchanged if stdout is not a terminal."""
+    if not sys.stdout.isatty():
+        return text
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.markdown import Markdown, TableElement
+    from rich.table import Table
+
+    class FoldingTable(TableElement):
+        """A table whose long words are folded, not cut off."""
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for part in super().__rich_console__(console, options):
+                if isinstance(part, Table):
+                    for column in part.columns:
+                        column.overflow = "fold"
+                yield part
+
+    class FoldingMarkdown(Markdown):
+        """Markdown with such tables."""
+
+        elements: ClassVar = {**Markdown.elements, "table_open": FoldingTable}
+
+    width = terminal_width(sys.stdout)
+    console = Console(width=width, force_terminal="NO_COLOR" not in os.environ, highlight=False)
+    with console.capture() as capture:
+        console.print(FoldingMarkdown(text, hyperlinks=False))
+    return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
 
 def format_duration(seconds: float) -> str:
@@ -188,6 +223,11 @@ def fit_lines(lines: Sequence[str], size: int, remainder: str) -> list[str]:
     return list(lines)
 
 
+def describe_remaining(seconds: float) -> str:
+    """Return the estimate of a live line."""
+    return f"about {format_clock(seconds)} left" if seconds >= 1 else "longer than expected"
+
+
 class Progress:
     """The progress of a command on stderr: one live line on a terminal, otherwise one plain line per item.
 
@@ -259,9 +299,9 @@ class Progress:
         """Return the live line: as many of its parts as fit into `width` columns."""
         remaining_s = self.estimate_remaining_s()
         parts = [
-            f"{self.title}: {self.position or f'{self.ended} of {self.total} {self.unit}'}",
+            self.position or f"{self.title}: {self.ended} of {self.total} {self.unit}",
             f"{format_clock(self.elapsed_s)} elapsed",
-            *([f"about {format_clock(remaining_s)} left"] if remaining_s is not None else []),
+            *([] if remaining_s is None else [describe_remaining(remaining_s)]),
             *([self.item] if self.item else []),
         ]
         text = parts[0]

@@ -12,7 +12,7 @@ import click
 from crossframe.harness.cli.interpreters import check_interpreters
 from crossframe.harness.cli.options import add_format, add_list, add_pairs, pack
 from crossframe.harness.cli.parameters import NAMES
-from crossframe.harness.console import plain_table, say
+from crossframe.harness.console import fit_terminal, plain_table, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def env(action: str, names: tuple[str, ...], device: str, output_format: str) ->
     plugins = {name: available[name] for name in selected}
     if action == "list":
         rows = environments.list_environments(plugins)
-        print(to_json(rows, indent=1) + "\n" if output_format == "json" else format_environments(rows), end="")
+        text = to_json(rows, indent=1) + "\n" if output_format == "json" else fit_terminal(format_environments(rows))
+        print(text, end="")
         return DONE
     if action == "remove":
         for name, plugin in plugins.items():
@@ -117,7 +118,7 @@ def selftest(arguments: SelftestArguments, output_format: str) -> int:
     except MeasurementError as error:
         say(f"crossframe: {error}")
         return CELL_FAILED
-    print(to_json(report, indent=1) + "\n" if output_format == "json" else as_text(report), end="")
+    print(to_json(report, indent=1) + "\n" if output_format == "json" else fit_terminal(as_text(report)), end="")
     return GATE_TRIPPED if list_failures(report) else DONE
 
 
@@ -129,5 +130,6 @@ def doctor(output_format: str) -> int:
     from crossframe.harness.records.codec import to_json
 
     result = diagnosis.inspect_machine()
-    print(to_json(result, indent=1) + "\n" if output_format == "json" else diagnosis.as_table(result), end="")
+    text = to_json(result, indent=1) + "\n" if output_format == "json" else fit_terminal(diagnosis.as_table(result))
+    print(text, end="")
     return DONE

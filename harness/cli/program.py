@@ -13,7 +13,7 @@ from crossframe.harness.errors import DONE, INTERRUPTED, MISSING, USAGE, ExitCod
 
 # Command -> (module, summary). A module is imported when its command runs, so that `crossframe --help` starts fast.
 COMMANDS = {
-    "run": ("run_commands", "Train, measure and export; ends in a table and an HTML report."),
+    "run": ("run_commands", "Train, measure and export; ends in the answer, a table and an HTML report."),
     "plan": ("run_commands", "Show what `run` would do and about how long it takes; runs nothing."),
     "parity": ("run_commands", "Verify that the backends compute what the reference model computes."),
     "infer": ("run_commands", "Measure inference alone, beside onnxruntime on the exported file."),

@@ -13,7 +13,7 @@ import click
 
 from crossframe.harness.cli.options import add_format, add_list, add_wide, write_run_command
 from crossframe.harness.cli.parameters import NAMES, PATH, SHARE
-from crossframe.harness.console import say
+from crossframe.harness.console import fit_terminal, render_markdown, say
 from crossframe.harness.errors import DONE, GATE_TRIPPED, UNDECIDED, UsageError
 from crossframe.harness.plan.options import RESULTS
 
@@ -96,7 +96,8 @@ def decide(run: Path, use_case: str | None, criteria: Path | None, requirements:
     facts = {name: backend.manifest.facts for name, backend in discover().items()}
     record = build_decision(run, facts, weights, requirements, date.today())
     warn(record.warnings)
-    print(decision_formats.FORMATS[output_format](record), end="")
+    text = decision_formats.FORMATS[output_format](record)
+    print(render_markdown(text) if output_format == "md" else text, end="")
     return DONE
 
 
@@ -148,5 +149,8 @@ def history(folder: Path, output_format: str) -> int:
 
     result = histories.build_history(folder)
     warn(result.warnings)
-    print(to_json(result, indent=1) + "\n" if output_format == "json" else histories.as_text(result), end="")
+    if output_format == "json":
+        print(to_json(result, indent=1))
+    else:
+        print(fit_terminal(histories.as_text(result), " " * 6), end="")
     return DONE

@@ -15,7 +15,7 @@ from crossframe.harness.cli.interpreters import check_interpreters
 from crossframe.harness.cli.options import REPETITION, SELECTION, add_format, add_run_options, add_wide
 from crossframe.harness.cli.parameters import PATH
 from crossframe.harness.cli.result_commands import format_report
-from crossframe.harness.console import say
+from crossframe.harness.console import fit_terminal, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, ExitCode, MissingError
 from crossframe.harness.plan.options import RESULTS, create_run_folder
 from crossframe.harness.records.model import RunOptions
@@ -146,7 +146,8 @@ def infer(options: RunOptions, output_format: str) -> int:
     planned = make_plan(replace(options, batch_size=[]))
     announce(planned)
     rows = inference.measure_inference(planned, options.batch_size or INFER_BATCH_SIZES)
-    print(to_json(rows, indent=1) + "\n" if output_format == "json" else inference.format_rows(rows), end="")
+    text = to_json(rows, indent=1) + "\n" if output_format == "json" else fit_terminal(inference.format_rows(rows))
+    print(text, end="")
     return CELL_FAILED if any(row.state not in (State.OK, State.UNSUPPORTED) for row in rows) else DONE
 
 

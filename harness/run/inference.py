@@ -18,7 +18,7 @@ import numpy as np
 from crossframe.backends.contract import Precision
 from crossframe.harness.analysis.model import Metric
 from crossframe.harness.analysis.statistics import interval, steady
-from crossframe.harness.console import say
+from crossframe.harness.console import Progress
 from crossframe.harness.files import write_atomically
 from crossframe.harness.launch.launch import Outcome, launch
 from crossframe.harness.machine.environments import Environment
@@ -170,13 +170,17 @@ def measure_inference(plan: Plan, batch_sizes: list[int]) -> list[InferenceRow]:
     exporters = {(cell.task, cell.backend, cell.precision): cell for cell in reversed(cells)}
     with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
         bench = InferenceBench(plan, batch_sizes, Path(name))
-        for number in range(1, plan.options.repeats + 1):
-            for cell in random.Random(number).sample(cells, len(cells)):
-                bench.run_framework(cell)
-                # Below float32 the exported network is the one of float32.
-                if cell in exporters.values() and cell.precision != "float64":
-                    bench.run_baseline(cell)
-                say(f"round {number}: {cell.task} {cell.backend} {cell.mode} {bench.states[cell, cell.mode][0]}")
+        with Progress("inference", [1.0] * (len(cells) * plan.options.repeats)) as progress:
+            for number in range(1, plan.options.repeats + 1):
+                for cell in random.Random(number).sample(cells, len(cells)):
+                    label = f"{cell.task} {cell.backend} {cell.mode}"
+                    progress.start_item(label)
+                    bench.run_framework(cell)
+                    # Below float32 the exported network is the one of float32.
+                    if cell in exporters.values() and cell.precision != "float64":
+                        bench.run_baseline(cell)
+                    state = bench.states[cell, cell.mode][0]
+                    progress.end_item(1.0, f"round {number}: {label} {state}", notable=state != State.OK)
     runs = sorted(bench.states, key=str)
     return [bench.summarize_row(cell, runner, size) for cell, runner in runs for size in batch_sizes]
 

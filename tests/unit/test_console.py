@@ -121,6 +121,7 @@ def test_expected_seconds_are_believed_at_first(clock: list[float]) -> None:
     assert progress.estimate_remaining_s() == pytest.approx(120)
     clock[0] = 130.0
     assert progress.estimate_remaining_s() == 0, "never below zero"
+    assert "2:10 elapsed, longer than expected" in progress.describe(80)
 
 
 def test_without_a_terminal_each_item_is_a_line(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,4 +159,16 @@ def test_a_live_line_fits_the_terminal() -> None:
     assert progress.describe(79) == "measuring: 0 of 16 cells, 0:00 elapsed"
     assert len(progress.describe(20)) == 20
     progress.start_item("cnn torch eager", "round 2 of 5, cell 13 of 16")
-    assert progress.describe(79) == "measuring: round 2 of 5, cell 13 of 16, 0:00 elapsed, cnn torch eager"
+    assert progress.describe(79) == "round 2 of 5, cell 13 of 16, 0:00 elapsed, cnn torch eager"
+
+
+def test_markdown_reads_well_in_a_terminal_and_is_unchanged_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "# Title\n\n| criterion | weight |\n| --- | --- |\n| a_name_longer_than_the_column_is_wide | 20% |\n"
+    assert console.render_markdown(text) == console.fit_terminal(text) == text
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setenv("NO_COLOR", "1")
+    rendered = console.render_markdown(text)
+    assert "…" not in rendered
+    assert "a_name_longer_than_the_column_is_wide" in "".join(word for word in rendered.split() if word != "20%")
+    assert max(map(len, console.fit_terminal("word " * 20).splitlines())) <= 24
