@@ -29,12 +29,15 @@ def ratio_section(families: Families, labels: Labels, ratios: Ratios, appearance
     """Return dots of the ratio to the baseline. The page redraws them for another metric or baseline."""
     panels, rows = [], []
     for family, members in families.items():
-        shown = ratios_to_baseline(family, members, ratios)
-        if len(shown) < 2:
+        by_variant = ratios_to_baseline(family, members, ratios)
+        if len(by_variant) < 2:
             continue
-        order = sorted(shown, key=lambda name: shown[name].value)
-        panels.append((labels[family], ratio_panel(family, {name: shown[name] for name in order}, ratios, appearances)))
-        rows += [[labels[family], name, "baseline" if name == ratios.baseline else str(shown[name])] for name in order]
+        ascending = dict(sorted(by_variant.items(), key=lambda item: item[1].value))
+        panels.append((labels[family], ratio_panel(family, ascending, ratios, appearances)))
+        rows += [
+            [labels[family], name, "baseline" if name == ratios.baseline else str(ratio)]
+            for name, ratio in ascending.items()
+        ]
     return Section(
         "ratio",
         "Speed relative to the baseline",
@@ -55,22 +58,22 @@ def ratios_to_baseline(family: Family, members: Sequence[CellReport], ratios: Ra
     return {**compared, ratios.baseline: Ratio(1.0)}
 
 
-def ratio_panel(family: Family, shown: Mapping[str, Ratio], ratios: Ratios, appearances: Appearances) -> str:
+def ratio_panel(family: Family, by_variant: Mapping[str, Ratio], ratios: Ratios, appearances: Appearances) -> str:
     spans = [
         (ratio.high - ratio.value, ratio.value - ratio.low)
         if ratio.low is not None and ratio.high is not None
         else (0.0, 0.0)
-        for ratio in shown.values()
+        for ratio in by_variant.values()
     ]
     dots = trace(
         "scatter",
-        x=[ratio.value for ratio in shown.values()],
-        y=list(shown),
+        x=[ratio.value for ratio in by_variant.values()],
+        y=list(by_variant),
         mode="markers",
         marker={
             "size": 10,
-            "color": [appearances[name].color for name in shown],
-            "symbol": [appearances[name].symbol for name in shown],
+            "color": [appearances[name].color for name in by_variant],
+            "symbol": [appearances[name].symbol for name in by_variant],
         },
         error_x=error_bars(spans),
     )
@@ -79,7 +82,7 @@ def ratio_panel(family: Family, shown: Mapping[str, Ratio], ratios: Ratios, appe
         [dots],
         f"ratio to {ratios.baseline}<br>right is better →",
         "",
-        140 + 28 * len(shown),
+        140 + 28 * len(by_variant),
         xaxis={"type": "log"},
         shapes=[line],
         meta={"family": [family.task, family.device, family.precision, family.batch_size]},
