@@ -24,9 +24,10 @@ from crossframe.harness.worker.measurements import Epoch, ReplayTimes, TrainMeas
 from crossframe.harness.worker.trainings import CALLS, LATER_EPOCH, ONE_BATCH, list_trainings
 from crossframe.tasks.spec import Arrays
 
-# A verified step may take this many times as long as a measured one.
+# A verified step may take this many times as long as a measured one. Measured in the first tries, on two processors
+# with 17 programs: at most 1.25, but once 1.52 in 3 tries of a step that took 30 times as long as on an idle machine.
 SLOWDOWN = 1.5
-FEWEST_TRIES, MOST_TRIES, MOST_S = 3, 20, 3.0  # to be no slower than that; on a busy machine a try may take longer
+FEWEST_TRIES, MOST_TRIES, MOST_S = 8, 20, 5.0  # to be no slower than that; an idle machine needs one or two
 
 
 class Seconds(NamedTuple):
@@ -59,7 +60,7 @@ def replay_batch(model: Model, data: Arrays, initial: Path, device: str, measure
         (batch,) = put_batches(model, data, rows[:1])
         steps = train_calls(model, [batch] * half)
         arrays = prefix_names(f"{ONE_BATCH}/{half}", model.weights())
-        train_calls(model, put_batches(model, data, rows[half:]))
+        steps += train_calls(model, put_batches(model, data, rows[half:]))
         fastest = Seconds(min(step.wall_s for step in steps), min(step.processor_s for step in steps))
         return fastest, arrays | prefix_names(f"{ONE_BATCH}/{len(rows)}", model.weights())
 

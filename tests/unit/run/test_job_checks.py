@@ -47,7 +47,7 @@ def run_job(folder: Path, mode: str) -> Evaluation:
         onnx_opset=20,
         profile_operators=False,
     )
-    outcome = launch(Path(sys.executable), DEVIATING, job, folder / "job", 60)
+    outcome = launch(Path(sys.executable), DEVIATING, job, folder / "job", 180)
     assert outcome.state == "ok", outcome.reason
     with closing(OnnxChecker()) as checker:
         return evaluate(job, folder / "job", outcome.measurements, checker)
