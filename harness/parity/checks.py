@@ -25,7 +25,7 @@ import numpy as np
 from crossframe.harness.parity.tolerances import ROUNDING_FACTOR, UNIT_ROUNDOFF, repeat_tolerance, tolerances_for
 from crossframe.harness.worker import quality
 from crossframe.harness.worker.barrier import BARRIER
-from crossframe.harness.worker.probes import EPOCH, Probe
+from crossframe.harness.worker.probes import EPOCH, Probe, name_resumed
 from crossframe.tasks.spec import Arrays, Task
 
 LARGEST_ERROR = 1e308  # in place of infinity, which JSON lacks
@@ -121,36 +121,67 @@ class RoundingCost:
 
 def compare_traces(traces: Arrays, expected: ExpectedTraces) -> Iterator[Check]:
     """Yield the checks of one probe, in the order of its updates."""
-    probe, exact = expected.probe, expected.exact
-    costs = RoundingCost()
-    for updates in range(len(probe.batches) + 1):
-        if f"outputs/{updates}" in exact:
-            yield from compare_outputs(traces, expected, updates, costs)
-        if updates in probe.weights_after and updates > 0:
-            errors = weight_errors(traces, exact, expected.weights, updates)
-            worst = max(errors, key=lambda name: errors[name])
-            cost = costs.update(
-                "weights",
-                [max(weight_errors(*pair, expected.weights, updates).values()) for pair in expected.rounding],
-            )
-            kind = "gradient" if probe.name == "gradient" else "weights"
-            yield judge_error(expected, kind, updates, MeasuredError(errors[worst], cost, worst))
+    probe, costs = expected.probe, RoundingCost()
+    yield from compare_looks(traces, expected, costs)
+    for name in probe.inputs:
+        yield compare_outputs(traces, expected, f"outputs/{name}", 0, costs)
     if 0 in probe.weights_after:
         yield check_round_trip(traces, expected)
 
 
-def compare_outputs(traces: Arrays, expected: ExpectedTraces, updates: int, costs: RoundingCost) -> Iterator[Check]:
-    """Yield the checks of the outputs after so many updates, and of their loss."""
-    probe, exact, key = expected.probe, expected.exact, f"outputs/{updates}"
-    cost = costs.update("outputs", [output_error(low[key], full[key]) for low, full in expected.rounding])
-    error = output_error(traces[key], exact[key])
-    yield judge_error(expected, "outputs", updates, MeasuredError(error, cost))
-    if probe.name.startswith("forward "):
-        return  # a prefix of the network has no loss
-    y = expected.batches[f"{probe.batches[updates]}/y"]
+def compare_looks(traces: Arrays, expected: ExpectedTraces, costs: RoundingCost, begin: int = 0) -> Iterator[Check]:
+    """Yield the checks of outputs and weights at each look of a probe that comes after `begin` updates, or then."""
+    probe, exact = expected.probe, expected.exact
+    for updates in sorted({0, *probe.weights_after}):
+        if f"outputs/{updates}" in exact:
+            keys = [key for key in (f"outputs/{updates}", f"same/{updates}") if key in exact]
+            compared = [compare_outputs(traces, expected, key, updates, costs) for key in keys]
+            if not probe.name.startswith("forward "):  # a prefix of the network has no loss
+                compared.append(compare_loss(traces, expected, updates, costs))
+            yield from compared if updates >= begin else ()
+        if updates in probe.weights_after and updates > 0:
+            rounding = [max(weight_errors(*pair, expected.weights, updates).values()) for pair in expected.rounding]
+            cost = costs.update("weights", rounding)
+            if updates < begin:
+                continue
+            errors = weight_errors(traces, exact, expected.weights, updates)
+            worst = max(errors, key=lambda name: errors[name])
+            kind = "gradient" if probe.name == "gradient" else "weights"
+            yield judge_error(expected, kind, updates, MeasuredError(errors[worst], cost, worst))
+
+
+def compare_resumed(traces: Arrays, singly: Arrays, expected: ExpectedTraces) -> Iterator[Check]:
+    """Yield the checks of the training from a checkpoint, in the calls of the probe and in single steps.
+
+    It must go on as if it had not stopped, so the traces are those that are expected without a stop.
+    """
+    begin = expected.probe.saved_after
+    assert begin is not None
+    for each, name in ((traces, name_resumed(expected.probe)), (singly, name_resumed(expected.probe, single=True))):
+        present = {key for key in expected.exact if key.startswith("weights/") and int(key.split("/")[1]) > begin}
+        present |= {key for key in expected.exact if each is traces and key.startswith(f"weights/{begin}/")}
+        if not present <= each.keys():
+            yield Check(name, "weights", begin, None, float("inf"), None, 0, passed=False)
+            continue
+        for check in compare_looks(each, expected, RoundingCost(), begin if each is traces else begin + 1):
+            yield replace(check, probe=name)
+
+
+def compare_outputs(traces: Arrays, expected: ExpectedTraces, key: str, updates: int, costs: RoundingCost) -> Check:
+    """Return the check of outputs after so many updates; `key` is that of the trace."""
+    rounding = [output_error(low[key], full[key]) for low, full in expected.rounding]
+    cost = costs.update("outputs", rounding)
+    error = output_error(traces[key], expected.exact[key]) if key in traces else float("inf")
+    return judge_error(expected, "outputs", updates, MeasuredError(error, cost))
+
+
+def compare_loss(traces: Arrays, expected: ExpectedTraces, updates: int, costs: RoundingCost) -> Check:
+    """Return the check of the loss for the batch whose outputs are recorded after so many updates."""
+    probe, key = expected.probe, f"outputs/{updates}"
+    y = expected.batches[f"{probe.output_batch(updates)}/y"]
     cost = costs.update("loss", [loss_error(probe.task, low[key], full[key], y) for low, full in expected.rounding])
-    error = loss_error(probe.task, traces[key], exact[key], y)
-    yield judge_error(expected, "loss", updates, MeasuredError(error, cost))
+    error = loss_error(probe.task, traces[key], expected.exact[key], y) if key in traces else float("inf")
+    return judge_error(expected, "loss", updates, MeasuredError(error, cost))
 
 
 def judge_error(expected: ExpectedTraces, kind: str, updates: int, measured: MeasuredError) -> Check:

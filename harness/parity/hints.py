@@ -7,8 +7,9 @@ it is the likely cause.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import permutations
 from typing import Any
 
@@ -16,14 +17,34 @@ import numpy as np
 
 import crossframe.backends.reference.model as reference
 from crossframe.backends.contract import DIALECTS, Dialect
+from crossframe.backends.reference.optimizers import clip, scheduled_rate
 from crossframe.harness.parity.checks import Check, output_error
 from crossframe.harness.parity.reference_traces import ReferenceTraces, compute_trace
-from crossframe.harness.worker.probes import EPOCH, Probe, trace
+from crossframe.harness.worker.probes import ChangeCall, Probe, Recorder, name_resumed, trace
 from crossframe.tasks.spec import Arrays
 
 AGREEMENT = 1e-3  # relative error below which a hypothesis is taken for the cause
+NEGLIGIBLE = 1e-6  # difference of weights, relative to them, that rounding explains
 TIME_LIMIT_S = 20.0
 GATES = "ifgo"
+# Mistakes in the batches of a call: what happens -> the names of the batches that are trained.
+CALL_MISTAKES: dict[str, ChangeCall] = {
+    "the batches are in reverse order": lambda names: names[::-1],
+    "neighbouring batches are swapped": lambda names: (
+        [name for pair in zip(names[1::2], names[::2]) for name in pair] + list(names[len(names) // 2 * 2 :])
+    ),
+    "the first batch is skipped": lambda names: names[1:] or names,
+    "the last batch is lost": lambda names: names[:-1] or names,
+    "only the last batch is used": lambda names: names[-1:],
+    "only the last batch is used, each time": lambda names: names[-1:] * len(names),
+    "only the first batch is used": lambda names: names[:1],
+    "the first batch is used each time": lambda names: names[:1] * len(names),
+    "the first batch is trained twice": lambda names: [*names[:1], *names],
+    "the last batch is trained twice": lambda names: [*names, *names[-1:]],
+    "every second batch is skipped": lambda names: names[::2],
+    "a batch that comes again is skipped": lambda names: list(dict.fromkeys(names)),
+    "the first batches are moved to the end": lambda names: [*names[len(names) // 2 :], *names[: len(names) // 2]],
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,7 @@ class Hypothesis:
     probe: Probe
     weights: Arrays
     dialect: Dialect
+    change_call: ChangeCall | None = None
 
 
 @dataclass(frozen=True)
@@ -47,13 +69,31 @@ class FailedCheck:
     dialect: Dialect
 
     def agrees_with(self, trace: Arrays) -> bool:
-        """Return whether a trace explains the backend's values where the check failed, better than the expected one."""
+        """Return whether a trace explains the backend's values where the check failed, better than the expected one.
+
+        A mistake in training must also explain every other record of the weights.
+        """
         if self.check.kind in ("outputs", "loss"):
             key = f"outputs/{self.check.updates}"
-            return output_error(self.traces[key], trace[key]) < min(AGREEMENT, self.check.error / 3)
-        keys = [key for key in self.expected if key.startswith(f"weights/{self.check.updates}/")]
+            if key in trace and output_error(self.traces[key], trace[key]) >= min(AGREEMENT, self.check.error / 3):
+                return False
+            if self.check.updates == 0:
+                return key in trace
+        looks = [updates for updates in self.probe.weights_after if f"weights/{updates}/" in self.prefixes]
+        return bool(looks) and all(self._explains(trace, updates) for updates in looks)
+
+    @cached_property
+    def prefixes(self) -> set[str]:
+        """The beginnings of the keys of the weights that the backend left."""
+        return {key[: key.index("/", len("weights/")) + 1] for key in self.traces if key.startswith("weights/")}
+
+    def _explains(self, trace: Arrays, updates: int) -> bool:
+        keys = [key for key in self.expected if key.startswith(f"weights/{updates}/")]
+        start = {key: self.expected.get(key.replace(f"/{updates}/", "/0/")) for key in keys}
         distance = sum(float(np.linalg.norm(self.traces[key] - trace[key])) for key in keys)
-        return distance < 0.05 * sum(float(np.linalg.norm(self.traces[key] - self.expected[key])) for key in keys)
+        difference = sum(float(np.linalg.norm(self.traces[key] - self.expected[key])) for key in keys)
+        scale = sum(float(np.linalg.norm(self.traces[key])) for key in keys if start[key] is None) or difference
+        return distance <= max(0.05 * difference, NEGLIGIBLE * scale)
 
 
 class ForgetfulModel(reference.Model):
@@ -72,6 +112,24 @@ class ForgetfulModel(reference.Model):
                 slots.pop(self.lost_slot)
 
 
+class NesterovModel(reference.Model):
+    """The reference model with Nesterov's momentum in place of Polyak's."""
+
+    def update(self, gradients: Arrays) -> None:
+        """Do one update of SGD with the step along gradient + momentum * velocity."""
+        settings: Any = self.task.optimizer
+        before = self.weights()
+        super().update(gradients)
+        number, rate = self.updates, scheduled_rate(self.task, self.updates - 1)
+        inside = self.dialect.get("momentum_rate") == "inside_velocity"
+        for name, value in before.items():
+            velocity = self.state[name]["velocity"] / (rate if inside and number else 1.0)
+            if self.task.clip_norm is not None:
+                gradients = clip(gradients, self.task.clip_norm, 0.0)
+            gradient = gradients[name] + settings.weight_decay * value
+            self.parameters[name] = value - rate * (gradient + settings.momentum * velocity)
+
+
 def find_hint(reference_traces: ReferenceTraces, check: Check, traces: Arrays, dialect: Dialect) -> str | None:
     """Return the known mistake that has the shape of a failed check; None if there is none.
 
@@ -79,46 +137,101 @@ def find_hint(reference_traces: ReferenceTraces, check: Check, traces: Arrays, d
     """
     if check.kind in ("round trip", "repeats", "barrier"):
         return None
+    for probe in reference_traces.probe_set.probes:
+        if check.probe in (name_resumed(probe), name_resumed(probe, single=True)):
+            return describe_bad_checkpoint(reference_traces, probe, check, traces, dialect)
     probe = next(probe for probe in reference_traces.probe_set.probes if probe.name == check.probe)
     prefix = f"{probe.name}/"
     probe_traces = {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
     failure = FailedCheck(check, probe, probe_traces, reference_traces.trace(probe, dialect), dialect)
-    # Gradients that are not clipped differ by a common factor too.
-    if check.kind in ("gradient", "weights") and probe.task.clip_norm is None:
-        factor = describe_common_factor(failure, reference_traces.weights)
-        if factor:
-            return factor
+    weights, batches = reference_traces.start(probe), reference_traces.batches
     deadline = time.monotonic() + TIME_LIMIT_S
-    for hypothesis in list_hypotheses(probe, reference_traces.weights, dialect):
+    for hypothesis in list_hypotheses(probe, weights, dialect):
         if time.monotonic() > deadline:
             return None
-        weights, batches = hypothesis.weights, reference_traces.batches
-        if failure.agrees_with(compute_trace(hypothesis.probe, weights, batches, hypothesis.dialect)):
+        arguments = hypothesis.weights, batches, hypothesis.dialect
+        if failure.agrees_with(compute_trace(hypothesis.probe, *arguments, change_call=hypothesis.change_call)):
             return hypothesis.meaning
-    return describe_lost_state(failure, reference_traces) if check.kind == "weights" else None
+    if check.kind == "outputs" or check.kind == "loss":
+        return None
+    settings: Any = probe.task.optimizer
+    if getattr(settings, "momentum", 0.0):
+        nesterov = NesterovModel(probe.task, weights, np.dtype("float64"), dialect)
+        if failure.agrees_with(trace(probe, nesterov, batches)):
+            return "its momentum is Nesterov's, not Polyak's"
+    return describe_common_factor(failure, weights, batches) or describe_lost_state(failure, reference_traces)
+
+
+def describe_bad_checkpoint(
+    reference_traces: ReferenceTraces, probe: Probe, check: Check, traces: Arrays, dialect: Dialect
+) -> str | None:
+    """Return which part of a checkpoint is not restored; None if no single part explains it."""
+    if check.updates == probe.saved_after:
+        return "the checkpoint does not restore the weights"
+    prefix = f"{check.probe}/weights/{check.updates}/"
+    left = {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
+    expected = reference_traces.trace(probe, dialect)
+    for meaning, lost in LOST_IN_CHECKPOINTS.items():
+        model = reference.prepare(probe.task, reference_traces.start(probe), "cpu", dialect=dialect)
+        recorder = Recorder(probe, model, reference_traces.batches)
+        recorder.train(probe.batches[: probe.saved_after])
+        if not lost(model):
+            continue
+        recorder.train(probe.batches[probe.saved_after : check.updates])
+        distance = difference = 0.0
+        for name, value in model.weights().items():
+            distance += float(np.linalg.norm(left[name] - value)) if name in left else np.inf
+            difference += float(np.linalg.norm(left.get(name, value) - expected[f"weights/{check.updates}/{name}"]))
+        if distance < 0.05 * difference:
+            return f"the checkpoint does not restore {meaning}"
+    return None
+
+
+def lose_slots(model: reference.Model) -> bool:
+    """Empty the optimizer's state; return whether it had one."""
+    had = any(slots for slots in model.state.values()) and getattr(model.task.optimizer, "momentum", 1.0) != 0
+    model.state = {name: {} for name in model.state}
+    return had
+
+
+def lose_counter(model: reference.Model) -> bool:
+    """Begin the count of updates anew; return whether anything depends on it."""
+    model.updates = 0
+    return True
+
+
+# Part of a checkpoint -> a function that loses it; it returns False where there is no such part.
+LOST_IN_CHECKPOINTS: dict[str, Callable[[reference.Model], bool]] = {
+    "the state of the optimizer": lose_slots,
+    "the number of updates, on which the schedule and corrections depend": lose_counter,
+    "the state of the optimizer and the number of updates": lambda model: lose_slots(model) and lose_counter(model),
+}
 
 
 def describe_lost_state(failure: FailedCheck, reference_traces: ReferenceTraces) -> str | None:
     """Return which part of the optimizer's state is wrong; None if the failure does not begin there."""
-    probe, weights, dialect = failure.probe, reference_traces.weights, failure.dialect
+    probe, weights, dialect = failure.probe, reference_traces.start(failure.probe), failure.dialect
+    settings: Any = probe.task.optimizer
     model = reference.prepare(probe.task, weights, "cpu", dialect=dialect)
     model.update({name: np.ones(shape) for name, shape in probe.task.parameters().items()})  # makes the slots
     slots = list(next(iter(model.state.values())))
-    if not slots:
-        return None
+    if not slots or getattr(settings, "momentum", 1.0) == 0:
+        return None  # plain SGD has no state
     for slot in [*slots, None]:
         forgetful = ForgetfulModel(probe.task, weights, np.dtype("float64"), dialect)
         forgetful.lost_slot = slot
         if failure.agrees_with(trace(probe, forgetful, reference_traces.batches)):
             return f"the optimizer forgets {f'its {slot}' if slot else 'its whole state'} between updates"
-    if probe.name == EPOCH or failure.check.updates < 2:
-        return None
-    return f"gradients and earlier updates agree; the state of the optimizer differs ({' or '.join(slots)})"
+    return None
 
 
-def describe_common_factor(failure: FailedCheck, start: Arrays) -> str | None:
-    """Return a hint if all steps, or those of the recurrent biases only, are the expected ones times one factor."""
-    prefix = f"weights/{failure.check.updates}/"
+def describe_common_factor(failure: FailedCheck, start: Arrays, batches: Arrays) -> str | None:
+    """Return a hint if all steps, or those of the recurrent biases only, are the expected ones times one factor.
+
+    Where several updates follow one another, a training at a rate times that factor must agree with all of them.
+    """
+    first = min(updates for updates in failure.probe.weights_after if updates)
+    prefix = f"weights/{first}/"
     factors = {}
     for name in (key.removeprefix(prefix) for key in failure.expected if key.startswith(prefix)):
         expected, step = (
@@ -135,10 +248,14 @@ def describe_common_factor(failure: FailedCheck, start: Arrays) -> str | None:
     if deviating and deviating == biases and all(abs(factors[name] - 2) < 0.01 for name in deviating):
         return "the recurrent biases move twice as far: a second bias is trained"
     values = list(factors.values())
-    if deviating == factors.keys() and max(values) - min(values) < AGREEMENT * abs(values[0]) * 10:
-        factor = float(np.median(values))
-        return f"every step is {factor:.4g} times the expected one: the loss or the learning rate is scaled"
-    return None
+    if deviating != factors.keys() or max(values) - min(values) >= AGREEMENT * abs(values[0]) * 10:
+        return None
+    factor, task = float(np.median(values)), failure.probe.task
+    changed: Any = replace(task.optimizer, rate=task.optimizer.rate * factor)  # type: ignore[arg-type]
+    scaled = replace(failure.probe, task=replace(task, optimizer=changed))
+    if not failure.agrees_with(compute_trace(scaled, start, batches, failure.dialect)):
+        return None
+    return f"every step is {factor:.4g} times the expected one: the loss or the learning rate is scaled"
 
 
 def list_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator[Hypothesis]:
@@ -149,7 +266,11 @@ def list_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator
             if dialect.get(name, values[0]) != value:
                 meaning = f"it computes the dialect {name} = {value}, which it does not declare"
                 yield Hypothesis(meaning, probe, weights, {**dialect, name: value})
-    yield from list_training_hypotheses(probe, weights, dialect)
+    if max(probe.weights_after, default=0):
+        yield from list_training_hypotheses(probe, weights, dialect)
+        for meaning, change_call in CALL_MISTAKES.items():
+            if any(list(change_call(names)) != list(names) for _, names in probe.calls()):
+                yield Hypothesis(f"in a call of `train` {meaning}", probe, weights, dialect, change_call)
     yield from list_layout_hypotheses(probe, weights, dialect)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.harness.files import write_atomically
-from crossframe.harness.parity.probe_design import design_probes, draw_batches
+from crossframe.harness.parity.probe_design import OWN, design_probes, is_optimizer_probe
 from crossframe.harness.worker.probes import Probe
 from crossframe.tasks.spec import Arrays, Task
 
@@ -22,6 +22,12 @@ class ProbeSet:
     probes: list[Probe]
     inputs: Path  # of the run: data, weights, order of batches
     path: Path  # archive with the batches and weights of the probes
+    epoch_steps: int  # updates in an epoch of the run; the probe of the first epoch may have fewer
+
+    @property
+    def every_optimizer(self) -> bool:
+        """Whether it has the probes of all optimizers."""
+        return any(is_optimizer_probe(probe) and not probe.name.startswith(OWN) for probe in self.probes)
 
     @property
     def cost(self) -> tuple[int, int]:
@@ -40,10 +46,10 @@ class ProbeSet:
 
 def write_probe_set(task: Task, inputs: Path, folder: Path, every_optimizer: bool, seed: int = 0) -> ProbeSet:
     """Draw the batches of the probes of a task from the inputs of a run, write them into `folder`, return the set."""
-    with np.load(inputs, allow_pickle=False) as data:
-        order = data["order"][0]
-        batches = draw_batches(task, data["x_train"], data["y_train"], order, seed)
-        weights = {name: data[name] for name in data.files if name.startswith("weights/")}
+    with np.load(inputs, allow_pickle=False) as stored:
+        data = {name: stored[name] for name in ("x_train", "y_train", "order")}
+        weights = {name: stored[f"weights/{name}"] for name in task.parameters()}
+    probes, arrays = design_probes(task, data, weights, every_optimizer, seed)
     path = folder / f"{task.name}-{task.batch_size}.npz"
-    write_atomically(path, {**batches, **weights})
-    return ProbeSet(task, design_probes(task, len(order), every_optimizer), inputs, path.resolve())
+    write_atomically(path, arrays)
+    return ProbeSet(task, probes, inputs, path.resolve(), len(data["order"][0]))

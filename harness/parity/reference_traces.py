@@ -6,7 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
@@ -17,14 +17,13 @@ from crossframe.backends.contract import Dialect
 from crossframe.harness.parity.checks import ExpectedTraces
 from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.parity.low_precision import ROUNDING, LowPrecisionModel
-from crossframe.harness.parity.near_ties import NearTieModel
-from crossframe.harness.parity.probe_design import has_pooling
+from crossframe.harness.parity.near_ties import CloseTieModel, NearTieModel
 from crossframe.harness.parity.probe_set import ProbeSet, write_probe_set
 from crossframe.harness.parity.reference_cache import store_training, training_path
 from crossframe.harness.plan.inputs import inputs_path
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.records.model import Cell
-from crossframe.harness.worker.probes import EPOCH, Probe, trace
+from crossframe.harness.worker.probes import EPOCH, ChangeCall, Probe, select_start, trace
 from crossframe.harness.worker.trainings import FIRST_EPOCH
 from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import Arrays, Task
@@ -36,6 +35,7 @@ class Arithmetic:
 
     precision: str = "float64"
     flip_near_ties: bool = True  # below float32; in float32 near ties are always decided the other way
+    short: bool = False  # a training so short that errors stay small, and only the closest ties are decided by them
 
 
 EXACT = Arithmetic()
@@ -49,15 +49,28 @@ def build_model(task: Task, weights: Arrays, dialect: Dialect, arithmetic: Arith
     precision = arithmetic.precision
     if precision in ROUNDING:
         return LowPrecisionModel(task, weights, precision, dialect, arithmetic.flip_near_ties)
-    model = NearTieModel if precision == "float32" else reference.Model
-    return model(task, weights, np.dtype(precision), dialect)
+    kinds = {"float32": CloseTieModel if arithmetic.short else NearTieModel}
+    return kinds.get(precision, reference.Model)(task, weights, np.dtype(precision), dialect)
 
 
-def compute_trace(
-    probe: Probe, weights: Arrays, batches: Arrays, dialect: Dialect, arithmetic: Arithmetic = EXACT
+def compute_trace(  # noqa: PLR0913  # a probe, where it starts, and how it is computed
+    probe: Probe,
+    weights: Arrays,
+    batches: Arrays,
+    dialect: Dialect,
+    arithmetic: Arithmetic = EXACT,
+    change_call: ChangeCall | None = None,
 ) -> Arrays:
-    """Return the trace of a probe in the reference model; see `build_model`."""
-    return trace(probe, build_model(probe.task, weights, dialect, arithmetic), batches)
+    """Return the trace of a probe in the reference model; see `build_model`.
+
+    `change_call` makes a mistake in the calls of `train` on purpose.
+    """
+    model = build_model(probe.task, weights, dialect, arithmetic)
+    # Inputs that repeat the rows of a smaller array need not be computed again and again.
+    repeated = {
+        f"outputs/{name}": model.predict(batches[f"{name}/x"])[batches[f"{name}/rows"]] for name in probe.inputs
+    }
+    return trace(replace(probe, inputs=()), model, batches, change_call=change_call) | repeated
 
 
 class ReferenceTraces:
@@ -66,13 +79,14 @@ class ReferenceTraces:
     def __init__(self, probe_set: ProbeSet) -> None:
         self.probe_set = probe_set
         self.batches = probe_set.read_arrays()
-        self.weights = {
-            name.removeprefix("weights/"): value for name, value in self.batches.items() if name.startswith("weights/")
-        }
         self._lock = Lock()
         self._trace_locks: defaultdict[tuple[str, str, Arithmetic], Lock] = defaultdict(Lock)
         self._traces: dict[tuple[str, str, Arithmetic], Arrays] = {}
         self._rounding_dialects: dict[str, Dialect] = {}  # name of a probe -> dialect
+
+    def start(self, probe: Probe) -> Arrays:
+        """Return the initial weights of a probe."""
+        return select_start(self.batches, probe)
 
     def trace(self, probe: Probe, dialect: Dialect, arithmetic: Arithmetic = EXACT) -> Arrays:
         """Return the trace of a probe."""
@@ -82,31 +96,33 @@ class ReferenceTraces:
             trace_lock = self._trace_locks[key]
         with trace_lock:
             if key not in self._traces:
-                traces = compute_trace(probe, self.weights, self.batches, dialect, arithmetic)
+                traces = compute_trace(probe, self.start(probe), self.batches, dialect, arithmetic)
                 self._traces[key] = traces
-                # Evaluation needs the weights after the first epoch too. With pooling, the probe's data has noise.
-                if (probe.name, arithmetic) == (EPOCH, EXACT) and not has_pooling(probe.task):
+                # Evaluation needs the first epoch too, where the probe has the data and the rate of the task.
+                complete = self.probe_set.epoch_steps in probe.weights_after
+                if (probe.name, arithmetic) == (EPOCH, EXACT) and probe.task == self.probe_set.task and complete:
                     path = training_path(probe.task, self.probe_set.inputs, dialect, FIRST_EPOCH)
-                    store_training(path, traces, self.weights, probe.weights_after[-1:])
+                    store_training(path, traces, self.start(probe), [self.probe_set.epoch_steps])
             return self._traces[key]
 
     def rounding_pairs(self, probe: Probe, dialect: Dialect, precision: str) -> tuple[tuple[Arrays, Arrays], ...]:
         """Return pairs (trace in `precision`, exact trace), whose differences are the cost of rounding.
 
-        There are two below float32, with near ties decided the other way and as they fall; none in float64. The cost
-        hardly depends on the dialect, so the first dialect of a probe serves for all.
+        There are two below float32, with near ties decided the other way and as they fall; none in float64. Over an
+        epoch the cost hardly depends on the dialect, so the first dialect serves for all.
         """
         if precision == "float64":
             return ()
-        with self._lock:
-            dialect = self._rounding_dialects.setdefault(probe.name, dialect)
+        if probe.name == EPOCH:
+            with self._lock:
+                dialect = self._rounding_dialects.setdefault(probe.name, dialect)
         exact = self.trace(probe, dialect)
         flips = (True,) if precision == "float32" else (True, False)
-        return tuple((self.trace(probe, dialect, Arithmetic(precision, flip)), exact) for flip in flips)
+        return tuple((self.trace(probe, dialect, Arithmetic(precision, flip, short=True)), exact) for flip in flips)
 
     def expect(self, probe: Probe, dialect: Dialect, precision: str) -> ExpectedTraces:
         """Return what a backend must compute for a probe, in its dialect and precision."""
-        weights = {name: self.weights[name] for name in probe.task.parameters() if name in self.weights}
+        weights = self.start(probe)
         exact, rounding = self.trace(probe, dialect), self.rounding_pairs(probe, dialect, precision)
         return ExpectedTraces(probe, precision, exact, rounding, weights, self.batches)
 

@@ -19,6 +19,8 @@ class ParityResult:
     dialect: dict[str, str | float] = field(default_factory=dict)  # as the module declares it
     modes: list[str] = field(default_factory=list)  # of the module; empty if it was not imported
     checks: list[Check] = field(default_factory=list)  # the worst of each probe and kind
+    # Name of an optimizer -> its first failure in the probes of the optimizers; they withhold other cells too.
+    failed_optimizers: dict[str, str] = field(default_factory=dict)
 
     def summarize(self, effect: DialectEffect | None) -> ParitySummary:
         """Return the part that a record keeps."""

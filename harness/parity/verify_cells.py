@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-import crossframe.backends
-import crossframe.backends.reference
-import crossframe.harness.launch
-import crossframe.harness.parity
-import crossframe.harness.worker
-import crossframe.tasks
 from crossframe.backends import Backend
 from crossframe.backends.contract import Precision
 from crossframe.harness.console import Progress
-from crossframe.harness.files import digest, write_atomically
-from crossframe.harness.launch.launch import Outcome, launch
+from crossframe.harness.files import write_atomically
+from crossframe.harness.launch.launch import Outcome
 from crossframe.harness.launch.processes import end_all
 from crossframe.harness.machine.cache import cache_folder
 from crossframe.harness.machine.environments import Environment
-from crossframe.harness.machine.host import fingerprint
 from crossframe.harness.parity import checks
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.hints import find_hint
+from crossframe.harness.parity.probe_design import is_optimizer_probe
+from crossframe.harness.parity.probe_process import read_traces, run_probe_job
 from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.parity.result import ParityResult
+from crossframe.harness.parity.verdict_key import make_key
 from crossframe.harness.plan.plan import Plan
-from crossframe.harness.records.codec import from_json, to_json, to_plain
+from crossframe.harness.records.codec import from_json, to_json
 from crossframe.harness.records.model import Cell
 from crossframe.harness.worker.jobs import ProbeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements
-from crossframe.harness.worker.probes import name_second_pass
+from crossframe.harness.worker.probes import name_resumed, name_second_pass
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays
-
-# The code that a result depends on, beside the folder of the backend.
-PACKAGES = (
-    crossframe.backends.reference,
-    crossframe.harness.launch,
-    crossframe.harness.parity,
-    crossframe.harness.worker,
-    crossframe.tasks,
-)
 
 
 @dataclass(frozen=True)
@@ -79,10 +63,11 @@ class Verifier:
             cpus=cpus,
         )
         cached = cached_result_path(backend, environment, job)
-        if cached.exists():
-            return from_json(cached.read_bytes(), ParityResult)
+        kept = read_result(cached)
+        if kept is not None:
+            return kept
         folder = (self.folder / f"parity-{cell.name}").resolve()
-        outcome = launch(environment.python, backend, job, folder, self.plan.options.timeout_s)
+        outcome = run_probe_job(environment.python, backend, job, folder, self.plan.options.timeout_s)
         result = judge_outcome(reference, cell, outcome, folder)
         if result.state == State.OK:
             write_atomically(cached, to_json(result))
@@ -99,6 +84,9 @@ def verify_cells(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Ce
     parallel = len(cpus) if all(cell.device == "cpu" for cell in cells) else 1
     # The longest first; otherwise the other processors would wait for it at the end.
     ordered = sorted(cells, key=lambda cell: verifier.reference_for(cell).probe_set.cost, reverse=True)
+    # Those with the probes of all optimizers come first: what fails there withholds other cells with that optimizer.
+    ordered.sort(key=lambda cell: not verifier.reference_for(cell).probe_set.every_optimizer)
+    failures: dict[tuple[str, str, str, str], dict[str, tuple[str, str]]] = {}
 
     def verify_numbered(number: int, cell: Cell) -> tuple[Cell, ParityResult]:
         return cell, verifier.verify(cell, cpus[number % parallel :: parallel])
@@ -107,7 +95,12 @@ def verify_cells(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Ce
     try:
         # The reference model gets as few threads as a worker, or its threads would compete with the workers.
         with threadpool_limits(len(cpus) // parallel):
-            yield from pool.map(verify_numbered, range(len(ordered)), ordered)
+            for cell, result in pool.map(verify_numbered, range(len(ordered)), ordered):
+                group = failures.setdefault((cell.backend, cell.mode, cell.device, cell.precision), {})
+                for name, failure in result.failed_optimizers.items():
+                    group.setdefault(name, (cell.task, failure))
+                optimizer = type(verifier.reference_for(cell).probe_set.task.optimizer).__name__
+                yield cell, withhold(cell, result, optimizer, group)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         end_all()
@@ -128,16 +121,17 @@ def show_progress(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[C
 
 
 def cached_result_path(backend: Backend, environment: Environment, job: ProbeJob) -> Path:
-    """Return the path of a result in the cache; it depends on everything that the result depends on."""
-    request = replace(job, inputs="", cpus=[]).to_json()
-    contract = Path(crossframe.backends.__path__[0]).glob("*.py")
-    folders = [Path(package.__path__[0]) for package in PACKAGES]
-    code = digest(backend.folder, *sorted(contract), *folders)
-    host = fingerprint()
-    machine = to_plain([host.cpu, host.gpus])
-    inputs = hashlib.sha256(Path(job.inputs).read_bytes()).hexdigest()
-    key = json.dumps([request, inputs, code, str(environment.python), machine])
-    return cache_folder() / "parity" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    """Return the path of a result in the cache; see `crossframe.harness.parity.verdict_key`."""
+    return cache_folder() / "parity" / f"{make_key(backend, environment, job)}.json"
+
+
+def read_result(path: Path) -> ParityResult | None:
+    """Return a kept result that says that all is well; None if there is none, or its file is damaged."""
+    try:
+        result = from_json(path.read_bytes(), ParityResult)
+    except (OSError, ValueError):
+        return None
+    return result if result.state == State.OK and result.checks else None
 
 
 def judge_outcome(
@@ -153,17 +147,43 @@ def judge_outcome(
             return replace(result, state=probe.state, reason=f"{name}: {probe.reason}")
     if measurements.unfinished is None:
         return replace(result, state=State.FAILED, reason="the worker left no measurement of its barrier")
-    with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
-        traces = {name: stored[name] for name in stored.files}
+    traces = read_traces(folder)
     results = list(check_cell(reference, cell, measurements, traces))
     if not results:
         return replace(result, state=State.FAILED, reason="nothing was compared")
-    result = replace(result, checks=checks.select_worst(results))
+    failed = find_failed_optimizers(reference, results)
+    result = replace(result, checks=checks.select_worst(results), failed_optimizers=failed)
     failure = checks.first_failure(results)
     if failure is None:
         return result
     hint = find_hint(reference, failure, traces, dialect_in(measurements.dialect, cell.precision))
     return replace(result, state=State.FAILED, reason=checks.describe_check(failure), hint=hint)
+
+
+def find_failed_optimizers(reference: ReferenceTraces, results: Sequence[checks.Check]) -> dict[str, str]:
+    """Return name of an optimizer -> its first failure, for those that failed in a probe of the optimizers."""
+    kinds = {
+        probe.name: type(probe.task.optimizer).__name__
+        for probe in reference.probe_set.probes
+        if is_optimizer_probe(probe)
+    }
+    failed: dict[str, str] = {}
+    for check in results:
+        if not check.passed and check.probe in kinds:
+            failed.setdefault(kinds[check.probe], checks.describe_check(check))
+    return failed
+
+
+def withhold(cell: Cell, result: ParityResult, optimizer: str, failures: Mapping[str, tuple[str, str]]) -> ParityResult:
+    """Return the result of a cell whose optimizer failed in the probes of another cell: it fails too.
+
+    `failures` maps the name of an optimizer to (task of the cell that failed, what failed).
+    """
+    if result.state != State.OK or optimizer not in failures or failures[optimizer][0] == cell.task:
+        return result
+    task, failure = failures[optimizer]
+    reason = f"its optimizer {optimizer} failed in the probes of the optimizers (task {task}): {failure}"
+    return replace(result, state=State.FAILED, reason=reason)
 
 
 def check_cell(
@@ -180,6 +200,9 @@ def check_cell(
         first = select_traces(probe.name)
         expected = reference.expect(probe, dialect, cell.precision)
         yield from checks.compare_traces(first, expected)
+        if probe.saved_after is not None:
+            resumed = select_traces(name_resumed(probe)), select_traces(name_resumed(probe, single=True))
+            yield from checks.compare_resumed(*resumed, expected)
         if probe.twice:
             yield checks.check_repeats(first, select_traces(name_second_pass(probe)), expected, cell.device)
     if measurements.unfinished is not None:

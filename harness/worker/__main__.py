@@ -12,7 +12,7 @@ from crossframe.harness.worker.ceiling import ceiling_job
 from crossframe.harness.worker.export_onnx import export_onnx_job
 from crossframe.harness.worker.infer import infer_job
 from crossframe.harness.worker.lifecycle import run_job
-from crossframe.harness.worker.probe import probe_job
+from crossframe.harness.worker.probe import probe_job, resume_job
 from crossframe.harness.worker.run_onnx import run_onnx_job
 from crossframe.harness.worker.time_steps import time_steps_job
 from crossframe.harness.worker.train import train_job
@@ -20,6 +20,7 @@ from crossframe.harness.worker.train import train_job
 KINDS: dict[str, tuple[type[jobs.WorkerJob[Any]], Callable[..., None]]] = {
     "train": (jobs.TrainJob, train_job),
     "probe": (jobs.ProbeJob, probe_job),
+    "resume": (jobs.ResumeJob, resume_job),
     "infer": (jobs.InferJob, infer_job),
     "time_steps": (jobs.TimeStepsJob, time_steps_job),
     "ceiling": (jobs.CeilingJob, ceiling_job),

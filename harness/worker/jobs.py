@@ -113,6 +113,18 @@ class ProbeJob(BackendJob[ProbeMeasurements]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResumeJob(BackendJob[ProbeMeasurements]):
+    """Continue parity probes from their checkpoints."""
+
+    PROGRAM = (WORKER, "resume")
+    MEASUREMENTS = ProbeMeasurements
+
+    inputs: str
+    probes: list[Probe]  # all of the parity job, whose numbers name the checkpoints
+    checkpoints: str  # path of the folder with the checkpoints
+
+
+@dataclass(frozen=True, kw_only=True)
 class InferJob(BackendJob[InferMeasurements]):
     """Measure inference alone."""
 

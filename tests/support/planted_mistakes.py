@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from crossframe.backends import Backend, discover
 from crossframe.backends.contract import Dialect, Precision
-from crossframe.harness.launch.launch import Outcome, launch
+from crossframe.harness.launch.launch import Outcome
 from crossframe.harness.machine.environments import make_environment
 from crossframe.harness.parity import checks
 from crossframe.harness.parity.checks import Check
-from crossframe.harness.parity.probe_design import design_probes, draw_batches
+from crossframe.harness.parity.probe_design import design_probes
+from crossframe.harness.parity.probe_process import read_traces, run_probe_job
 from crossframe.harness.parity.probe_set import ProbeSet
 from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.worker.jobs import ProbeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements
-from crossframe.harness.worker.probes import Probe
+from crossframe.harness.worker.probes import Probe, name_resumed
 from crossframe.tasks.spec import Arrays, Task, initial_weights
 from tests.conftest import THIRD_PARTY
 from tests.support.small_tasks import draw_samples
@@ -28,19 +30,25 @@ BACKENDS = {name: backend for name, backend in discover().items() if backend.has
 EPOCH_STEPS, BATCH_SIZE = 4, 16
 
 
+@cache
+def design(task: Task) -> tuple[list[Probe], Arrays]:
+    """Return the probes of a task and their arrays; those of all optimizers for `circle`."""
+    x, y = draw_samples(task, BATCH_SIZE * EPOCH_STEPS)
+    order = np.arange(len(x)).reshape(1, EPOCH_STEPS, BATCH_SIZE)
+    data = {"x_train": x.astype(np.float32), "y_train": y, "order": order}
+    return design_probes(task, data, initial_weights(task, 0), every_optimizer=task.name == "circle", seed=0)
+
+
 def list_probes(task: Task) -> dict[str, Probe]:
-    """Return the probes of a task by name; those of all optimizers for `circle`."""
-    return {probe.name: probe for probe in design_probes(task, EPOCH_STEPS, every_optimizer=task.name == "circle")}
+    """Return the probes of a task by name."""
+    return {probe.name: probe for probe in design(task)[0]}
 
 
 def make_reference(task: Task, path: Path) -> ReferenceTraces:
     """Write the batches and weights of the probes of a task to `path`; return the traces of the reference model."""
-    x, y = draw_samples(task, BATCH_SIZE * EPOCH_STEPS)
-    order = np.arange(len(x)).reshape(EPOCH_STEPS, BATCH_SIZE)
-    weights = {f"weights/{name}": value for name, value in initial_weights(task, 0).items()}
-    arrays = draw_batches(task, x.astype(np.float32), y, order, 0) | weights
+    probes, arrays = design(task)
     np.savez(path, **arrays)  # type: ignore[arg-type]
-    return ReferenceTraces(ProbeSet(task, list(list_probes(task).values()), path, path))
+    return ReferenceTraces(ProbeSet(task, probes, path, path, EPOCH_STEPS))
 
 
 def plant(probe: Probe, mistake: str) -> Probe:
@@ -75,7 +83,7 @@ def run_probes(
         probes=list(probes),
         cpus=[0],
     )
-    return launch(python or make_environment(backend, "cpu").python, wrapper, job, folder, 600)
+    return run_probe_job(python or make_environment(backend, "cpu").python, wrapper, job, folder, 600)
 
 
 @dataclass
@@ -93,7 +101,7 @@ class ProbedTask:
 
     def select_traces(self, name: str) -> Arrays:
         """Return the traces of one probe; the probe must have run."""
-        result = self.measurements.probes[name.removesuffix(", again")]
+        result = self.measurements.probes[name.removesuffix(", again").removesuffix(" in single steps")]
         assert result.state == "ok", result.reason
         prefix = f"{name}/"
         return {key.removeprefix(prefix): value for key, value in self.traces.items() if key.startswith(prefix)}
@@ -103,7 +111,12 @@ class ProbedTask:
         probe = self.find_probe(name)
         traces = self.select_traces(plant(probe, mistake).name if mistake else name)
         declared = self.measurements.dialect if dialect is None else dialect
-        yield from checks.compare_traces(traces, self.reference.expect(probe, declared, self.precision))
+        expected = self.reference.expect(probe, declared, self.precision)
+        yield from checks.compare_traces(traces, expected)
+        if probe.saved_after is not None:
+            planted = plant(probe, mistake) if mistake else probe
+            resumed = (self.select_traces(name_resumed(planted, single)) for single in (False, True))
+            yield from checks.compare_resumed(*resumed, expected)
 
 
 def probe_task(
@@ -122,6 +135,4 @@ def probe_task(
     planted = [plant(probes[probe], mistake) for mistake, probe in mistakes]
     outcome = run_probes(backend, precision, [*probes.values(), *planted], inputs, folder / "job", device, python)
     assert outcome.state == "ok", outcome.reason
-    with np.load(folder / "job" / "outputs.npz", allow_pickle=False) as stored:
-        traces = {key: stored[key] for key in stored.files}
-    return ProbedTask(reference, precision, outcome.measurements, traces)
+    return ProbedTask(reference, precision, outcome.measurements, read_traces(folder / "job"))

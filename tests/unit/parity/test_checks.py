@@ -18,7 +18,7 @@ CHECK = Check("adam plain", "weights", 1, "dense1.w", 2e-2, 1e-6, 1e-4, passed=F
 
 def expect_outputs(probe: Probe, exact: Arrays, low: Arrays) -> ExpectedTraces:
     batches = {f"{name}/y": LABELS for name in probe.batches}
-    return ExpectedTraces(probe, "float32", exact, ((low, exact),), {}, batches)
+    return ExpectedTraces(probe, "float32", exact, ((low, exact),), {"b": np.zeros(1)}, batches)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
@@ -53,11 +53,11 @@ def test_a_parameter_that_must_not_move_has_no_tolerance() -> None:
 
 def test_the_cost_of_rounding_never_falls() -> None:
     """The float32 model departs from the exact one and meets it again by chance; its largest error counts."""
-    probe = Probe("met", small_task("circle"), ("drawn0", "drawn1"), outputs=True)
-    exact = {"outputs/0": OUTPUTS, "outputs/1": OUTPUTS}
+    probe = Probe("met", small_task("circle"), ("drawn0", "drawn1"), weights_after=(1,), outputs=True)
+    exact = {"outputs/0": OUTPUTS, "outputs/1": OUTPUTS, "weights/1/b": np.ones(1)}
     expected = expect_outputs(probe, exact, {**exact, "outputs/0": OUTPUTS * 1.01})
     results = list(checks.compare_traces({**exact, "outputs/1": OUTPUTS * 1.005}, expected))
-    assert len(results) == 4
+    assert len(results) == 5
     assert all(check.passed for check in results)
 
 

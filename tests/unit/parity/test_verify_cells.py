@@ -16,7 +16,7 @@ from crossframe.backends import Backend, discover
 from crossframe.backends.contract import Precision
 from crossframe.harness.launch.launch import Outcome
 from crossframe.harness.machine.environments import Environment
-from crossframe.harness.parity import checks, verify_cells
+from crossframe.harness.parity import checks, verdict_key, verify_cells
 from crossframe.harness.parity.probe_set import ProbeSet, write_probe_set
 from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.parity.result import ParityResult
@@ -67,7 +67,7 @@ def change_code(backend: Backend, environment: Environment, job: ProbeJob) -> tu
 def change_inputs(backend: Backend, environment: Environment, job: ProbeJob) -> tuple[Backend, Environment, ProbeJob]:
     with np.load(job.inputs, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    np.savez(job.inputs, **{**arrays, "drawn0/x": arrays["drawn0/x"] + 1})  # type: ignore[arg-type]
+    np.savez(job.inputs, **{**arrays, "gradient0/x": arrays["gradient0/x"] + 1})  # type: ignore[arg-type]
     return backend, environment, job
 
 
@@ -99,7 +99,7 @@ def test_processors_and_folders_do_not_matter(
 
 
 def test_the_key_covers_the_code_that_verifies() -> None:
-    folders = [Path(package.__path__[0]) for package in verify_cells.PACKAGES]
+    folders = [Path(package.__path__[0]) for package in verdict_key.PACKAGES]
     covered = {file for folder in folders for file in folder.rglob("*.py")}
     for module in (verify_cells, checks):
         assert Path(module.__file__ or "") in covered
@@ -135,7 +135,9 @@ class RecordingVerifier(verify_cells.Verifier):
         self.__dict__.update(lock=Lock(), barrier=Barrier(expected), running=0, most=0, processors=[])
 
     def reference_for(self, cell: Cell) -> Any:
-        return SimpleNamespace(probe_set=SimpleNamespace(cost=(1, 1)))
+        return SimpleNamespace(
+            probe_set=SimpleNamespace(cost=(1, 1), every_optimizer=False, task=SimpleNamespace(optimizer=None))
+        )
 
     def verify(self, cell: Cell, cpus: list[int]) -> ParityResult:
         state = self.__dict__

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from crossframe.backends.contract import Precision
-from crossframe.harness.parity.probe_design import design_probes
 from crossframe.harness.worker import jobs
 from crossframe.harness.worker.__main__ import KINDS
 from crossframe.harness.worker.lifecycle import write_measures
 from crossframe.harness.worker.measurements import CeilingMeasurements
 from crossframe.tasks import discover
+from tests.support.planted_mistakes import list_probes
 
 TASK = discover()["circle"]["quick"]
+PROBES = list(list_probes(TASK).values())
 BACKEND: dict[str, Any] = {
     "cpus": [0, 1],
     "module": "any",
@@ -26,7 +27,8 @@ BACKEND: dict[str, Any] = {
 }
 JOBS: list[jobs.WorkerJob[Any]] = [
     jobs.TrainJob(**BACKEND, task=TASK, inputs="inputs.npz", onnx_opset=20, profile_operators=True),
-    jobs.ProbeJob(**BACKEND, inputs="inputs.npz", probes=design_probes(TASK, 3, True)),
+    jobs.ProbeJob(**BACKEND, inputs="inputs.npz", probes=PROBES),
+    jobs.ResumeJob(**BACKEND, inputs="inputs.npz", probes=PROBES, checkpoints="checkpoints"),
     jobs.InferJob(**BACKEND, task=TASK, inputs="inputs.npz", onnx_opset=20, batch_sizes=[1, 8]),
     jobs.TimeStepsJob(**BACKEND, task=TASK, inputs="inputs.npz", ceiling=True),
     jobs.CeilingJob(**BACKEND),

@@ -1,0 +1,58 @@
+"""The processes of a verification: the probes of a cell, and in a fresh one their continuation from checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from crossframe.backends import Plugin
+from crossframe.harness.launch.launch import Outcome, launch
+from crossframe.harness.worker.jobs import ProbeJob, ResumeJob
+from crossframe.harness.worker.measurements import ProbeMeasurements
+from crossframe.harness.worker.probe import CHECKPOINTS
+from crossframe.harness.worker.states import State
+from crossframe.tasks.spec import Arrays
+
+RESUMED = "resumed"  # folder of the second process, in that of the first
+
+
+def run_probe_job(
+    python: Path, plugin: Plugin, job: ProbeJob, folder: Path, timeout_s: float
+) -> Outcome[ProbeMeasurements]:
+    """Run the probes of a job, and those with a checkpoint on in a fresh process; `read_traces` returns the traces."""
+    outcome = launch(python, plugin, job, folder, timeout_s)
+    results = outcome.measurements.probes
+    saved = [probe for probe in job.probes if probe.saved_after is not None]
+    if outcome.state != State.OK or not saved:
+        return outcome
+    if not all(probe.name in results and results[probe.name].state == State.OK for probe in saved):
+        return outcome
+    continued = ResumeJob(
+        module=job.module,
+        packages=job.packages,
+        mode=job.mode,
+        device=job.device,
+        precision=job.precision,
+        inputs=job.inputs,
+        probes=job.probes,
+        checkpoints=str((folder / CHECKPOINTS).resolve()),
+        cpus=job.cpus,
+    )
+    resumed = launch(python, plugin, continued, folder / RESUMED, timeout_s)
+    if resumed.state != State.OK:
+        reason = f"in a process that continues from a checkpoint: {resumed.reason}"
+        return replace(outcome, state=resumed.state, reason=reason)
+    merged = {**results, **resumed.measurements.probes}
+    return replace(outcome, measurements=replace(outcome.measurements, probes=merged))
+
+
+def read_traces(folder: Path) -> Arrays:
+    """Return the traces of both processes: `<probe>/<key>` -> array."""
+    traces: Arrays = {}
+    for path in (folder / "outputs.npz", folder / RESUMED / "outputs.npz"):
+        if path.exists():
+            with np.load(path, allow_pickle=False) as stored:
+                traces |= {name: stored[name] for name in stored.files}
+    return traces
