@@ -18,7 +18,7 @@ SLOW_FOLDERS = {"browser", "end_to_end", "frameworks", "gpu"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests by their folder, so that no file can forget it, and run the fast ones first, the layout before."""
+    """Mark slow tests by their folder, so that no file can forget it; run the layout first and slow tests last."""
     for item in items:
         if is_slow(item):
             item.add_marker("frameworks")

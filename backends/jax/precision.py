@@ -79,7 +79,9 @@ def add_loss_scaler(optimizer: optax.GradientTransformation, arithmetic: Arithme
     def init(parameters: optax.Params) -> LossScaler:
         return LossScaler(jnp.float32(LOSS_SCALE), jnp.int32(0), optimizer.init(parameters))
 
-    def update(gradients: optax.Updates, state: LossScaler, parameters: optax.Params | None = None) -> tuple:
+    def update(
+        gradients: optax.Updates, state: LossScaler, parameters: optax.Params | None = None
+    ) -> tuple[optax.Updates, LossScaler]:
         gradients = jax.tree.map(lambda gradient: gradient / state.scale, gradients)
         finite = jnp.array([jnp.isfinite(gradient).all() for gradient in jax.tree.leaves(gradients)]).all()
         changes, inner = optimizer.update(gradients, state.optimizer, parameters)

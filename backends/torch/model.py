@@ -22,7 +22,7 @@ from crossframe.backends.contract import Batch, FrameworkSettings, Unsupported, 
 from crossframe.backends.torch.network import LOSSES, build, parameter_map
 from crossframe.backends.torch.onnx_export import export_onnx
 from crossframe.backends.torch.optimizers import make_optimizer, make_schedule
-from crossframe.backends.torch.precision import Arithmetic, LossScaler, configure, make_loss_scaler, mix_precision
+from crossframe.backends.torch.precision import Arithmetic, configure, make_loss_scaler, mix_precision
 from crossframe.tasks.spec import Arrays, Task
 
 MODES: tuple[str, ...] = ("eager", "compile", "reduce-overhead", "max-autotune")
@@ -105,7 +105,7 @@ class Model:
             if self.schedule is not None:
                 self.schedule.step()
 
-    def update_scaled(self, loss_scaler: LossScaler, x: Tensor, y: Tensor) -> None:
+    def update_scaled(self, loss_scaler: torch.amp.GradScaler, x: Tensor, y: Tensor) -> None:
         """Do an update with the loss scaled. A fused optimizer decides on the device whether to skip it."""
         for parameter, gradient in zip(self.trainable_parameters, self.gradients(x, y, loss_scaler.scale(self.unit))):
             parameter.grad = gradient

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.amp import GradScaler as LossScaler
+from torch.amp import GradScaler
 
 from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported, check_precision
 from crossframe.tasks.spec import LSTM, Task
@@ -60,8 +60,8 @@ def mix_precision(
     return forward
 
 
-def make_loss_scaler(arithmetic: Arithmetic, device: torch.device) -> LossScaler | None:
+def make_loss_scaler(arithmetic: Arithmetic, device: torch.device) -> GradScaler | None:
     """Return torch's own loss scaler if the range of the computed type is so small that gradients need one."""
     if arithmetic.compute_dtype != torch.float16:
         return None
-    return LossScaler(device.type, init_scale=LOSS_SCALE, growth_interval=SCALE_GROWS_AFTER)
+    return GradScaler(device.type, init_scale=LOSS_SCALE, growth_interval=SCALE_GROWS_AFTER)

@@ -55,7 +55,7 @@ def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
     if h >= height and w >= width:
         top, left = (h - height) // 2, (w - width) // 2
         return images[:, :, top : top + height, left : left + width]
-    return bilinear(h, height) @ images @ bilinear(w, width).T
+    return np.asarray(bilinear(h, height) @ images @ bilinear(w, width).T)
 
 
 def bilinear(size: int, new_size: int) -> np.ndarray:

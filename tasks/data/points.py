@@ -30,4 +30,4 @@ def original(folder: Path | None = None) -> Split:
 
 def inside(x: np.ndarray) -> np.ndarray:
     """Return whether x0^2 + x1^2 < 1: (n, 2) -> (n,) int64."""
-    return (np.square(x).sum(axis=1) < 1).astype(np.int64)
+    return np.asarray(np.square(x).sum(axis=1) < 1, np.int64)

@@ -35,7 +35,7 @@ def make_mnist_files(train: int = 70, held_out: int = 20) -> dict[str, bytes]:
 Pickler: Any = pickle._Pickler  # type: ignore[attr-defined]
 
 
-class Python2Pickler(Pickler):
+class Python2Pickler(Pickler):  # type: ignore[misc]
     """A pickler that writes bytes as Python 2 wrote strings, as in the files of CIFAR-10."""
 
     def save_string(self, value: bytes) -> None:

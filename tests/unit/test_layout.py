@@ -76,7 +76,8 @@ def imported_modules(file: Path) -> frozenset[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module, f"{file}: a relative import hides where a name comes from"
+            assert node.level == 0, f"{file}: a relative import hides where a name comes from"
+            assert node.module
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             modules |= (names & MODULES.keys()) | ({node.module} if names - MODULES.keys() else set())
     return frozenset(modules)

@@ -1,6 +1,6 @@
 """The reference model agrees with mathematics: finite differences, and published first steps of optimizers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def prepare_dense(optimizer: spec.Optimizer, **settings: Any) -> tuple[Model, np
 def test_first_steps_are_those_of_the_formulas() -> None:
     """The first step of each formula from a zero state is a short expression."""
     x, y = np.eye(3)[:2], np.ones((2, 2))
-    expected = {
+    expected: dict[spec.Optimizer, Callable[[np.ndarray], np.ndarray]] = {
         spec.SGD(0.1): lambda g: 0.1 * g,
         spec.SGD(0.1, momentum=0.9): lambda g: 0.1 * g,
         spec.Adam(0.1): lambda g: 0.1 * g / (np.abs(g) + 1e-8),

@@ -34,7 +34,7 @@ def test_circle() -> None:
     split = data.load(TASKS["circle"])
     assert (len(split.x_train), len(split.x_test)) == (2048, 2000)
     for x, y in ((split.x_train, split.y_train), (split.x_test, split.y_test)):
-        assert (x.dtype, y.dtype) == (np.float32, np.int64)
+        assert (str(x.dtype), str(y.dtype)) == ("float32", "int64")
         assert np.abs(x).max() <= 1
         assert_array_equal(y, np.hypot(x[:, 0], x[:, 1]) < 1)
         # The share of the square that the circle covers; its deviation is 0.009 for 2,000 points.
