@@ -37,7 +37,7 @@ def from_json(part: Any) -> Any:
         return tuple(from_json(item) for item in part)
     if not isinstance(part, dict):
         return part
-    values: dict[str, Any] = {_OLD_KEYS.get(name, name): from_json(value) for name, value in part.items()}
+    values: dict[str, Any] = {_OLD_KEYS.get(str(name), str(name)): from_json(value) for name, value in part.items()}
     name = values.pop("type", None)
     if name not in _CLASSES:
         raise ValueError(f"the task specification has no class {name!r}; it has {', '.join(_CLASSES)}")
