@@ -131,7 +131,8 @@ def read_result(path: Path) -> ParityResult | None:
         result = from_json(path.read_bytes(), ParityResult)
     except (OSError, ValueError):
         return None
-    return result if result.state == State.OK and result.checks else None
+    passed = bool(result.checks) and all(check.passed for check in result.checks)
+    return result if result.state == State.OK and passed else None
 
 
 def judge_outcome(

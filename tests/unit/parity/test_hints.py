@@ -1,0 +1,97 @@
+"""A hint names the mistake that was made, and none where another one was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crossframe.backends.reference.model as reference
+from crossframe.harness.parity import checks
+from crossframe.harness.parity.hints import CALL_MISTAKES, NesterovModel, find_hint, lose_counter, lose_slots
+from crossframe.harness.parity.reference_traces import ReferenceTraces
+from crossframe.harness.worker.probes import Probe, Recorder, name_resumed, trace
+from crossframe.tasks.spec import Arrays
+from tests.support.planted_mistakes import make_reference
+from tests.support.small_tasks import small_task
+
+
+@pytest.fixture(scope="module")
+def circle(tmp_path_factory: pytest.TempPathFactory) -> ReferenceTraces:
+    return make_reference(small_task("circle"), tmp_path_factory.mktemp("circle") / "inputs.npz")
+
+
+def find(references: ReferenceTraces, name: str) -> Probe:
+    return next(probe for probe in references.probe_set.probes if probe.name == name)
+
+
+def hint_for(references: ReferenceTraces, probe: Probe, traces: Arrays) -> str | None:
+    """Return the hint for the first failure of a probe; it must fail."""
+    failure = checks.first_failure(list(checks.compare_traces(traces, references.expect(probe, {}, "float64"))))
+    assert failure is not None
+    return find_hint(references, failure, {f"{probe.name}/{key}": value for key, value in traces.items()}, {})
+
+
+def run(references: ReferenceTraces, probe: Probe, kind: Any = reference.Model, **options: Any) -> Arrays:
+    model = kind(probe.task, references.start(probe), reference.np.dtype("float64"), {})
+    return trace(replace(probe, inputs=()), model, references.batches, **options)
+
+
+def test_nesterov_is_not_a_scaled_rate(circle: ReferenceTraces) -> None:
+    probe = find(circle, "momentum plain")
+    assert "Nesterov" in (hint_for(circle, probe, run(circle, probe, NesterovModel)) or "")
+
+
+def test_a_scaled_rate_is_named_where_it_explains_everything(circle: ReferenceTraces) -> None:
+    probe = find(circle, "momentum plain")
+    optimizer: Any = probe.task.optimizer
+    faster = replace(probe, task=replace(probe.task, optimizer=replace(optimizer, rate=optimizer.rate * 1.01)))
+    assert "every step is 1.01 times" in (hint_for(circle, probe, run(circle, faster)) or "")
+
+
+def test_plain_sgd_has_no_state_to_forget(circle: ReferenceTraces) -> None:
+    class Noisy(reference.Model):
+        def update(self, gradients: Arrays) -> None:
+            factor = 1.0 if self.updates == 0 else 1.1
+            super().update({name: value * factor for name, value in gradients.items()})
+
+    probe = find(circle, "sgd plain")
+    hint = hint_for(circle, probe, run(circle, probe, Noisy))
+    assert "state" not in (hint or "")
+    assert "scaled" not in (hint or "")
+
+
+@pytest.mark.parametrize("meaning", CALL_MISTAKES)
+@pytest.mark.parametrize("name", ["sgd plain", "adam plain"])
+def test_a_mistake_in_a_call_is_named(circle: ReferenceTraces, name: str, meaning: str) -> None:
+    probe = find(circle, name)
+    if meaning == "a batch that comes again is skipped":
+        probe = find(circle, "own network, all variants")
+    hint = hint_for(circle, probe, run(circle, probe, change_call=CALL_MISTAKES[meaning]))
+    assert hint == f"in a call of `train` {meaning}"
+
+
+@pytest.mark.parametrize(
+    ("lose", "meaning"), [(lose_slots, "the state of the optimizer"), (lose_counter, "the number of updates")]
+)
+def test_a_checkpoint_without_a_part_is_named(
+    circle: ReferenceTraces, lose: Callable[[reference.Model], bool], meaning: str, tmp_path: Path
+) -> None:
+    probe = find(circle, "own network, all variants")
+    assert probe.saved_after is not None
+    model = reference.prepare(probe.task, circle.start(probe), "cpu")
+    recorder = Recorder(probe, model, circle.batches)
+    recorder.train(probe.batches[: probe.saved_after])
+    lose(model)
+    recorder.record(probe.saved_after)
+    for updates, names in probe.calls(probe.saved_after):
+        recorder.train(names)
+        recorder.record(updates)
+    expected = circle.expect(probe, {}, "float64")
+    failure = checks.first_failure(list(checks.compare_resumed(recorder.traces, recorder.traces, expected)))
+    assert failure is not None
+    left = {f"{name_resumed(probe)}/{key}": value for key, value in recorder.traces.items()}
+    assert f"does not restore {meaning}" in (find_hint(circle, failure, left, {}) or "")
