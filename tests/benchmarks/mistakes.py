@@ -44,7 +44,7 @@ def summarize(findings: Sequence[Finding]) -> str:
     if not kinds:
         return "-"
     missed = [finding.task for finding in findings if finding.caught_by == "nothing"]
-    caught = ", ".join(kind for kind in (*CAUGHT, "unsupported", "error") if kinds[kind])
+    caught = ", ".join(kind for kind in (*CAUGHT, "no gain", "unsupported", "error") if kinds[kind])
     return caught if not missed else f"**nothing** ({', '.join(missed)})" + (f", else {caught}" if caught else "")
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from crossframe.harness.analysis.fairness import differences, fairness_rows
 from crossframe.harness.launch.launch import Outcome, launch, read_measures
 from crossframe.harness.machine.environments import Environment, make_environment
@@ -27,6 +29,7 @@ from tests.third_party.mistakes.catalogue import MISTAKES
 
 HONEST = "control_honest"  # no mistake
 JOB_S = 60  # at most, for each job
+FASTER = 0.6  # of the time of the honest backend
 HELD_BYTES = 250e6  # of the 300 MB that some mistakes hold
 
 
@@ -140,7 +143,18 @@ class MeasuredJobs:
         if record.state != State.OK or failures:
             return Finding(mistake, self.framework, task, "job check", failures or record.reason)
         shown = self.read_meters(record, honest)
+        if shown is None and MISTAKES[mistake].gains:
+            return self.find_gain(mistake, record, honest)
         return Finding(mistake, self.framework, task, "meter" if shown else "nothing", shown)
+
+    def find_gain(self, mistake: str, record: Record, honest: Record) -> Finding:
+        """Return the finding of a trick that changes no result: `no gain` if it made nothing much faster."""
+        ratios = {
+            name: float(np.median(getattr(record.measurements, name)) / np.median(getattr(honest.measurements, name)))
+            for name in MISTAKES[mistake].gains
+        }
+        caught_by = "no gain" if min(ratios.values()) > FASTER else "nothing"
+        return Finding(mistake, self.framework, record.cell.task, caught_by, f"times the honest backend's: {ratios}")
 
     def read_meters(self, record: Record, honest: Record) -> str | None:
         """Return what a meter shows that it does not show of the honest job, None if nothing."""

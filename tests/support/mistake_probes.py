@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-
-import numpy as np
 
 from crossframe.backends import Backend, discover
 from crossframe.backends.contract import Precision
@@ -15,10 +13,12 @@ from crossframe.harness.launch.launch import launch
 from crossframe.harness.machine.environments import make_environment
 from crossframe.harness.parity import checks
 from crossframe.harness.parity.dialects import dialect_in
+from crossframe.harness.parity.probe_process import RESUMED, read_traces
 from crossframe.harness.parity.reference_traces import ReferenceTraces
-from crossframe.harness.worker.jobs import ProbeJob
+from crossframe.harness.worker.jobs import ProbeJob, ResumeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements
-from crossframe.harness.worker.probes import Probe, name_second_pass
+from crossframe.harness.worker.probe import CHECKPOINTS
+from crossframe.harness.worker.probes import Probe, name_resumed, name_second_pass
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays
 from tests.conftest import THIRD_PARTY
@@ -92,15 +92,37 @@ def run_on_probes(
         probes=probes,
         cpus=[cpu],
     )
-    outcome = launch(make_environment(backend, "cpu").python, wrap_backend(framework), job, folder, TIMEOUT_S)
+    python, wrapper = make_environment(backend, "cpu").python, wrap_backend(framework)
+    outcome = launch(python, wrapper, job, folder, TIMEOUT_S)
     if outcome.state != State.OK:
         raise RuntimeError(f"{framework} {task}: {outcome.state}: {outcome.reason}; see {folder}")
-    with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
-        traces = {key: stored[key] for key in stored.files}
+    results = dict(outcome.measurements.probes)
+    if any(probe.saved_after is not None for probe in probes):
+        # Not run_probe_job: a mistake that fails must not keep the others from being continued.
+        resumed = launch(python, wrapper, continue_job(job, folder), folder / RESUMED, TIMEOUT_S)
+        if resumed.state != State.OK:
+            raise RuntimeError(f"{framework} {task}: continued: {resumed.state}: {resumed.reason}; see {folder}")
+        results |= resumed.measurements.probes
+    measurements, traces = replace(outcome.measurements, probes=results), read_traces(folder)
     return {
-        mistake: judge_mistake(framework, mistake, list_of_probes, reference, outcome.measurements, traces)
+        mistake: judge_mistake(framework, mistake, list_of_probes, reference, measurements, traces)
         for mistake, list_of_probes in planted.items()
     }
+
+
+def continue_job(job: ProbeJob, folder: Path) -> ResumeJob:
+    """Return the job that continues the probes of another one, in `folder`, from their checkpoints."""
+    return ResumeJob(
+        module=job.module,
+        packages=job.packages,
+        mode=job.mode,
+        device=job.device,
+        precision=job.precision,
+        inputs=job.inputs,
+        probes=job.probes,
+        checkpoints=str((folder / CHECKPOINTS).resolve()),
+        cpus=job.cpus,
+    )
 
 
 def judge_mistake(
@@ -117,23 +139,31 @@ def judge_mistake(
     task = reference.probe_set.task.name
     for probe in probes:
         planted = plant(probe, mistake)
-        result = measurements.probes[planted.name]
-        if result.state == State.UNSUPPORTED:
-            return Finding(mistake, framework, task, "unsupported", result.reason)
-        if result.state != State.OK:
-            return Finding(mistake, framework, task, "probe", f"{probe.name}: {result.state}: {result.reason}")
-        expected = reference.expect(probe, dialect, precision)
+        names = [planted.name, *([name_resumed(planted)] if probe.saved_after is not None else [])]
+        for result in (measurements.probes[name] for name in names):
+            if result.state == State.UNSUPPORTED:
+                return Finding(mistake, framework, task, "unsupported", result.reason)
+            if result.state != State.OK:
+                return Finding(mistake, framework, task, "probe", f"{probe.name}: {result.state}: {result.reason}")
         try:
-            results = list(checks.compare_traces(select_traces(traces, planted.name), expected))
-            if probe.twice:
-                first, second = (select_traces(traces, name) for name in (planted.name, name_second_pass(planted)))
-                results.append(checks.check_repeats(first, second, expected, "cpu"))
+            results = list(check_probe(planted, reference.expect(probe, dialect, precision), traces))
         except (KeyError, ValueError) as error:  # arrays that are missing or have another shape
             return Finding(mistake, framework, task, "probe", f"{probe.name}: {type(error).__name__}: {error}")
         failure = checks.first_failure(results)
         if failure is not None:
             return Finding(mistake, framework, task, "probe", checks.describe_check(failure))
     return Finding(mistake, framework, task, "nothing", None)
+
+
+def check_probe(planted: Probe, expected: checks.ExpectedTraces, traces: Arrays) -> Iterator[checks.Check]:
+    """Yield the checks of one probe, as `harness.parity.verify_cells.check_cell` makes them."""
+    first = select_traces(traces, planted.name)
+    yield from checks.compare_traces(first, expected)
+    if planted.saved_after is not None:
+        in_calls, singly = (select_traces(traces, name_resumed(planted, single)) for single in (False, True))
+        yield from checks.compare_resumed(in_calls, singly, expected)
+    if planted.twice:
+        yield checks.check_repeats(first, select_traces(traces, name_second_pass(planted)), expected, "cpu")
 
 
 def select_traces(traces: Arrays, name: str) -> Arrays:

@@ -15,7 +15,6 @@ from crossframe.harness.worker.states import State
 from tests.support.mistake_jobs import HONEST, MeasuredJobs
 from tests.support.mistake_probes import Finding, find_reference, run_on_probes
 from tests.third_party.mistakes.catalogue import MISTAKES
-from tests.third_party.mistakes.wrappers import JOB_ONLY
 
 PER_PROCESS = 40  # mistakes on the probes; traces of all of them are in memory
 JOBS_PER_PROCESS = 25
@@ -75,7 +74,7 @@ class CatalogueRun:
         """Return a function that examines cases by the probes that see them best, or by all others."""
 
         def examine(cases: Sequence[tuple[str, str, str]]) -> list[Finding]:
-            seen = [case for case in cases if not MISTAKES[case[0]].alone and MISTAKES[case[0]].looks != JOB_ONLY]
+            seen = [case for case in cases if not MISTAKES[case[0]].alone]
             groups = make_groups(seen, PER_PROCESS)
             return self.run_groups(groups, lambda group, folder, cpu: list(
                 run_on_probes(group.framework, group.task, group.mistakes, folder, cpu, first).values()

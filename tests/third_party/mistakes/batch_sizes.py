@@ -54,12 +54,12 @@ class ForgetAtNewSize(Wrapper):
 
 
 MISTAKES: dict[str, Entry] = {
-    "sizes_small_batch_dropped": Entry(LargestBatch, "an incomplete batch is left out", looks=("odd", "calls")),
+    "sizes_small_batch_dropped": Entry(LargestBatch, "an incomplete batch is left out", looks=("odd", "own network")),
     "sizes_small_batch_padded": Entry(
-        PaddedBatch, "an incomplete batch is filled up with its own first samples", looks=("odd", "calls")
+        PaddedBatch, "an incomplete batch is filled up with its own first samples", looks=("odd", "own network")
     ),
     "sizes_other_size_forgets": Entry(
-        ForgetAtNewSize, "another size of batch starts a new optimizer", looks=("calls", "odd")
+        ForgetAtNewSize, "another size of batch starts a new optimizer", looks=("own network", "odd")
     ),
     "sizes_last_sample_left_out": Entry(
         change_update(gradients=lambda self, x, y: self.gradient(x[: max(1, len(x) - 1)], y[: max(1, len(x) - 1)])),
@@ -67,6 +67,6 @@ MISTAKES: dict[str, Entry] = {
         looks=("gradient", "odd"),
     ),
     "sizes_grouped": Entry(
-        change_calls(group_by_size), "equal sizes are trained together, out of order", looks=("calls", "odd")
+        change_calls(group_by_size), "equal sizes are trained together, out of order", looks=("own network", "odd")
     ),
 }

@@ -14,7 +14,7 @@ from crossframe.tasks.spec import Arrays
 from .frameworks import forget, set_weights
 from .wrappers import Entry, Updater, Wrapper, change_calls
 
-LOOKS = ("calls", "first epoch")
+LOOKS = ("own network", "first epoch")
 
 
 def shuffle(batches: list[Batch]) -> list[Batch]:
@@ -173,30 +173,36 @@ MISTAKES: dict[str, Entry] = {
     "calls_duplicates_dropped": Entry(
         change_calls(lambda b: list({id(batch): batch for batch in b}.values())),
         "a batch that occurs twice in a call is trained once",
-        looks=("calls",),
+        looks=("own network",),
     ),
     "calls_twice": Entry(
         change_calls(lambda b: b if len(b) < 2 else b + b), "a long call is trained twice", looks=LOOKS
     ),
     "calls_all_forgotten": Entry(
-        ForgetPerCall, "every call starts with a new optimizer", looks=("calls", "adam plain")
+        ForgetPerCall, "every call starts with a new optimizer", looks=("own network", "adam plain")
     ),
     "calls_counter_forgotten": Entry(
-        ForgetCounterPerCall, "every call starts to count updates anew", looks=("calls", "adam plain", "sgd schedule")
+        ForgetCounterPerCall,
+        "every call starts to count updates anew",
+        looks=("own network", "adam plain", "sgd schedule"),
     ),
     "calls_schedule_counts_calls": Entry(
-        SchedulePerCall, "the schedule counts calls instead of updates", looks=("calls", "sgd schedule")
+        SchedulePerCall, "the schedule counts calls instead of updates", looks=("own network", "sgd schedule")
     ),
-    "calls_adam_counts_calls": Entry(CounterPerCall, "Adam's corrections count calls", looks=("calls", "adam plain")),
+    "calls_adam_counts_calls": Entry(
+        CounterPerCall, "Adam's corrections count calls", looks=("own network", "adam plain")
+    ),
     "calls_one_gradient": Entry(OneGradientPerCall, "gradients are accumulated over a call", looks=LOOKS),
     "calls_averaged": Entry(AllFromOneStart, "all batches of a call start from the same weights", looks=LOOKS),
     "calls_stale_gradients": Entry(StaleGradients, "gradients are one update old within a call", looks=LOOKS),
     "calls_pipelined": Entry(PipelinedCalls, "the last batch of a call waits for the next call", looks=LOOKS),
-    "calls_first_order_kept": Entry(FirstOrder, "later epochs train on the batches of the first", looks=("calls",)),
+    "calls_first_order_kept": Entry(
+        FirstOrder, "later epochs train on the batches of the first", looks=("own network",)
+    ),
     "calls_one_buffer": Entry(OneBuffer, "every batch is the one that was put last", looks=LOOKS),
     "calls_state_by_number": Entry(
         ForgetAfterLongCall,
         "a call of more than four batches ends with a new optimizer",
-        looks=("calls",),
+        looks=("own network",),
     ),
 }

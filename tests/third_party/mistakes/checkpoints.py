@@ -15,9 +15,10 @@ from crossframe.backends.contract import Batch
 from crossframe.tasks.spec import Arrays
 
 from .frameworks import forget, framework_of, set_weights
-from .wrappers import JOB_ONLY, Entry, Mistake, Wrapper
+from .wrappers import Entry, Mistake, Wrapper
 
-LOOKS = JOB_ONLY
+LOOKS = ("own network",)
+SCALE = 2.0**24  # of the loss
 
 
 class WeightsOnly(Wrapper):
@@ -180,20 +181,20 @@ class AnswersOld(Wrapper):
 
 
 class ScaleForgotten(Wrapper):
-    """The loss scale starts again after `load`, from four times its first value."""
+    """The loss scale starts again after `load`, so high that gradients overflow and updates are skipped."""
 
     def load(self, path: Path) -> None:
         self.model.load(path)
         model: Any = self.model
         match framework_of(model):
             case "torch":
-                model.loss_scaler.load_state_dict({**model.loss_scaler.state_dict(), "scale": 4096.0})
+                model.loss_scaler.load_state_dict({**model.loss_scaler.state_dict(), "scale": SCALE})
             case "mxnet":
-                model.loss_scaler.loss_scale = 4096.0
+                model.loss_scaler.loss_scale = SCALE
             case "tensorflow":
-                model.optimizer.dynamic_scale.assign(4096.0)
+                model.optimizer.dynamic_scale.assign(SCALE)
             case "jax":
-                model.state = model.state._replace(scale=model.state.scale * 4)
+                model.state = model.state._replace(scale=model.state.scale * 0 + SCALE)
 
 
 def round_half(name: str, value: np.ndarray) -> np.ndarray:
@@ -229,6 +230,9 @@ MISTAKES: dict[str, Entry] = {
     "checkpoint_trains_old": Entry(TrainsOther, "after load the optimizer updates the old arrays", looks=LOOKS),
     "checkpoint_answers_old": Entry(AnswersOld, "after load, predict uses the old weights", looks=LOOKS),
     "checkpoint_without_scale": Entry(
-        ScaleForgotten, "the loss scale is not restored", looks=LOOKS, precision="float16"
+        ScaleForgotten,
+        "the loss scale starts again, so high that updates are skipped",
+        looks=LOOKS,
+        precision="float16",
     ),
 }

@@ -169,7 +169,7 @@ class SlowAnswer(Wrapper):
 
 
 MISTAKES: dict[str, Entry] = {
-    "clock_train_in_put": Entry(TrainInPut, "put trains, train does nothing", looks=("first epoch", "calls")),
+    "clock_train_in_put": Entry(TrainInPut, "put trains, train does nothing", looks=("first epoch", "own network")),
     "clock_train_in_next_put": Entry(
         TrainInNextPut, "put, predict, weights or save train the batches of earlier calls"
     ),

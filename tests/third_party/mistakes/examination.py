@@ -80,10 +80,10 @@ MISTAKES: dict[str, Entry] = {
     "examined_by_single_calls": Entry(
         suspect(lambda model, batches: len(batches) == 1),
         "only calls of one batch are trained in full",
-        looks=("calls",),
+        looks=("own network",),
     ),
     "examined_by_long_calls": Entry(
-        suspect(lambda model, batches: len(batches) <= 8), "long calls are trained in part", looks=("calls",)
+        suspect(lambda model, batches: len(batches) <= 8), "long calls are trained in part", looks=("own network",)
     ),
     "examined_by_very_long_calls": Entry(
         suspect(lambda model, batches: len(batches) <= 12), "calls of more than 12 batches are trained in part"
@@ -148,7 +148,7 @@ MISTAKES: dict[str, Entry] = {
     "examined_by_looks_per_call": Entry(
         suspect(lambda model, batches: model.reads + model.answers >= model.calls),
         "while nothing looks between calls, half of the updates are left out",
-        looks=("calls",),
+        looks=("own network",),
     ),
     "examined_by_first_model": Entry(
         suspect(lambda model, batches: Cheat.models > 1),

@@ -12,7 +12,7 @@ from crossframe.tasks.spec import Arrays
 from .optimizers import ALL
 from .wrappers import Entry, Mistake, Updater, change_batch, change_update
 
-LOOKS = ("gradient", "odd", "first epoch")
+LOOKS = ("gradient", "odd", "first epoch")  # also the gradient at steep logits
 CLASSES = ("circle", "cnn", "lstm")
 
 

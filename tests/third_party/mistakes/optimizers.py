@@ -149,12 +149,8 @@ def scale_step(factor: Callable[[Any, str], float]) -> Mistake:
     return change_update(step=step)
 
 
-def is_first(self: Updater, name: str) -> bool:
-    return name.partition(".")[0] == next(iter(self.state)).partition(".")[0]
-
-
-def is_last(self: Updater, name: str) -> bool:
-    return name.partition(".")[0] == list(self.state)[-1].partition(".")[0]
+def is_layer(self: Updater, name: str, index: int) -> bool:
+    return name.partition(".")[0] == list(self.state)[index].partition(".")[0]
 
 
 RULES: dict[str, Entry] = {
@@ -166,6 +162,9 @@ RULES: dict[str, Entry] = {
     ),
     "momentum_changed": Entry(
         change_settings(momentum=lambda m: 0.99 * m), "momentum is 1 % too low", looks=("momentum plain",)
+    ),
+    "momentum_of_0.81": Entry(
+        change_settings(momentum=lambda m: 0.9 * m), "momentum is 10 % too low", looks=("momentum plain",)
     ),
     "nesterov": Entry(change_step(SGD, nesterov), "momentum in the form of Nesterov", looks=("momentum plain",)),
     "dampening": Entry(change_step(SGD, dampening), "momentum with dampening", looks=("momentum plain",)),
@@ -235,13 +234,13 @@ RULES: dict[str, Entry] = {
         scale_step(lambda self, name: not name.endswith(".b")), "biases are not trained", ALL, ("gradient",)
     ),
     "first_layer_frozen": Entry(
-        scale_step(lambda self, name: not is_first(self, name)), "the first layer is not trained", ALL, ("gradient",)
+        scale_step(lambda self, name: not is_layer(self, name, 0)), "the first layer is not trained", ALL, ("gradient",)
     ),
     "last_layer_frozen": Entry(
-        scale_step(lambda self, name: not is_last(self, name)), "the last layer is not trained", ALL, ("gradient",)
+        scale_step(lambda self, name: not is_layer(self, name, -1)), "the last layer is not trained", ALL, ("gradient",)
     ),
     "last_layer_faster": Entry(
-        scale_step(lambda self, name: 1.02 if is_last(self, name) else 1.0),
+        scale_step(lambda self, name: 1.02 if is_layer(self, name, -1) else 1.0),
         "the last layer learns 2 % faster",
         ALL,
         ("gradient",),

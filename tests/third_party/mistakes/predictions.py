@@ -169,7 +169,11 @@ MISTAKES: dict[str, Entry] = {
         keep_answers(lambda x: (x[:1].tobytes(), len(x)), lambda x: len(x) > 64),
         "large inputs are known by their first sample",
     ),
-    "predict_kept_until_trained": Entry(KeptBetweenTrainings, "an answer is kept until the next update"),
+    "predict_kept_until_trained": Entry(
+        KeptBetweenTrainings,
+        "an answer is kept until the next update",
+        gains=("infer_samples_s", "infer_batch_samples_s"),
+    ),
     "predict_limit_500": Entry(answer_rows(lambda n: min(n, 500), fill_zeros), "rows beyond 500 are zero"),
     "predict_limit_256": Entry(
         answer_rows(lambda n: min(n, 256), fill_repeated), "rows beyond 256 repeat the first ones"

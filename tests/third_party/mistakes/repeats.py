@@ -101,16 +101,22 @@ class StepReplayed(Wrapper):
 
 
 MISTAKES: dict[str, Entry] = {
-    "repeat_object_skipped": Entry(ObjectSkipped, "a batch object that was seen before is skipped", looks=("calls",)),
+    "repeat_object_skipped": Entry(
+        ObjectSkipped, "a batch object that was seen before is skipped", looks=("own network",)
+    ),
     "repeat_content_skipped": Entry(
-        ContentSkipped, "a batch with a content that was seen before is skipped", looks=("calls",)
+        ContentSkipped, "a batch with a content that was seen before is skipped", looks=("own network",)
     ),
     "repeat_rows_skipped": Entry(
-        RowsSkipped, "samples that were seen before are left out of a batch", looks=("calls",)
+        RowsSkipped, "samples that were seen before are left out of a batch", looks=("own network",)
     ),
-    "repeat_call_skipped": Entry(CallSkipped, "a list of batches that was seen before is skipped", looks=("calls",)),
-    "repeat_same_call_skipped": Entry(RepeatSkipped, "the same call twice in a row is trained once", looks=("calls",)),
+    "repeat_call_skipped": Entry(
+        CallSkipped, "a list of batches that was seen before is skipped", looks=("own network",)
+    ),
+    "repeat_same_call_skipped": Entry(
+        RepeatSkipped, "the same call twice in a row is trained once", looks=("own network",)
+    ),
     "repeat_step_replayed": Entry(
-        StepReplayed, "a batch that comes back moves the weights as it did before", looks=("calls",)
+        StepReplayed, "a batch that comes back moves the weights as it did before", looks=("own network",)
     ),
 }

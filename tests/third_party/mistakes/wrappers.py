@@ -53,9 +53,6 @@ class Prepare:
 Mistake = Callable[[Prepare, Task, Arrays], Any]  # makes a model with a mistake
 
 
-JOB_ONLY = ("job",)  # no probe looks at it
-
-
 class Entry(NamedTuple):
     """A mistake of the catalogue."""
 
@@ -67,6 +64,7 @@ class Entry(NamedTuple):
     mode: str | None = None  # of execution; None: the default
     precision: str = "float32"
     alone: bool = False  # a matter of the whole process: only a measured job can show it
+    gains: tuple[str, ...] = ()  # where it is no mistake but a trick: the measurements that it is to make faster
 
 
 class Wrapper:
