@@ -106,7 +106,7 @@ class JobProcesses:
         if stat.parent in self.members or self.worker in (stat.group, stat.session):
             return True
         token = read_token(pid)
-        orphaned = stat.parent == os.getpid() and stat.session != os.getsid(0)
+        orphaned = stat.parent == os.getpid() and stat.session != os.getsid(0) and not is_starting(stat)
         return token == self.token or (token is None and orphaned)
 
     def kill(self) -> None:
@@ -164,6 +164,15 @@ def read_stat(pid: int) -> ProcessStat | None:
 def is_process(pid: int) -> bool:
     """Return whether an id is that of a process, not of a further thread of one."""
     return f"\nTgid:\t{pid}\n".encode() in read_file(f"/proc/{pid}/status")
+
+
+def is_starting(stat: ProcessStat) -> bool:
+    """Return whether a child of this process has not started its program yet, as the worker of a concurrent job.
+
+    Until then its variables are those of this process, without the token of its job.
+    """
+    this = read_stat(os.getpid())
+    return this is not None and stat.parent == os.getpid() and stat.stack == this.stack
 
 
 def exists(pid: int) -> bool:

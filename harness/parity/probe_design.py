@@ -158,15 +158,14 @@ class Design:
             for short, size in layer.parameters(shape).items():
                 if short not in layer.fans(shape):
                     noise = BIAS * self.generator.normal(size=size)
-                    self.arrays[f"{BIASED}/{name}.{short}"] = np.float32(
-                        self.arrays[f"{INITIAL}/{name}.{short}"] + noise
-                    )
+                    biased = self.arrays[f"{INITIAL}/{name}.{short}"] + noise
+                    self.arrays[f"{BIASED}/{name}.{short}"] = np.asarray(biased, np.float32)
 
     def draw_small_weights(self, task: Task) -> None:
         """Add the weights of the small network."""
         for name, value in initial_weights(task, int(self.generator.integers(2**31))).items():
             noise = 0.0 if value.any() else BIAS * self.generator.normal(size=value.shape)
-            self.arrays[f"{SMALL}/{name}"] = np.float32(value + noise)
+            self.arrays[f"{SMALL}/{name}"] = np.asarray(value + noise, np.float32)
 
     def select_weights(self, task: Task) -> Arrays:
         """Return the weights with which batches for a network are chosen: those of the task, or of the small one."""
@@ -289,7 +288,7 @@ def add_gradient_probes(design: Design) -> None:
         last = list(task.walk())[-1][0]
         for parameter, value in weights.items():
             factor = STEEPEST / float(np.abs(logits).max()) if parameter.startswith(f"{last}.") else 1.0
-            arrays[f"{STEEP}/{parameter}"] = np.float32(factor * value)
+            arrays[f"{STEEP}/{parameter}"] = np.asarray(factor * value, np.float32)
         design.add("gradient at steep logits", plain, [name], start=STEEP, weights_after=(1,))
     odd = design.draw_batches("odd", ODD_SAMPLES, task, [1.0])
     slower = replace(plain, optimizer=SGD(0.05, momentum=0.9))  # state, which a change of size must not lose
@@ -324,8 +323,8 @@ def add_own_optimizer_probes(design: Design, every_variant: bool) -> None:
         }
     )
     for variant, change in variants.items():
-        settings = {"start": SMALL, "weights_after": LONG_WEIGHTS_AFTER}
-        design.add(f"{OWN} {variant}", change(task, limit), names, **settings)
+        changed = change(task, limit)
+        design.add(f"{OWN} {variant}", changed, names, start=SMALL, weights_after=LONG_WEIGHTS_AFTER)
 
 
 def add_network_probe(design: Design, epoch_steps: int) -> None:
@@ -341,8 +340,8 @@ def add_network_probe(design: Design, epoch_steps: int) -> None:
     names[-2] = names[steps]  # the same batch twice in a call
     limit = design.find_limit(design.task, names[: 2 * len(SCALES)])
     changed = combine_variants(replace(design.task, optimizer=optimizer), limit)
-    settings = {"weights_after": (1, 2, steps, 2 * steps), "saved_after": steps}
-    design.add("own network, all variants", changed, names, **settings)
+    looks = (1, 2, steps, 2 * steps)
+    design.add("own network, all variants", changed, names, weights_after=looks, saved_after=steps)
 
 
 def add_epoch_probe(design: Design, data: Arrays) -> None:
@@ -366,5 +365,5 @@ def add_epoch_probe(design: Design, data: Arrays) -> None:
             inputs = inputs + noise * design.generator.normal(size=inputs.shape).astype(np.float32)
         design.arrays[f"{name}/x"] = inputs
         design.arrays[f"{name}/y"] = y[chosen]
-    settings = {"start": INITIAL, "weights_after": tuple(weights_after), "outputs": True}
-    design.add(EPOCH, slow_down(task, SLOW_POOLING if has_pooling(task) else SLOW_EPOCH), names, **settings)
+    slow = slow_down(task, SLOW_POOLING if has_pooling(task) else SLOW_EPOCH)
+    design.add(EPOCH, slow, names, start=INITIAL, weights_after=tuple(weights_after), outputs=True)

@@ -62,9 +62,8 @@ def name_resumed(probe: Probe, single: bool = False) -> str:
 
 def select_start(arrays: Arrays, probe: Probe) -> Arrays:
     """Return the initial weights of a probe; a parameter that its set does not hold is that of the run."""
-    return {
-        name: arrays.get(f"{probe.start}/{name}", arrays.get(f"{INITIAL}/{name}")) for name in probe.task.parameters()
-    }  # type: ignore[return-value]
+    start = {name: f"{probe.start}/{name}" for name in probe.task.parameters()}
+    return {name: arrays[key if key in arrays else f"{INITIAL}/{name}"] for name, key in start.items()}
 
 
 def read_inputs(arrays: Arrays, name: str) -> np.ndarray:

@@ -23,10 +23,13 @@ def test_a_clock_without_a_barrier_is_detected(tmp_path: Path, name: str) -> Non
     timer = StepTimer(tmp_path, sorted(os.sched_getaffinity(0)), "cpu", 300)
     task = select_clock_task()
     assert check_clock(timer, task, backend, environment).state == State.OK
-    env_vars = {**backend.manifest.env_vars, "FAULTS_WRAP": backend.module}
+    env_vars = {**backend.manifest.env_vars, "MISTAKES_WRAP": backend.module}
     spoilt = replace(
-        backend, module="faults", folder=THIRD_PARTY / "faults", manifest=replace(backend.manifest, env_vars=env_vars)
+        backend,
+        module="mistakes.backend",
+        folder=THIRD_PARTY / "mistakes" / "backend",
+        manifest=replace(backend.manifest, env_vars=env_vars),
     )
-    check = check_clock(timer, replace(task, name=f"{task.name}+no_op_barrier"), spoilt, environment)
+    check = check_clock(timer, replace(task, name=f"{task.name}+clock_no_barrier"), spoilt, environment)
     assert check.state == State.FAILED
     assert "after sync" in str(check.reason)

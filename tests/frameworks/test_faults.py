@@ -33,41 +33,41 @@ GPU_SCALE = 8  # of the task without a barrier, so that a step takes a GPU longe
 
 # mistake -> (task that shows it, probes each of which must catch it)
 CAUGHT_BY: dict[str, tuple[str, tuple[str, ...]]] = {
-    "gates_swapped": ("lstm", ("forward lstm1",)),
-    "second_bias_trained": ("lstm", ("gradient",)),
-    "kernel_transposed": ("cnn", ("forward conv1",)),
-    "padding_off_by_one": ("cnn", ("forward conv1",)),
-    "flatten_order_wrong": ("cnn", ("forward dense1",)),
+    "layer_gates_swapped": ("lstm", ("forward lstm1",)),
+    "layer_second_bias_trained": ("lstm", ("gradient",)),
+    "layer_kernel_transposed": ("cnn", ("forward conv1",)),
+    "layer_padding_off_by_one": ("cnn", ("forward conv1",)),
+    "layer_flatten_order_wrong": ("cnn", ("forward dense1",)),
     "loss_halved": ("circle", ("gradient",)),
     "loss_summed": ("circle", ("gradient",)),
-    "epsilon_changed": ("circle", ("adam plain", "adagrad plain", "rmsprop plain")),
-    "momentum_changed": ("circle", ("momentum plain",)),
+    "optimizer_epsilon_changed": ("circle", ("adam plain", "adagrad plain", "rmsprop plain")),
+    "optimizer_momentum_changed": ("circle", ("momentum plain",)),
     "decay_decoupled": ("circle", ("adam decay",)),
     "decay_missing": ("circle", ("sgd decay", "adam decay")),
-    "rate_off_by_1_percent": ("circle", ("gradient", "adam plain", "first epoch")),
-    "clipping_left_out": ("circle", ("sgd clip", "rmsprop clip")),
+    "optimizer_rate_off_by_1_percent": ("circle", ("gradient", "adam plain", "first epoch")),
+    "clip_left_out": ("circle", ("sgd clip", "rmsprop clip")),
     "schedule_left_out": ("circle", ("sgd schedule", "adam schedule")),
-    "state_forgotten": ("circle", ("momentum plain", "adam plain")),
-    "dropout_left_on": ("autoencoder", ("forward dense1",)),
-    "batches_shifted_by_one": ("circle", ("first epoch",)),
-    "weight_not_loaded": ("lstm", ("forward",)),
-    "lower_precision": ("autoencoder", ("forward dense1", "gradient")),
+    "optimizer_state_forgotten": ("circle", ("momentum plain", "adam plain")),
+    "layer_dropout_left_on": ("autoencoder", ("forward dense1",)),
+    "calls_pipelined": ("circle", ("first epoch",)),
+    "layer_weight_not_loaded": ("lstm", ("forward",)),
+    "precision_inputs_half": ("autoencoder", ("forward dense1", "gradient")),
 }
 # mistake -> part of its hint; the other mistakes have a shape that several mistakes share
 HINTS = {
-    "gates_swapped": "the gates of lstm1 are in the order i g f o",
-    "second_bias_trained": "a second bias is trained",
-    "kernel_transposed": "the kernel of conv1.w is transposed",
+    "layer_gates_swapped": "the gates of lstm1 are in the order i g f o",
+    "layer_second_bias_trained": "a second bias is trained",
+    "layer_kernel_transposed": "the kernel of conv1.w is transposed",
     "loss_halved": "every step is 0.5 times the expected one",
-    "rate_off_by_1_percent": "every step is 1.01 times the expected one",
-    "epsilon_changed": "its epsilon is 10 times that of the spec",
+    "optimizer_rate_off_by_1_percent": "every step is 1.01 times the expected one",
+    "optimizer_epsilon_changed": "its epsilon is 10 times that of the spec",
     "decay_missing": "weight decay is left out",
-    "clipping_left_out": "clipping is left out",
+    "clip_left_out": "clipping is left out",
     "schedule_left_out": "the schedule is left out",
-    "state_forgotten": "the optimizer forgets",
+    "optimizer_state_forgotten": "the optimizer forgets",
 }
 # Backends whose two runs from the same start differ: the first by rounding only.
-NOT_REPEATABLE = ("sums_reordered", "unseeded")
+NOT_REPEATABLE = ("data_samples_reordered", "data_unseeded")
 # The same optimizer in a form that the backend has not declared: caught by every probe in which the forms differ.
 UNDECLARED = {
     "adam_epsilon": ("adam plain", ("after_correction", "before_correction")),
@@ -114,7 +114,7 @@ def measure_missing_barrier(backend: Backend, folder: Path, device: str, python:
     inputs = folder / "large.npz"
     reference = make_reference(task, inputs)
     epoch = next(probe for probe in reference.probe_set.probes if probe.name == EPOCH)
-    mistaken = replace(task, name="lstm+no_op_barrier")
+    mistaken = replace(task, name="lstm+clock_no_barrier")
     probe = replace(epoch, task=mistaken, weights_after=(), outputs=False)
     outcome = run_probes(backend, Precision.FLOAT32, [probe], inputs, folder / "large", device, python)
     assert outcome.state == "ok", outcome.reason
@@ -172,12 +172,12 @@ def test_two_runs_agree_and_on_a_gpu_differ_by_rounding_only(probed: ProbedBacke
     cpu, gpu = (probed.check_repeats(task, device) for device in ("cpu", "cuda:0"))
     assert (cpu.passed, cpu.error, cpu.tolerance) == (True, 0, 0)
     assert gpu.passed
-    reordered = probed.check_repeats(task, "cuda:0", "sums_reordered")
+    reordered = probed.check_repeats(task, "cuda:0", "data_samples_reordered")
     assert reordered.passed, checks.describe_check(reordered)
     assert reordered.error > 0
-    assert not probed.check_repeats(task, "cpu", "sums_reordered").passed
+    assert not probed.check_repeats(task, "cpu", "data_samples_reordered").passed
     for device in ("cpu", "cuda:0"):
-        unseeded = probed.check_repeats(task, device, "unseeded")
+        unseeded = probed.check_repeats(task, device, "data_unseeded")
         assert not unseeded.passed
         assert "two runs from the same start differ" in checks.describe_check(unseeded)
 

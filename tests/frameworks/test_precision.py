@@ -23,7 +23,11 @@ from tests.support.planted_mistakes import BACKENDS, ProbedTask, list_probes, pr
 from tests.support.small_tasks import small_task
 
 PROBES = ("forward", "gradient", "odd batches", "momentum plain", "adam decay", "sgd clip", "adam schedule", EPOCH)
-MISTAKES = (("loss_halved", "gradient"), ("momentum_changed", "momentum plain"), ("decay_decoupled", "adam decay"))
+MISTAKES = (
+    ("loss_halved", "gradient"),
+    ("optimizer_momentum_of_0.81", "momentum plain"),
+    ("decay_decoupled", "adam decay"),
+)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Real backends with one mistake made on purpose (`tests/third_party/faults`), run on the parity probes."""
+"""Real backends with one mistake made on purpose (`tests/third_party/mistakes`), run on the parity probes."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def run_probes(
 
     `python` is an interpreter to use, as it is, instead of the environment of the backend.
     """
-    env_vars = {**backend.manifest.env_vars, "FAULTS_WRAP": f"crossframe.backends.{backend.name}"}
+    env_vars = {**backend.manifest.env_vars, "MISTAKES_WRAP": f"crossframe.backends.{backend.name}"}
     manifest = replace(backend.manifest, env_vars=env_vars)
-    wrapper = Backend(backend.name, "faults", THIRD_PARTY / "faults", manifest)
+    wrapper = Backend(backend.name, "mistakes.backend", THIRD_PARTY / "mistakes" / "backend", manifest)
     job = ProbeJob(
-        module="faults",
+        module="mistakes.backend",
         packages=[],
         mode=backend.manifest.modes[0],
         device=device,
@@ -115,8 +115,8 @@ class ProbedTask:
         yield from checks.compare_traces(traces, expected)
         if probe.saved_after is not None:
             planted = plant(probe, mistake) if mistake else probe
-            resumed = (self.select_traces(name_resumed(planted, single)) for single in (False, True))
-            yield from checks.compare_resumed(*resumed, expected)
+            in_calls, singly = (self.select_traces(name_resumed(planted, single)) for single in (False, True))
+            yield from checks.compare_resumed(in_calls, singly, expected)
 
 
 def probe_task(

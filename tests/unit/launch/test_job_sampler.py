@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from crossframe.backends import discover, read_backend
+from crossframe.harness.launch.job_processes import JobProcesses, exists
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.selftest.known_costs import add_known_cost, select_smallest_task
 from crossframe.harness.selftest.step_timer import StepTimer
@@ -70,3 +72,22 @@ def test_other_children_of_this_process_are_left_alone(tmp_path: Path) -> None:
         timer.time_steps(select_smallest_task(), reference, PYTHON)
         assert bystander.poll() is None
         bystander.kill()
+
+
+def test_the_worker_of_a_concurrent_job_is_not_included_before_its_program_starts() -> None:
+    """Between fork and exec it is a child of this process in another session, without the token of its job."""
+    with JobProcesses() as processes:
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            os.write(writing, b".")
+            time.sleep(60)
+            os._exit(0)
+        os.read(reading, 1)
+        assert pid not in processes.update()
+    assert exists(pid)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(reading)
+    os.close(writing)

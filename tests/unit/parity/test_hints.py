@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import crossframe.backends.reference.model as reference
@@ -36,7 +37,7 @@ def hint_for(references: ReferenceTraces, probe: Probe, traces: Arrays) -> str |
 
 
 def run(references: ReferenceTraces, probe: Probe, kind: Any = reference.Model, **options: Any) -> Arrays:
-    model = kind(probe.task, references.start(probe), reference.np.dtype("float64"), {})
+    model = kind(probe.task, references.start(probe), np.dtype("float64"), {})
     return trace(replace(probe, inputs=()), model, references.batches, **options)
 
 
