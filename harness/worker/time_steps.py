@@ -44,9 +44,12 @@ def time_steps_job(job: TimeStepsJob, folder: Path, measurements: StepMeasuremen
 
 
 def fill_chunk(model: Model, batches: Sequence[Batch]) -> list[Batch]:
-    """Return the batches, repeated or cut so that training on them takes about `CHUNK_S`, after a warm-up."""
+    """Return the batches, repeated or cut so that training on them takes about `CHUNK_S`, after a warm-up.
+
+    Reading the weights is part of that time: where `sync` does not wait, nothing else shows how long training takes.
+    """
     model.train(batches)  # compiles
-    once_s = time_call(partial(model.train, batches), model.sync)
+    once_s = time_call(partial(model.train, batches), lambda: (model.sync(), model.weights()))
     steps = max(1, round(len(batches) * CHUNK_S / once_s))
     chunk = (list(batches) * (steps // len(batches) + 1))[:steps]
     model.train(chunk)

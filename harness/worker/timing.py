@@ -17,7 +17,7 @@ def warm_up_clock() -> None:
         time_call(lambda: None, lambda: None)
 
 
-def time_call(call: Callable[[], Any], sync: Callable[[], None]) -> float:
+def time_call(call: Callable[[], Any], sync: Callable[[], object]) -> float:
     """Return the seconds from the start of `call` until the device has finished it, rounded to nanoseconds."""
     begin = read_clock()
     call()
