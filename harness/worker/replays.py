@@ -27,7 +27,7 @@ from crossframe.tasks.spec import Arrays
 # A verified step may take this many times as long as a measured one. Measured in the first tries, on two processors
 # with 17 programs: at most 1.25, but once 1.52 in 3 tries of a step that took 30 times as long as on an idle machine.
 SLOWDOWN = 1.5
-FEWEST_TRIES, MOST_TRIES, MOST_S = 8, 20, 5.0  # to be no slower than that; an idle machine needs one or two
+FEWEST_TRIES, MOST_TRIES, MOST_S = 3, 20, 5.0  # to be no slower than that; an idle machine needs one or two
 
 
 class Seconds(NamedTuple):
