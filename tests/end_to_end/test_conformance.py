@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import THIRD_PARTY
 
 EXAMPLE = THIRD_PARTY / "example_backend"
-pytestmark = pytest.mark.frameworks
+pytestmark = pytest.mark.campaign  # verifies and measures four tasks in a slow backend
 
 
 def install(source: Path, target: Path) -> dict[str, str]:
