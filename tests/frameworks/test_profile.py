@@ -63,10 +63,11 @@ def test_profiles_are_part_of_table_markdown_and_json(profiled_run: Path, crossf
     report = json.loads(crossframe("report", profiled_run, "--format", "json").stdout)
     markdown = crossframe("report", profiled_run, "--format", "md").stdout
     table = (profiled_run / "stdout.txt").read_text()
+    titles = {profile["backend"]: profile["title"] for profile in report["profiles"]}
     assert {cell["backend"] for cell in report["cells"]} == set(BACKENDS)
     for cell in report["cells"]:
         first = cell["operators"]["rows"][0]["name"]
-        assert f"circle {cell['backend']} {cell['mode']}: " in table
+        assert f"circle {titles[cell['backend']]} {cell['mode']}: " in table
         assert re.search(rf"\| circle \| {cell['backend']} \| .*{re.escape(first[:20])}", markdown)
 
 
