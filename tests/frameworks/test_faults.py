@@ -20,6 +20,7 @@ from crossframe.tasks import discover
 from crossframe.tasks.widen import widen
 from tests.support.planted_mistakes import (
     BACKENDS,
+    PARAMETERS,
     ProbedTask,
     list_probes,
     make_reference,
@@ -122,7 +123,7 @@ def measure_missing_barrier(backend: Backend, folder: Path, device: str, python:
     return outcome.measurements.unfinished
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def probed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ProbedBackend:
     return ProbedBackend(BACKENDS[request.param], tmp_path_factory.mktemp(request.param))
 

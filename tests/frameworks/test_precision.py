@@ -19,7 +19,7 @@ from crossframe.harness.machine.environments import make_environment
 from crossframe.harness.parity import checks, tolerances
 from crossframe.harness.worker.measurements import ProbeResult
 from crossframe.harness.worker.probes import EPOCH
-from tests.support.planted_mistakes import BACKENDS, ProbedTask, list_probes, probe_task, run_probes
+from tests.support.planted_mistakes import BACKENDS, PARAMETERS, ProbedTask, list_probes, probe_task, run_probes
 from tests.support.small_tasks import small_task
 
 PROBES = ("forward", "gradient", "odd batches", "momentum plain", "adam decay", "sgd clip", "adam schedule", EPOCH)
@@ -46,7 +46,7 @@ def probe_low_precisions(backend: Backend, folder: Path) -> LowPrecisionProbes:
     return LowPrecisionProbes(bfloat16, outcome.measurements.probes["forward"])
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def probed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LowPrecisionProbes:
     return probe_low_precisions(BACKENDS[request.param], tmp_path_factory.mktemp(request.param))
 
@@ -111,7 +111,7 @@ assert eval(scale) == LOSS_SCALE / 2
 """
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_an_overflow_skips_the_update_and_halves_the_loss_scale(name: str, tmp_path: Path) -> None:
     backend = BACKENDS[name]
     script = OVERFLOW.format(words=(name, *LOSS_SCALES[name]), mode=backend.manifest.modes[0])

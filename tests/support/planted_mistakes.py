@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from crossframe.backends import Backend, discover
 from crossframe.backends.contract import Dialect, Precision
@@ -27,6 +28,8 @@ from tests.conftest import THIRD_PARTY
 from tests.support.small_tasks import draw_samples
 
 BACKENDS = {name: backend for name, backend in discover().items() if backend.has_builds}
+# All probes of one framework fit into the time of the tests; those of the others run with `-m campaign`.
+PARAMETERS = [pytest.param(name, marks=[] if name == "torch" else [pytest.mark.campaign], id=name) for name in BACKENDS]
 EPOCH_STEPS, BATCH_SIZE = 4, 16
 
 
