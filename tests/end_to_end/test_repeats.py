@@ -26,7 +26,7 @@ def test_each_repeat_is_a_process_of_its_own_on_the_same_processors(crossframe: 
 def test_a_time_budget_is_used_for_pairs_that_are_not_distinguishable(crossframe: Command, tmp_path: Path) -> None:
     """The two variants have the same code, so no number of rounds distinguishes them and the time expires first."""
     words = ("--backend", "reference,faulty", "--mode", "numpy,honest", "--task", "circle", "--preset", "quick")
-    done = crossframe("run", *words, "--time-budget", "12s", "--out", tmp_path / "run")
+    done = crossframe("run", *words, "--time-budget", "45s", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     rounds: dict[int, set[str]] = {}
     for record in store.read(tmp_path / "run")[0]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
+from threading import Lock
 
 from crossframe.harness.console import say
 from crossframe.harness.worker.states import State
@@ -50,25 +52,42 @@ def make_groups(cases: Iterable[tuple[str, str, str]], size: int) -> list[Group]
 
 
 class CatalogueRun:
-    """A run of mistakes, as many groups at a time as there are processors to use."""
+    """A run of mistakes, as many groups at a time as there are processors to use.
+
+    Findings are kept in the folder after each group, so that a run that was interrupted goes on.
+    """
 
     def __init__(self, folder: Path, cpus: Sequence[int]) -> None:
         self.folder, self.cpus = folder, cpus
+        self.kept = folder / "findings.jsonl"
+        self.lock = Lock()
         self.free: Queue[int] = Queue()
         for cpu in cpus:
             self.free.put(cpu)
-        self.numbers = iter(range(10**6))
+        self.numbers = iter(range(len(list(folder.glob("[0-9]*"))), 10**6))
 
     def find_all(self, cases: Sequence[tuple[str, str, str]]) -> list[Finding]:
         """Return the finding of each case (mistake, framework, task)."""
         for task in dict.fromkeys(task for _, _, task in cases):
             find_reference(task, self.folder / "references")
-        findings: dict[tuple[str, str, str], Finding] = {}
+        findings = self.read_kept()
         for examine in (self.examine_by_probes(True), self.examine_by_probes(False), self.examine_by_jobs()):
             left = [case for case in cases if findings.get(case, OPEN).caught_by in ("nothing", ERROR)]
             for finding in examine(left):
                 findings[finding.mistake, finding.framework, finding.task] = finding
         return [findings[case] for case in cases]
+
+    def read_kept(self) -> dict[tuple[str, str, str], Finding]:
+        """Return the findings of an earlier run in this folder that need no further examination."""
+        lines = self.kept.read_text().splitlines() if self.kept.exists() else []
+        kept = [Finding(**json.loads(line)) for line in lines]
+        return {(each.mistake, each.framework, each.task): each for each in kept}
+
+    def keep(self, findings: Sequence[Finding]) -> None:
+        """Store the findings that are final: those of mistakes that were caught."""
+        final = [finding for finding in findings if finding.caught_by not in ("nothing", ERROR)]
+        with self.lock, self.kept.open("a") as file:
+            file.writelines(f"{json.dumps(asdict(finding))}\n" for finding in final)
 
     def examine_by_probes(self, first: bool) -> Callable[[Sequence[tuple[str, str, str]]], list[Finding]]:
         """Return a function that examines cases by the probes that see them best, or by all others."""
@@ -104,6 +123,7 @@ class CatalogueRun:
                 findings = [Finding(name, group.framework, group.task, ERROR, reason) for name in group.mistakes]
             finally:
                 self.free.put(cpu)
+            self.keep(findings)
             caught = sum(finding.caught_by not in ("nothing", ERROR) for finding in findings)
             say(f"{folder.name}: {caught} of {len(findings)} caught")
             return findings
