@@ -29,6 +29,8 @@ MISTAKES = (
     ("decay_decoupled", "adam decay"),
 )
 
+pytestmark = pytest.mark.campaign
+
 
 @dataclass
 class LowPrecisionProbes:

@@ -234,6 +234,7 @@ def test_the_archive_has_the_results_and_the_logs_of_failures_only(tmp_path: Pat
 
 
 @pytest.mark.frameworks
+@pytest.mark.campaign
 def test_stage_a_runs_on_a_cpu(tmp_path: Path) -> None:
     python = make_environment(discover_backends()["torch"], "cpu").python
     words = ("--device", "cpu", "--quick", "--task", "circle", "--python", f"torch={python}", "--work", tmp_path)

@@ -14,6 +14,7 @@ from crossframe.tasks.spec import SGD, AdaGrad, Adam, Arrays, RMSProp
 from .wrappers import Entry, Mistake, Updater, change_settings, change_update
 
 ALL = ("circle", "cnn", "lstm", "autoencoder")
+ADAM, MOMENTUM = ("circle", "lstm", "autoencoder"), ("circle", "cnn")  # circle has the probes of all optimizers
 Step = Callable[[Any, str, rules.Update, np.ndarray, Arrays], np.ndarray]
 
 
@@ -161,18 +162,34 @@ RULES: dict[str, Entry] = {
         change_settings(rate=lambda r: 1.001 * r), "the rate is 0.1 % too high", ALL, ("gradient",)
     ),
     "momentum_changed": Entry(
-        change_settings(momentum=lambda m: 0.99 * m), "momentum is 1 % too low", looks=("momentum plain",)
+        change_settings(momentum=lambda m: 0.99 * m),
+        "momentum is 1 % too low",
+        tasks=MOMENTUM,
+        looks=("momentum plain", "own optimizer"),
     ),
     "momentum_of_0.81": Entry(
-        change_settings(momentum=lambda m: 0.9 * m), "momentum is 10 % too low", looks=("momentum plain",)
+        change_settings(momentum=lambda m: 0.9 * m),
+        "momentum is 10 % too low",
+        tasks=MOMENTUM,
+        looks=("momentum plain", "own optimizer"),
     ),
-    "nesterov": Entry(change_step(SGD, nesterov), "momentum in the form of Nesterov", looks=("momentum plain",)),
-    "dampening": Entry(change_step(SGD, dampening), "momentum with dampening", looks=("momentum plain",)),
+    "nesterov": Entry(
+        change_step(SGD, nesterov),
+        "momentum in the form of Nesterov",
+        tasks=MOMENTUM,
+        looks=("momentum plain", "own optimizer"),
+    ),
+    "dampening": Entry(
+        change_step(SGD, dampening),
+        "momentum with dampening",
+        tasks=MOMENTUM,
+        looks=("momentum plain", "own optimizer"),
+    ),
     "beta1_changed": Entry(
-        change_settings(beta1=lambda b: b - 0.01), "Adam's first beta is 0.89", ALL, ("adam plain", "own")
+        change_settings(beta1=lambda b: b - 0.01), "Adam's first beta is 0.89", ADAM, ("adam plain", "own optimizer")
     ),
     "beta2_changed": Entry(
-        change_settings(beta2=lambda b: b - 0.009), "Adam's second beta is 0.99", ALL, ("adam plain", "own")
+        change_settings(beta2=lambda b: b - 0.009), "Adam's second beta is 0.99", ADAM, ("adam plain", "own optimizer")
     ),
     "epsilon_changed": Entry(
         change_settings(epsilon=lambda e: 10 * e),
@@ -182,9 +199,9 @@ RULES: dict[str, Entry] = {
     "epsilon_missing": Entry(
         change_settings(epsilon=lambda e: 1e-3 * e), "epsilon is nearly zero", looks=("adam plain", "rmsprop plain")
     ),
-    "amsgrad": Entry(change_step(Adam, amsgrad), "AMSGrad instead of Adam", ALL, ("adam plain", "own")),
+    "amsgrad": Entry(change_step(Adam, amsgrad), "AMSGrad instead of Adam", ADAM, ("adam plain", "own optimizer")),
     "adam_without_correction": Entry(
-        change_step(Adam, without_correction), "Adam without its corrections", ALL, ("adam plain", "own")
+        change_step(Adam, without_correction), "Adam without its corrections", ADAM, ("adam plain", "own optimizer")
     ),
     "adam_counts_from_0": Entry(
         change_update(number=lambda self: max(1, self.updates)),
@@ -214,13 +231,13 @@ RULES: dict[str, Entry] = {
     ),
     "rmsprop_centered": Entry(change_step(RMSProp, centered), "RMSProp is centered", looks=("rmsprop plain",)),
     "state_in_half_precision": Entry(
-        change_update(step=rounded_state), "the optimizer's state is float16", ALL, ("adam plain", "own")
+        change_update(step=rounded_state), "the optimizer's state is float16", ADAM, ("adam plain", "own optimizer")
     ),
     "state_reset_after_100": Entry(reset_every(100), "a new state after 100 updates"),
     "state_reset_after_16": Entry(
         reset_every(16), "a new state after 16 updates", looks=("adam plain", "momentum plain")
     ),
-    "state_forgotten": Entry(reset_every(1), "a new state for every update", ALL, ("adam plain", "own")),
+    "state_forgotten": Entry(reset_every(1), "a new state for every update", ADAM, ("adam plain", "own optimizer")),
     "gradients_not_zeroed": Entry(
         GradientsNotZeroed, "gradients add up from update to update", ALL, ("sgd plain", "own")
     ),
