@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--framework", action="append", choices=FRAMEWORKS, help="default: all")
     parser.add_argument("--class", dest="classes", action="append", choices=list(CLASSES), help="default: all")
     parser.add_argument("--mistake", action="append", choices=list(MISTAKES), help="these only")
+    parser.add_argument("--task", action="append", help="these only")
     parser.add_argument("--sample", action="store_true", help=f"every {SAMPLE}th mistake of a class, in one task")
     parser.add_argument("--out", type=Path, help="folder for mistakes.md, mistakes.json and all jobs")
     arguments = parser.parse_args()
@@ -81,6 +82,8 @@ def main() -> None:
     cases = list_cases(arguments.framework or FRAMEWORKS, arguments.classes or list(CLASSES), arguments.sample)
     if arguments.mistake:
         cases = [case for case in cases if case[0] in arguments.mistake]
+    if arguments.task:
+        cases = [case for case in cases if case[2] in arguments.task]
     begin = time.monotonic()
     run = CatalogueRun(folder / "jobs", sorted(os.sched_getaffinity(0)))
     frameworks = dict.fromkeys(framework for _, framework, _ in cases)

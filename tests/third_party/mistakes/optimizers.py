@@ -101,27 +101,6 @@ def reset_every(updates: int) -> Mistake:
     return change_update(update=update)
 
 
-class DecoupledDecay(Updater):
-    """Decay of the weights beside the step, as in AdamW."""
-
-    def decay(self, name: str) -> float:
-        return 0.0
-
-    def update(self, weights: Arrays, gradients: Arrays) -> Arrays:
-        share = self.rate() * self.task.optimizer.weight_decay
-        changed = super().update(weights, gradients)
-        return {name: value - share * weights[name] for name, value in changed.items()}
-
-
-class DecayBeforeClipping(Updater):
-    def update(self, weights: Arrays, gradients: Arrays) -> Arrays:
-        decay = self.task.optimizer.weight_decay
-        return super().update(weights, {name: g + decay * weights[name] for name, g in gradients.items()})
-
-    def decay(self, name: str) -> float:
-        return 0.0
-
-
 class GradientsNotZeroed(Updater):
     """Gradients add up from update to update."""
 

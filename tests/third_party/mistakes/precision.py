@@ -12,7 +12,18 @@ from crossframe.backends.contract import Batch
 from crossframe.tasks.spec import Arrays, Task
 
 from .optimizers import ALL
-from .wrappers import Entry, Mistake, Prepare, Updater, Wrapper, call_after, change_batch, change_input, change_update
+from .wrappers import (
+    Entry,
+    Mistake,
+    Prepare,
+    Updater,
+    Wrapper,
+    call_after,
+    change_batch,
+    change_input,
+    change_outputs,
+    change_update,
+)
 
 LOOKS = ("forward", "gradient")
 
@@ -108,9 +119,9 @@ TABLE: dict[str, Entry] = {
     "precision_gradients_tf32": Entry(
         round_gradients(keep_bits(10)), "gradients have the ten bits of TF32", ALL, ("gradient",)
     ),
-    "precision_float64_is_float32": Entry(
-        change_input(lambda x: x.astype(np.float32).astype(x.dtype) * (1 + 1e-8)),
-        "a float64 cell has errors of float32",
+    "precision_float64_outputs": Entry(
+        change_outputs(lambda z: z.astype(np.float32).astype(z.dtype)),
+        "outputs of a float64 cell are float32",
         ALL,
         LOOKS,
         precision="float64",

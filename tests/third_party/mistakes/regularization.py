@@ -10,7 +10,7 @@ import numpy as np
 from crossframe.backends.reference import optimizers as rules
 from crossframe.tasks.spec import Arrays
 
-from .optimizers import ALL, DecayBeforeClipping, DecoupledDecay
+from .optimizers import ALL
 from .wrappers import Entry, Mistake, Updater, change_settings, change_task, change_update
 
 CLIP, DECAY, SCHEDULE = ("sgd clip", "own"), ("sgd decay", "adam decay", "own"), ("sgd schedule", "own")
@@ -48,6 +48,27 @@ def clip_in_decay(self: Updater, weights: Arrays, gradients: Arrays) -> Arrays:
     steps = {name: weights[name] - value for name, value in changed.items()}
     factor = min(1.0, limit * self.rate() / max(norm(steps), 1e-30))
     return {name: weights[name] - factor * step for name, step in steps.items()}
+
+
+class DecoupledDecay(Updater):
+    """Decay of the weights beside the step, as in AdamW."""
+
+    def decay(self, name: str) -> float:
+        return 0.0
+
+    def update(self, weights: Arrays, gradients: Arrays) -> Arrays:
+        share = self.rate() * self.task.optimizer.weight_decay
+        changed = super().update(weights, gradients)
+        return {name: value - share * weights[name] for name, value in changed.items()}
+
+
+class DecayBeforeClipping(Updater):
+    def update(self, weights: Arrays, gradients: Arrays) -> Arrays:
+        decay = self.task.optimizer.weight_decay
+        return super().update(weights, {name: g + decay * weights[name] for name, g in gradients.items()})
+
+    def decay(self, name: str) -> float:
+        return 0.0
 
 
 def scheduled(power: Any) -> Mistake:
