@@ -1,7 +1,8 @@
 """Samples of the memory and the processors of all processes of a job, taken by a thread of the parent.
 
 A worker knows its own peak alone, and may reset it. The parent sees its children too, and remembers. A process that
-lives for less than a period may be missed. Sampling takes at most `LARGEST_SHARE` of one processor.
+lives for less than a period may be missed. Sampling takes at most `LARGEST_SHARE` of one processor, unless the period
+would become longer than `LONGEST_PERIOD_S`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from crossframe.harness.launch.job_processes import JobProcesses, read_file, rea
 from crossframe.harness.records.model import ProcessSamples
 
 PERIOD_S = 0.05
+LONGEST_PERIOD_S = 0.2  # the memory of a child must be seen in the shortest jobs, those of the self-test
 LARGEST_SHARE = 0.004  # of a processor; where samples take long, there are fewer
 
 
@@ -59,7 +61,8 @@ class JobSampler:
         while not self.done.wait(wait_s):
             self.take_sample()
             self.cost_s = time.thread_time()
-            wait_s = max(PERIOD_S, self.cost_s / LARGEST_SHARE - (time.monotonic() - self.began_s))
+            due_s = self.cost_s / LARGEST_SHARE - (time.monotonic() - self.began_s)
+            wait_s = min(max(PERIOD_S, due_s), LONGEST_PERIOD_S)
 
     def take_sample(self) -> None:
         """Read the memory and the processors of every process of the job."""

@@ -25,7 +25,7 @@ QUEUED_S = 0.05  # least time of the updates: the time to read small weights, an
 FEW_TRIES, MANY_TRIES = 8, 24  # if any of the few shows a sign, all are made
 FEW, MOST = 0.25, 0.75  # of the tries
 MOST_SLOWED = 10  # how many times longer an update may take on a busy machine
-IDLE_SHARE, LEAST_IDLE_S = 0.5, 0.005  # how long to watch the processors: a share of the time of the updates, at least
+IDLE_SHARE, LEAST_IDLE_S = 1.0, 0.005  # how long to watch the processors: a share of the time of the updates, at least
 
 
 class Clocks(NamedTuple):
