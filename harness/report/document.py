@@ -7,9 +7,10 @@ from pathlib import Path
 
 from crossframe.backends import discover
 from crossframe.harness.analysis import fairness, metrics, ranking, warnings
+from crossframe.harness.analysis.frameworks import resolve_titles
 from crossframe.harness.records import store
 from crossframe.harness.records.model import SCHEMA_VERSION, Record, RunInfo
-from crossframe.harness.report.framework_profiles import build_profiles, resolve_titles
+from crossframe.harness.report.framework_profiles import build_profiles
 from crossframe.harness.report.model import Report, RunSummary, TaskReport
 from crossframe.tasks.describe import describe_task
 from crossframe.tasks.spec import from_json

@@ -15,7 +15,7 @@ from crossframe.harness.console import TableLayout, escape_markdown, fit_lines, 
 from crossframe.harness.parity.effects import describe_effect
 from crossframe.harness.records import codec
 from crossframe.harness.records.model import CELL_KEYS
-from crossframe.harness.report.framework_profiles import markdown_profiles
+from crossframe.harness.report.framework_profiles import describe_modes, markdown_profiles
 from crossframe.harness.report.model import Report
 from crossframe.harness.worker.states import State
 
@@ -65,7 +65,7 @@ def list_problems(cells: Sequence[CellReport]) -> list[str]:
 def list_notes(report: Report) -> list[str]:
     """Return the lines below the table: how to read it, baselines, problems, damaged files."""
     cells = report.cells
-    lines = [describe_settings(report), *describe_evidence(cells)]
+    lines = [describe_settings(report), *map(describe_modes, report.profiles), *describe_evidence(cells)]
     lines.append(report.selftest or "this machine's resolution is unknown; run `crossframe selftest`")
     lines += list_withheld(cells)
     lines += [

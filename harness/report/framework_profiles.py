@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from crossframe.backends import Backend
 from crossframe.backends.manifest import Fact
+from crossframe.harness.analysis.frameworks import (
+    count_code_lines,
+    describe_unmeasured_modes,
+    find_unmeasured_modes,
+    list_measured_modes,
+)
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.console import markdown_table
-from crossframe.harness.records.model import BackendInfo
 from crossframe.harness.records.portability import PortabilityState, RuntimeResult
 from crossframe.harness.report.model import FrameworkProfile, LookedUpFact, MeasuredProfile, Share
 from crossframe.harness.worker.states import State
@@ -32,13 +36,6 @@ LOOKED_UP = {
     "mobile and edge": "edge",
     "debugging": "debugging",
 }
-
-
-def resolve_titles(backends: Mapping[str, BackendInfo], names: Iterable[str]) -> dict[str, str]:
-    """Return the title of each named backend; with its name in parentheses where two backends share a title."""
-    titles = {name: backends[name].title if name in backends else name for name in dict.fromkeys(names)}
-    count = Counter(titles.values())
-    return {name: title if count[title] == 1 else f"{title} ({name})" for name, title in titles.items()}
 
 
 def build_profiles(
@@ -80,7 +77,8 @@ def measure_profile(
         packages=count_packages(backend, cells) if environment_bytes else None,
         import_s=(median(imports), min(imports), max(imports)) if imports else None,
         backend_lines=count_code_lines(backend) if backend else None,
-        modes=sorted({cell.mode for cell in cells}),
+        modes=list_measured_modes(cells),
+        modes_not_measured=find_unmeasured_modes(cells, backend) if backend else None,
         exports=share([cell.onnx.state == State.OK for cell in cells if cell.onnx]),
         runtimes=share([state == PortabilityState.PASS for state in ran]),
         dialect={word: value for cell in cells for word, value in cell.dialect.items()},
@@ -116,12 +114,6 @@ def count_packages(backend: Backend | None, cells: Sequence[CellReport]) -> int 
     return len(pinned) if versions and equal else None
 
 
-def count_code_lines(backend: Backend) -> int:
-    """Return the number of lines in the folder of a backend that are neither empty nor comments."""
-    lines = (line.strip() for file in sorted(backend.folder.glob("*.py")) for line in file.read_text().splitlines())
-    return sum(bool(line) and not line.startswith("#") for line in lines)
-
-
 def look_up(fact: Fact | None) -> LookedUpFact | None:
     """Return a fact as text; None if it is unknown."""
     if fact is None or fact.value is None:
@@ -141,13 +133,30 @@ def measured_rows(profile: FrameworkProfile) -> list[tuple[str, str]]:
         ("packages in it", UNKNOWN if measured.packages is None else f"{measured.packages} pinned"),
         ("import", f"{spread[0]:.2f} s ({spread[1]:.2f} to {spread[2]:.2f} by cell)" if spread else UNKNOWN),
         ("code of its backend", UNKNOWN if measured.backend_lines is None else f"{measured.backend_lines} lines"),
-        ("modes in this run", ", ".join(measured.modes) or "none"),
+        ("modes measured", ", ".join(measured.modes) or "none"),
+        ("modes not measured", describe_other_modes(measured.modes_not_measured)),
         ("successful ONNX exports", format_share(measured.exports, "none was tried")),
         ("files that pass in runtimes", format_share(measured.runtimes, "not checked: crossframe portability")),
         ("dialect", dialect or ("none" if measured.modes and spread else UNKNOWN)),
         ("verified equal", format_share(measured.verified, "not checked")),
         ("defects found by parity", "; ".join(measured.defects) or ("none" if measured.verified else "not checked")),
     ]
+
+
+def describe_other_modes(modes: Mapping[str, str | None] | None) -> str:
+    """Return the existing modes that were not measured; unknown for a backend that is not installed any more."""
+    return UNKNOWN if modes is None else describe_unmeasured_modes(modes) or "none"
+
+
+def describe_modes(profile: FrameworkProfile) -> str:
+    """Return which modes of a framework the run measured, and which exist beside them."""
+    measured = ", ".join(profile.measured.modes) or "none"
+    modes = profile.measured.modes_not_measured
+    if modes is None:
+        rest = "whether there are others is unknown, since its backend is not installed any more"
+    else:
+        rest = f"not measured: {describe_unmeasured_modes(modes)}" if modes else "there are no others"
+    return f"modes of {profile.title}: {measured} measured; {rest}"
 
 
 def format_quantity(value: float | None, divisor: float, unit: str) -> str:

@@ -58,6 +58,7 @@ class MeasuredProfile:
     import_s: tuple[float, float, float] | None  # median, smallest, largest over cells
     backend_lines: int | None  # of code
     modes: list[str]
+    modes_not_measured: dict[str, str | None] | None  # mode -> why it can't run here, None if it can; None: unknown
     exports: Share | None  # exports that succeed
     runtimes: Share | None  # exported files that pass in a runtime
     dialect: dict[str, str | float]

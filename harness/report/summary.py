@@ -12,6 +12,7 @@ from crossframe.harness.analysis.ranking import group_by_family
 from crossframe.harness.console import TableLayout, terminal_table, wrap_lines
 from crossframe.harness.report import formats
 from crossframe.harness.report.answer import SPEED, label_families, write_answer
+from crossframe.harness.report.framework_profiles import describe_modes
 from crossframe.harness.report.model import Report
 from crossframe.harness.report.titles import title_report
 from crossframe.harness.worker.states import State
@@ -67,6 +68,7 @@ def list_notes(report: Report) -> list[str]:
     return [
         formats.describe_settings(report),
         "tier: cells of one tier are not separated by more than the noise",
+        *map(describe_modes, report.profiles),
         *formats.describe_evidence(cells),
         report.selftest or "this machine's resolution is unknown; run `crossframe selftest`",
         *formats.list_withheld(cells),

@@ -48,7 +48,7 @@ def write_html(folder: Path, records: Sequence[Record], titles: Mapping[str, str
     return page.write_page(save_run(folder / "run", records, titles)).read_text()
 
 
-def make_backend(folder: Path, name: str, facts: Mapping[str, Fact]) -> Backend:
+def make_backend(folder: Path, name: str, facts: Mapping[str, Fact], modes: tuple[str, ...] = ("eager",)) -> Backend:
     """Return a backend of ten lines of code and two pins."""
     folder.mkdir()
     (folder / "model.py").write_text("x = 1\n" * 10 + "\n# a comment\n")
@@ -57,7 +57,7 @@ def make_backend(folder: Path, name: str, facts: Mapping[str, Fact]) -> Backend:
         title=name,
         packages=(name,),
         install={"cpu": InstallRecipe(python="3.11", requirements="pins.txt")},
-        modes=("eager",),
+        modes=modes,
         contract_version=CONTRACT_VERSION,
         facts=dict(facts),
     )

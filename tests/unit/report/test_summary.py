@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from crossframe.harness.records.model import ParitySummary, Record
-from crossframe.harness.report import summary
+from crossframe.harness.report import formats, summary
 from crossframe.harness.report.answer import shorten_list
 from crossframe.harness.report.document import build_report
 from crossframe.harness.worker.states import State
-from tests.support.pages import make_failure, make_three
+from tests.support.pages import install_backends, make_backend, make_failure, make_three
 from tests.support.synthetic import make_record, save_run
 
 
@@ -54,6 +54,20 @@ def test_failures_are_in_the_answer_and_in_the_table_and_have_a_reason(tmp_path:
 def test_cells_that_were_not_verified_are_marked(tmp_path: Path) -> None:
     unverified = make_record("d", 1, 0.01, parity=ParitySummary(State.FAILED, "gradient differs", None))
     assert "d eager unverified" in write_summary(tmp_path, [*make_three(), unverified])
+
+
+def test_modes_that_exist_and_were_not_measured_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backends = [
+        make_backend(tmp_path / name, name, {}, modes) for name, modes in (("a", ("eager", "jit")), ("b", ("eager",)))
+    ]
+    install_backends(monkeypatch, *backends)
+    report = build_report(save_run(tmp_path / "run", make_three(), {"a": "Alpha"}))
+    for text in (summary.as_summary(report), *(formats.FORMATS[name](report) for name in ("table", "md"))):
+        words = " ".join(text.split())
+        assert "modes of Alpha: eager measured; not measured: jit" in words
+        assert "modes of b: eager measured; there are no others" in words
+        assert "modes of c: eager measured; whether there are others is unknown" in words
+    assert report.profiles[0].measured.modes_not_measured == {"jit": None}
 
 
 def test_each_workload_is_a_group(tmp_path: Path) -> None:
