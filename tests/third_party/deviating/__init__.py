@@ -10,6 +10,7 @@ import numpy as np
 
 from crossframe.backends.contract import Batch, Dialect
 from crossframe.backends.reference.model import Model as ReferenceModel
+from crossframe.harness.worker import replays
 from crossframe.tasks.spec import Arrays, Task
 
 MODES = (
@@ -21,6 +22,8 @@ EXAMINED = 60  # updates after `prepare` or `load` during which a mode works hon
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> "Model":
+    if mode != "honest":
+        replays.MOST_S = 0.0  # a mistake that is slow in every try would be tried for seconds
     return Model(task, weights, np.dtype(precision), mode)
 
 

@@ -16,12 +16,16 @@ from crossframe.harness.machine.environments import Environment
 from crossframe.harness.plan.plan import Plan
 from crossframe.harness.records.model import Cell, ParitySummary
 from crossframe.harness.selftest import clock_gate
+from crossframe.harness.selftest.clock import select_clock_task
 from crossframe.harness.selftest.model import ClockCheck
 from crossframe.harness.worker.states import State
+from crossframe.tasks.spec import LSTM, Dense, LastStep
 from tests.conftest import THIRD_PARTY
 
 PYTHON = Environment(Path(sys.executable))
 CELLS = {mode: Cell("circle", "overdue", mode, "cpu", "float32", 64) for mode in ("honest", "lazy", "skips")}
+# As many operations per parameter, with a step of a twentieth of the time.
+SMALL_TASK = replace(select_clock_task(), layers=(LSTM(64), LastStep(), Dense(10)))
 VERIFIED = ParitySummary(State.OK, None, None)
 
 
@@ -35,6 +39,7 @@ def make_plan(backend: Backend) -> Plan:
 def overdue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Backend:
     """Return the backend that does its work while the clock does not run, with an empty cache."""
     monkeypatch.setattr(clock_gate, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(clock_gate, "select_clock_task", lambda _: SMALL_TASK)
     return read_backend("overdue", "overdue", THIRD_PARTY / "overdue")
 
 
