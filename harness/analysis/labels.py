@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from crossframe.harness.analysis.model import CellReport, Metric
@@ -50,3 +51,9 @@ def format_metric(metric: Metric, divisor: float, decimals: int) -> str:
         distance = max(metric.high / metric.value - 1, 1 - metric.low / metric.value)
         text += f" ±{distance:.0%}" if distance < 1 else " ±>100%"
     return text
+
+
+def format_significant(value: float) -> str:
+    """Return a number with three significant digits, and all digits before the point: `0.0123`, `1.50`, `14,920`."""
+    digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:,.{max(0, digits)}f}"

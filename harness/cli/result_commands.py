@@ -93,8 +93,7 @@ def decide(run: Path, use_case: str | None, criteria: Path | None, requirements:
         raise UsageError("--use-case and --criteria exclude each other")
     (name,) = select_names("use case", [use_case or DEFAULT_USE_CASE], list(USE_CASES))
     weights = read_criteria(criteria) if criteria else USE_CASES[name]
-    facts = {name: backend.manifest.facts for name, backend in discover().items()}
-    record = build_decision(run, facts, weights, requirements, date.today())
+    record = build_decision(run, discover(), weights, requirements, date.today())
     warn(record.warnings)
     text = decision_formats.FORMATS[output_format](record)
     print(render_markdown(text) if output_format == "md" else text, end="")

@@ -42,11 +42,14 @@ def draw_round_weights(last: int) -> np.ndarray:
 
 
 def list_candidates(
-    records: Sequence[Record], facts: Mapping[str, Facts], reports: Sequence[CellReport] | None = None
+    records: Sequence[Record],
+    facts: Mapping[str, Facts],
+    reports: Sequence[CellReport] | None = None,
+    titles: Mapping[str, str] | None = None,
 ) -> list[Candidate]:
     """Return every backend of the run with its values, or excluded if it lacks a workload.
 
-    `reports` are those of the records, if they are already built.
+    `reports` are those of the records, if they are already built; `titles` are those that differ from the names.
     """
     if not records:
         return []
@@ -57,9 +60,9 @@ def list_candidates(
     candidates = []
     for name in sorted({report.backend for report in reports}):
         cells, reason = _select_cells(name, workloads)
-        known_facts = facts.get(name, {})
+        known_facts, title = facts.get(name, {}), (titles or {}).get(name, name)
         if reason is not None:
-            candidates.append(Candidate(name, known_facts, cells, excluded=reason))
+            candidates.append(Candidate(name, title, known_facts, cells, excluded=reason))
             continue
         rounds = frozenset.intersection(
             *(frozenset(record.repeat for record in groups[report.cell]) for report in cells)
@@ -68,6 +71,7 @@ def list_candidates(
         candidates.append(
             Candidate(
                 name=name,
+                title=title,
                 facts=known_facts,
                 cells=cells,
                 rounds=rounds,

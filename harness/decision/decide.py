@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crossframe.harness.analysis.statistics import Comparison, compare, fewest_rounds
-from crossframe.harness.decision.candidates import DRAWS, check_requirements, explain_failure, list_candidates
+from crossframe.harness.decision.candidates import DRAWS, check_requirements, explain_failure
 from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, UseCase
 from crossframe.harness.decision.model import Candidate, Decision, Facts, Flip, Verdict
-from crossframe.harness.records.model import Record
 
 CONCENTRATION = 20  # of the Dirichlet distribution of the weights: for 0.3 the standard deviation is 0.1
 SURE = 0.9  # the share of drawn weights for which a verdict must hold
@@ -25,16 +24,15 @@ EQUAL = 0.05  # ratio within which candidates are equal over all criteria: too l
 
 
 def decide(
-    records: Sequence[Record], facts: Mapping[str, Facts], use_case: UseCase, requirements: Sequence[str]
-) -> tuple[Decision, list[Candidate]]:
-    """Return the decision, and every candidate. UsageError for an unknown requirement.
+    candidates: Sequence[Candidate], facts: Mapping[str, Facts], use_case: UseCase, requirements: Sequence[str]
+) -> Decision:
+    """Return the decision among candidates. UsageError for an unknown requirement.
 
     `requirements` are added to those of the use case.
     """
     combined = list(dict.fromkeys([*use_case.requirements, *requirements]))
     check_requirements(combined, facts)
-    candidates = list_candidates(records, facts)
-    return decide_among(candidates, use_case, combined), candidates
+    return decide_among(candidates, use_case, combined)
 
 
 def decide_among(candidates: Sequence[Candidate], use_case: UseCase, requirements: Sequence[str]) -> Decision:
@@ -46,7 +44,8 @@ def decide_among(candidates: Sequence[Candidate], use_case: UseCase, requirement
         if reason is not None:
             excluded[candidate.name] = reason
     dominated = find_dominated([candidate for candidate in candidates if candidate.name not in excluded])
-    excluded |= {worse: describe_dominance(better) for worse, better in dominated.items()}
+    titles = {candidate.name: candidate.title for candidate in candidates}
+    excluded |= {worse: describe_dominance(titles[better]) for worse, better in dominated.items()}
     fit = [candidate for candidate in candidates if candidate.name not in excluded]
     return replace(_choose(fit, weights), excluded=excluded)
 
@@ -93,8 +92,10 @@ def describe_dominance(better: str) -> str:
 def find_flips(candidates: Sequence[Candidate], leader: Candidate, weights: Mapping[str, float]) -> list[Flip]:
     """Return for each criterion the nearest weight at which another candidate passes the leader, the nearest first.
 
-    The weights of the other criteria keep their proportions.
+    The weights of the other criteria keep their proportions. A candidate passes the leader only if it is better by more
+    than `EQUAL` at one end of the range, at a weight of 0 or 1: those that are equal there never change places.
     """
+    least = math.log2(1 + EQUAL)
     flips = []
     for name, weight in weights.items():
         crossings = []
@@ -103,10 +104,9 @@ def find_flips(candidates: Sequence[Candidate], leader: Candidate, weights: Mapp
             in_criterion = leader.points[name] - rival.points[name]
             # gap(t) = t in_criterion + (1 - t) rest, which is 0 at t = rest / (rest - in_criterion)
             rest = (gap - weight * in_criterion) / (1 - weight) if weight < 1 else math.nan
-            if rival is not leader and math.isfinite(rest) and rest != in_criterion:
+            if rival is not leader and min(rest, in_criterion) < -least and max(rest, in_criterion) > 0:
                 at = rest / (rest - in_criterion)
-                if 0 <= at <= 1:
-                    crossings.append((abs(at - weight), at, rival.name))
+                crossings.append((abs(at - weight), at, rival.name))
         if crossings:
             _, at, rival_name = min(crossings)
             flips.append(Flip(name, weight, at, rival_name))
@@ -120,12 +120,13 @@ def _choose(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> De
     if len(candidates) == 1:
         name = candidates[0].name
         reason = "the only candidate that meets the requirements and that no other beats in everything"
-        return Decision(Verdict.CLEAR, [name], reason, first_probability={name: 1.0})
+        return Decision(Verdict.CLEAR, [name], reason, leader=name, first_probability={name: 1.0})
     fewest = fewest_rounds(len(candidates) * (len(candidates) - 1) // 2)
     rounds = min(len(candidate.rounds) for candidate in candidates)
     if rounds < fewest:
         reason = f"{rounds} of at least {fewest} repeats that could distinguish {len(candidates)} candidates"
-        return Decision(Verdict.NOT_ENOUGH_EVIDENCE, [], reason, fewest - rounds)
+        leader = candidates[_find_leader(candidates, weights)].name
+        return Decision(Verdict.NOT_ENOUGH_EVIDENCE, [], reason, leader=leader, more_runs=fewest - rounds)
     return _judge(_weigh(candidates, weights))
 
 
@@ -134,12 +135,19 @@ class _Weighing:
     """Two or more candidates with their scores under drawn weights, and under the noise."""
 
     names: list[str]
+    titles: dict[str, str]  # by name
     leader: int
     pairs: list[Comparison]
     by_weights: np.ndarray  # (candidates, draws)
     by_noise: np.ndarray  # (candidates, draws)
     first_probability: dict[str, float]
     flips: list[Flip]
+
+
+def _find_leader(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> int:
+    """Return the index of the candidate with the best score at these weights."""
+    scores = [sum(weight * candidate.points[name] for name, weight in weights.items()) for candidate in candidates]
+    return int(np.argmax(scores))
 
 
 def _weigh(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> _Weighing:
@@ -150,10 +158,11 @@ def _weigh(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> _We
     points_drawn = np.array([[candidate.points_drawn[name] for name in weights] for candidate in candidates])
     weights_drawn = np.random.default_rng(1).dirichlet(CONCENTRATION * shares, DRAWS).T
     first = _share_first_place((points_drawn * weights_drawn).sum(axis=1)).mean(axis=1)
-    leader = int(np.argmax(points @ shares))
+    leader = _find_leader(candidates, weights)
     scores = {candidate.name: score_by_round(candidate, weights) for candidate in candidates}
     return _Weighing(
         names=names,
+        titles={candidate.name: candidate.title for candidate in candidates},
         leader=leader,
         pairs=compare(scores, "more", EQUAL),
         by_weights=points @ weights_drawn,
@@ -171,7 +180,7 @@ def _share_first_place(scores: np.ndarray) -> np.ndarray:
 
 def _judge(weighing: _Weighing) -> Decision:
     """Return the decision on two candidates or more."""
-    names, lead, by_weights = weighing.names, weighing.leader, weighing.by_weights
+    names, titles, lead, by_weights = weighing.names, weighing.titles, weighing.leader, weighing.by_weights
     leader = names[lead]
     pairs = {pair.b if pair.a == leader else pair.a: pair for pair in weighing.pairs if leader in (pair.a, pair.b)}
     rivals = [name for name, pair in pairs.items() if not (pair.separated and pair.a == leader)]
@@ -188,9 +197,9 @@ def _judge(weighing: _Weighing) -> Decision:
         return _conclude(weighing, Verdict.CLEAR, [leader], reason)
     challenger = _find_challenger(weighing)
     if not sure and (names[challenger] not in open_rivals or _is_weight_doubt_larger(weighing, challenger)):
-        reason = f"{leader} at these weights; {names[challenger]}{_describe_flip(weighing, names[challenger])}"
+        reason = f"{titles[leader]} at these weights; {_describe_flip(weighing, names[challenger])}"
         return _conclude(weighing, Verdict.DEPENDS, [leader, names[challenger]], reason)
-    reason = f"the noise does not separate {leader} from {' and '.join(open_rivals)}"
+    reason = f"the noise does not separate {titles[leader]} from {' and '.join(titles[name] for name in open_rivals)}"
     more = max(pairs[rival].more_runs or 1 for rival in open_rivals)
     return _conclude(weighing, Verdict.NOT_ENOUGH_EVIDENCE, [], reason, more)
 
@@ -202,6 +211,7 @@ def _conclude(
         verdict=verdict,
         choice=choice,
         reason=reason,
+        leader=weighing.names[weighing.leader],
         more_runs=more_runs,
         flips=weighing.flips,
         first_probability=weighing.first_probability,
@@ -224,7 +234,9 @@ def _is_weight_doubt_larger(weighing: _Weighing, challenger: int) -> bool:
 
 
 def _describe_flip(weighing: _Weighing, challenger: str) -> str:
+    """Return the challenger, and the nearest weight at which it passes the leader."""
+    title = weighing.titles[challenger]
     flip = next((flip for flip in weighing.flips if flip.to == challenger), None)
     if flip is None:
-        return ""
-    return f" where {CRITERIA[flip.criterion]} weighs {flip.at:.0%} instead of {flip.weight:.0%}"
+        return f"{title} at others near them"
+    return f"{title} where {CRITERIA[flip.criterion]} weighs {flip.at:.0%} instead of {flip.weight:.0%}"

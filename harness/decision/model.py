@@ -41,6 +41,7 @@ class Decision:
     verdict: Verdict
     choice: list[str]  # candidates; [] if none is recommended
     reason: str
+    leader: str | None = None  # the candidate with the best score at these weights; None if no candidate is fit
     more_runs: int | None = None  # estimated number of further repeats for a decision
     flips: list[Flip] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)  # candidate -> reason
@@ -52,6 +53,7 @@ class Candidate:
     """A backend with its values by criterion, in points (see `crossframe.harness.decision.criteria`)."""
 
     name: str
+    title: str  # in texts
     facts: Facts
     cells: list[CellReport] = field(default_factory=list)  # its fastest verified cell of each workload
     rounds: frozenset[int] = frozenset()  # in which all of these cells ran

@@ -43,7 +43,8 @@ def decide_on(
     requirements: Sequence[str] = (),
     facts: Mapping[str, Facts] = FACTS,
 ) -> tuple[Decision, dict[str, Candidate]]:
-    decision, candidates = decide.decide(records, facts, use_case, requirements)
+    candidates = list_candidates(records, facts)
+    decision = decide.decide(candidates, facts, use_case, requirements)
     return decision, {candidate.name: candidate for candidate in candidates}
 
 
@@ -73,6 +74,35 @@ def test_depends_if_a_weight_flips_it() -> None:
     # b is 3.6 times as slow and needs a quarter: equal where log2(3.6) t = 2 (1 - t).
     speed = next(flip for flip in decision.flips if flip.criterion == "train_samples_per_s")
     assert_allclose(speed.at, 2 / (2 + np.log2(3.6)), atol=0.01)
+
+
+def test_a_criterion_in_which_all_are_equal_flips_nothing() -> None:
+    weights = UseCase("both", {"train_samples_per_s": 0.9, "distributed": 0.1, "host_peak_bytes": 0.0})
+    records = make_repeats("a", draw_steps(1, seed=1)) + make_repeats("b", draw_steps(1.5, seed=2))
+    small = make_repeats("c", draw_steps(2, seed=3), measurements=use_memory(50_000_000))
+    decision, _ = decide_on(records, weights)
+    assert decision.flips == []  # at 100 % of `distributed`, which both have, the score is the same
+    memory = replace(weights, weights={**weights.weights, "host_peak_bytes": 0.1})
+    assert [(flip.criterion, flip.to) for flip in decide_on(records + small, memory)[0].flips] == [
+        ("host_peak_bytes", "c"),
+        ("train_samples_per_s", "c"),
+    ]
+
+
+def test_candidates_within_five_percent_at_every_weight_do_not_flip() -> None:
+    both = UseCase("both", {"train_samples_per_s": 0.5, "host_peak_bytes": 0.5})
+    fast = make_repeats("a", draw_steps(1, noise=0), measurements=use_memory(104_000_000))
+    for memory, flips in ((100_000_000, []), (90_000_000, ["host_peak_bytes", "train_samples_per_s"])):
+        small = make_repeats("b", draw_steps(1.2, noise=0), measurements=use_memory(memory))
+        assert sorted(flip.criterion for flip in decide_on(fast + small, both)[0].flips) == flips
+
+
+def test_texts_have_titles_and_choices_have_names() -> None:
+    records = make_repeats("a", draw_steps(1, 6, 0.4, seed=1)) + make_repeats("b", draw_steps(1.05, 6, 0.4, seed=2))
+    candidates = list_candidates(records, FACTS, titles={"a": "Alpha", "b": "Beta"})
+    decision = decide.decide(candidates, FACTS, SPEED, [])
+    assert (decision.leader, decision.choice) == ("b", [])
+    assert decision.reason == "the noise does not separate Beta from Alpha"
 
 
 def test_the_target_of_a_widened_task_does_not_count() -> None:
