@@ -134,7 +134,7 @@ def _test_pairs(pairs: Sequence[_Pair]) -> list[float]:
     lengths = np.array([len(pair.log_a) for pair in pairs])
     for n in set(lengths[lengths > 0].tolist()):
         members = np.flatnonzero(lengths == n)
-        a, b = (np.column_stack([getattr(pairs[index], side) for index in members]) for side in ("log_a", "log_b"))
+        a, b = (np.column_stack([getattr(pairs[index], side) for index in members.tolist()]) for side in ("log_a", "log_b"))
         for start in range(0, len(members), TOGETHER):
             part = slice(start, start + TOGETHER)
             p[members[part]] = p_values(a[:, part], b[:, part], len(pairs))
