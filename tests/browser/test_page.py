@@ -1,100 +1,25 @@
-"""The page in a real browser: sorting, filters, weights, state in the address, and no message in the console.
+"""The page in a real browser: sorting, filters, weights, state in the address, downloads.
 
 The tests need the extra `browser` and Chromium; without them, and in CI, they are skipped with the reason.
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from crossframe.harness.analysis import labels
 from crossframe.harness.records.codec import to_json
-from crossframe.harness.records.model import Record
 from crossframe.harness.report import formats
 from crossframe.harness.report.document import build_report
 from crossframe.harness.report.framework_profiles import measured_rows
-from crossframe.harness.report.page.page import write_page
 from crossframe.harness.report.page.ratios import format_value
-from tests.support.pages import STEPS_S, TITLES, make_failure
-from tests.support.synthetic import make_repeats, save_run
+from tests.browser.conftest import Browser, Tab, visit
+from tests.support.pages import TITLES
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# The sandbox does not work as root; without the other options Chromium connects to its maker at every start.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-driver = pytest.importorskip("playwright.sync_api", reason="no browser tests: pip install 'crossframe[browser]'")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no browser tests: no Chromium on the path; apt install chromium"),
-    pytest.mark.skipif("CI" in os.environ, reason="no browser tests in CI"),
-]
-Browser = Any  # of playwright, which is not installed where these tests are skipped
-Tab = Any
-VARIANT_COLUMN, STEP_COLUMN = 1, 5
-
-
-def make_records() -> list[Record]:
-    """Return three backends in two tasks, of which the slowest takes the least memory, and a failed cell."""
-    records = [
-        record
-        for task in ("circle", "lstm")
-        for name, factor, peak in (("a", 1.0, 10**8), ("b", 1.5, 5 * 10**7), ("c", 1.005, 10**8))
-        for record in make_repeats(
-            name,
-            [factor * step_s for step_s in STEPS_S],
-            cell={"task": task},
-            measurements={"host_peak_bytes": peak},
-        )
-    ]
-    return [*records, make_failure("d")]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = save_run(tmp_path_factory.mktemp("browser") / "run", make_records(), TITLES)
-    write_page(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with driver.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def tab(browser: Browser, run: Path) -> Iterator[Tab]:
-    """Open the page; afterwards, check that it logged no message and sent no request."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    page, messages, urls = context.new_page(), [], []
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda request: urls.append(request.url))
-    visit(page, run)
-    yield page
-    context.close()
-    assert messages == []
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in urls), urls
-
-
-def visit(tab: Tab, run: Path, state: str = "") -> None:
-    tab.goto("about:blank")
-    tab.goto((run / "report.html").resolve().as_uri() + state)
-    tab.wait_for_selector("body[data-ready=yes]")
+pytestmark = pytest.mark.browser
+VARIANT_COLUMN, FIRST_STEP_COLUMN = 1, 6
+METRICS = ("accuracy", *labels.COLUMNS)  # of the columns from the fourth on
 
 
 def read_column(tab: Tab, column: int = VARIANT_COLUMN) -> list[str]:
@@ -105,16 +30,22 @@ def read_column(tab: Tab, column: int = VARIANT_COLUMN) -> list[str]:
     return values
 
 
+def scroll_to(tab: Tab, section: str) -> None:
+    """Bring a section to the screen and wait until its first chart is drawn."""
+    tab.evaluate(f"document.querySelector('#{section}').scrollIntoView()")
+    tab.wait_for_selector(f"#{section} .plot .main-svg")
+
+
 def test_columns_sort_in_both_directions_and_by_the_address(tab: Tab, run: Path) -> None:
-    tab.click("th[data-sort=step_s] button")
-    values = [value for value in read_column(tab, STEP_COLUMN) if value]
+    tab.click("th[data-sort=first_step_s] button")
+    values = [value for value in read_column(tab, FIRST_STEP_COLUMN) if value]
     assert values == sorted(values, key=float)
-    assert read_column(tab, STEP_COLUMN)[-1] == ""
-    tab.click("th[data-sort=step_s] button")
-    assert tab.get_attribute("th[data-sort=step_s]", "aria-sort") == "descending"
-    assert [value for value in read_column(tab, STEP_COLUMN) if value] == values[::-1]
+    assert read_column(tab, FIRST_STEP_COLUMN)[-1] == ""
+    tab.click("th[data-sort=first_step_s] button")
+    assert tab.get_attribute("th[data-sort=first_step_s]", "aria-sort") == "descending"
+    assert [value for value in read_column(tab, FIRST_STEP_COLUMN) if value] == values[::-1]
     visit(tab, run, tab.evaluate("location.hash"))
-    assert [value for value in read_column(tab, STEP_COLUMN) if value] == values[::-1]
+    assert [value for value in read_column(tab, FIRST_STEP_COLUMN) if value] == values[::-1]
 
 
 def test_filters_are_kept_in_the_address(tab: Tab, run: Path) -> None:
@@ -139,16 +70,16 @@ def test_ratios_to_any_baseline_are_those_of_the_json(tab: Tab, run: Path) -> No
     count = 0
     for row in tab.query_selector_all("#cells tbody tr"):
         task, variant = row.get_attribute("data-task"), row.get_attribute("data-variant")
-        for cell in row.query_selector_all("td[data-metric]"):
-            metric, element = cell.get_attribute("data-metric"), cell.query_selector(".ratio")
+        for metric, cell in zip(METRICS, row.query_selector_all("td")[2:], strict=True):
             inverse = ratios.get((task, metric, "Beta eager", variant))
             ratio = ratios.get((task, metric, variant, "Beta eager")) or (inverse and 1 / inverse)
-            text = element.text_content() if element else ""
+            text = cell.query_selector(".ratio").text_content()
             assert (text == "") == (ratio is None), (variant, metric)
             if ratio:
-                assert float(text.partition("x")[0]) == pytest.approx(ratio, abs=0.006)
+                assert float(text.partition("x")[0]) == pytest.approx(ratio, rel=0.006)
                 count += 1
     assert count
+    scroll_to(tab, "ratio")
     assert "ratio to Beta eager" in tab.text_content("#ratio .plot")
     assert "baseline=Beta+eager" in tab.evaluate("location.hash")
 
@@ -156,13 +87,13 @@ def test_ratios_to_any_baseline_are_those_of_the_json(tab: Tab, run: Path) -> No
 def test_values_are_those_of_the_json(tab: Tab, run: Path) -> None:
     report = build_report(run)
     for row, cell in zip(tab.query_selector_all("#cells tbody tr"), report.cells, strict=True):
-        for element in row.query_selector_all("td[data-metric]"):
-            value, name = element.get_attribute("data-value"), element.get_attribute("data-metric")
-            if name:
-                metric = cell.metrics[name]
-                assert (float(value) if value else None) == metric.value
+        for name, element in zip(METRICS, row.query_selector_all("td")[2:], strict=True):
+            value, metric = element.get_attribute("data-value"), cell.metrics[name]
+            assert (float(value) if value else None) == metric.value
+            if metric.value is not None:
                 divisor = labels.COLUMNS[name][1] if name in labels.COLUMNS else 1
                 assert element.evaluate("cell => cell.firstChild.textContent.trim()") == format_value(metric, divisor)
+    scroll_to(tab, "ratio")
     assert tab.evaluate("document.querySelector('#ratio .plot').data[0].x.length") == 3
     for profile in report.profiles:
         rows = tab.eval_on_selector_all(
@@ -177,8 +108,7 @@ def test_values_are_those_of_the_json(tab: Tab, run: Path) -> None:
 )
 def test_charts_contain_the_values_of_the_json(tab: Tab, run: Path, section: str, metric: str, factor: float) -> None:
     metrics = {(cell.task, TITLES.get(cell.backend), cell.mode): cell.metrics for cell in build_report(run).cells}
-    tab.evaluate(f"document.querySelector('#{section}').scrollIntoView()")
-    tab.wait_for_selector(f"#{section} .plot .main-svg")
+    scroll_to(tab, section)
     count = 0
     for figure in tab.query_selector_all(f"#{section} figure"):
         task, content = (figure.query_selector(part).text_content() for part in ("figcaption", "script"))
@@ -265,7 +195,8 @@ def test_the_page_is_readable_without_javascript(browser: Browser, run: Path) ->
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((run / "report.html").resolve().as_uri())
-    assert page.locator("#answer p").count() == 3
+    assert page.locator("#answer .headline").count() == 1
+    assert page.locator("table.heat tbody tr").count() == 4
     assert page.locator("#cells tbody tr:visible").count() == 7
     assert not page.locator("#filters").is_visible()
     assert page.locator("details >> text=As a table").count() >= 4

@@ -96,7 +96,8 @@ class Elements(HTMLParser):
     def script_count(self) -> int:
         """The number of scripts that would run."""
         return sum(
-            tag == "script" and attributes.get("type") != "application/json" for tag, attributes in self.elements
+            tag == "script" and attributes.get("type") not in ("application/json", "text/plain")
+            for tag, attributes in self.elements
         )
 
 

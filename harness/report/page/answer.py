@@ -1,27 +1,19 @@
-"""The first three sentences of the page: what to choose, what trains fastest where, and how far to trust it."""
+"""The first sentence of the page: what to choose."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from crossframe.harness.analysis.model import CellReport, RankedComparison
+from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.decision.model import Decision, Verdict
-from crossframe.harness.records.model import Family
-from crossframe.harness.report.answer import describe_fastest, describe_success, describe_ties, join_names
+from crossframe.harness.report.answer import join_names
 
 
-def write_sentences(
-    cells: Sequence[CellReport],
-    comparisons: Sequence[RankedComparison],
-    decision: Decision,
-    use_case: str,
-    labels: Mapping[Family, str],
-) -> list[str]:
-    """Return the answer in three sentences."""
+def write_headline(cells: Sequence[CellReport], decision: Decision, use_case: str) -> str:
+    """Return the decision of a use case, or that there is nothing to decide on yet."""
     if not cells:
-        return ["Nothing was measured yet.", "There is nothing to rank.", "Continue with `crossframe run --resume`."]
-    speed = [describe_fastest(cells, comparisons, labels), describe_ties(cells, labels)]
-    return [describe_decision(decision, use_case), " ".join(filter(None, speed)), describe_success(cells)]
+        return "Nothing was measured yet: continue with crossframe run --resume RUN."
+    return describe_decision(decision, use_case)
 
 
 def describe_decision(decision: Decision, use_case: str) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from crossframe.harness.analysis import scaling
-from crossframe.harness.analysis.model import CellReport
+from crossframe.harness.analysis.model import CellReport, Metric
 from crossframe.harness.analysis.operators import operator_rows
+from crossframe.harness.analysis.readers import read_utilization
+from crossframe.harness.records.model import Cell, Record
 from crossframe.harness.report.page.plotly_panels import (
-    COLOURS,
+    SHADES,
     Families,
     Labels,
+    Panel,
     Section,
     Trace,
     error_bars,
     error_span,
     panel,
+    shade_parts,
     trace,
     value_of,
 )
@@ -24,6 +29,7 @@ from crossframe.harness.worker.profiling import OTHERS
 
 BARS = 5  # operators of a cell with a separate bar; all others share one bar
 NAME_LENGTH = 28  # characters
+READ_SHARE = read_utilization("step_flops", "ceiling_flops_per_s")
 PATTERNS = ("", "/", "x", "-", "|", ".")
 ROOFLINE_COLUMNS = {
     "flops_per_s": ("GFLOP/s", 1e9),
@@ -45,13 +51,15 @@ GPU_COLUMNS = {
 }
 
 
-def roofline_section(families: Families, labels: Labels) -> Section:
+def roofline_section(families: Families, labels: Labels, records: Mapping[Cell, Sequence[Record]]) -> Section:
     """Return achieved operations and bytes per second, and their shares of the ceilings of the device."""
     panels, rows = [], []
     for family, members in families.items():
-        bars = [cell for cell in members if cell.metrics["compute_utilization"].value]
+        shares = {cell.cell.variant: read_share(cell, records.get(cell.cell, [])) for cell in members}
+        bars = {name: share for name, share in shares.items() if share.value is not None}
         if bars:
-            panels.append((labels[family], utilization_panel(bars)))
+            missing = {name: share.reason or "no value" for name, share in shares.items() if name not in bars}
+            panels.append(Panel(labels[family], utilization_panel(bars), missing))
         rows += [
             [labels[family], cell.cell.variant, *format_roofline(cell)]
             for cell in members
@@ -59,6 +67,7 @@ def roofline_section(families: Families, labels: Labels) -> Section:
         ]
     return Section(
         "roofline",
+        "Utilization",
         "Utilization of the device",
         "Floating-point operations per second, counted from the layers of the task, as a share of the rate that this "
         "device reached in the same run at a large matrix product. Small networks are far below that rate, since most "
@@ -71,19 +80,38 @@ def roofline_section(families: Families, labels: Labels) -> Section:
     )
 
 
-def utilization_panel(cells: Sequence[CellReport]) -> str:
-    order = sorted(cells, key=lambda cell: value_of(cell.metrics["compute_utilization"]))
-    shares = [cell.metrics["compute_utilization"] for cell in order]
+def read_share(cell: CellReport, records: Sequence[Record]) -> Metric:
+    """Return the share of the ceiling; above the ceiling, where the metric has no value, that with the reason."""
+    metric = cell.metrics["compute_utilization"]
+    values = [value for record in records if (value := READ_SHARE(record)) is not None]
+    return metric if metric.value is not None or not values else Metric(median(values), reason=metric.reason)
+
+
+def utilization_panel(shares: Mapping[str, Metric]) -> str:
+    """Return bars; those above the ceiling are hatched and labelled with the reason, as are those without interval."""
+    order = dict(sorted(shares.items(), key=lambda item: value_of(item[1])))
     bars = trace(
         "bar",
-        x=[value_of(share) * 100 for share in shares],
-        y=[cell.cell.variant for cell in order],
+        x=[value_of(share) * 100 for share in order.values()],
+        y=list(order),
         orientation="h",
-        marker={"color": COLOURS[0]},
-        error_x=error_bars(error_span(share, 0.01) for share in shares),
+        marker={
+            "color": SHADES[1],
+            "pattern": {"shape": ["/" if share.reason else "" for share in order.values()], "fillmode": "overlay"},
+        },
+        text=[describe_bar(share) for share in order.values()],
+        hovertext=[share.reason or "" for share in order.values()],
+        textposition="auto",
+        error_x=error_bars(error_span(share, 0.01) for share in order.values()),
     )
-    axes = {"xaxis": {"rangemode": "tozero"}, "showlegend": False}
-    return panel([bars], "% of the ceiling →", "", 130 + 28 * len(order), **axes)
+    return panel([bars], "% of the ceiling →", "", 100 + 28 * len(order), xaxis={"rangemode": "tozero"})
+
+
+def describe_bar(share: Metric) -> str:
+    """Return the text in a bar that is no ordinary value; empty for others."""
+    if share.reason:
+        return f"above the ceiling: {share.reason.partition(': ')[2] or share.reason}"
+    return "one process: no interval" if share.low is None else ""
 
 
 def format_roofline(cell: CellReport) -> list[str]:
@@ -117,17 +145,19 @@ def operator_section(families: Families, labels: Labels) -> Section:
                 for row in operators
             ]
         if stacks:
-            height = 150 + 32 * len(stacks)
+            height = 100 + 32 * len(stacks)
             drawn = panel(stacked_bars(stacks), "% of the time of all operators", "", height, barmode="stack")
-            panels.append((labels[family], drawn))
+            panels.append(Panel(labels[family], drawn))
     return Section(
         "operators",
+        "Operators",
         "Time of a step by operator",
         "Shares of the operators in the time of a step, by each framework's own profiler and with its names. The "
         "times of concurrent threads add up. A profiler slows down the training: compare shares, not times.",
         ["workload", "variant", "operator", "calls per step", "self ms per step", "share %"],
         panels,
         rows,
+        shade_parts([*(f"{rank + 1}." for rank in range(BARS)), "all others"]),
     )
 
 
@@ -144,7 +174,7 @@ def stacked_bars(stacks: Mapping[str, Sequence[tuple[str, float]]]) -> list[Trac
             text=[stack[0][0][:NAME_LENGTH] for stack in stacks.values()] if rank == 0 else None,
             textposition="inside",
             hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
-            marker={"color": COLOURS[rank], "pattern": {"shape": PATTERNS[rank], "size": 5, "fillmode": "overlay"}},
+            marker={"color": SHADES[rank], "pattern": {"shape": PATTERNS[rank], "size": 5, "fillmode": "overlay"}},
         )
         for rank in range(BARS + 1)
     ]
@@ -166,6 +196,7 @@ def gpu_section(families: Families, labels: Labels) -> Section:
     ]
     return Section(
         "gpu",
+        "GPU",
         "GPU activity",
         "Reported by the driver (NVML) ten times per second. Power, clock and energy per sample are those of the "
         "epochs that count for the throughput. Utilization, which the driver averages over up to a second, and energy "

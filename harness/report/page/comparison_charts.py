@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from crossframe.harness.analysis.labels import ABSENT
 from crossframe.harness.analysis.model import CellReport, Metric
 from crossframe.harness.records.model import Family
 from crossframe.harness.report.page.plotly_panels import (
@@ -12,10 +13,12 @@ from crossframe.harness.report.page.plotly_panels import (
     Appearances,
     Families,
     Labels,
+    Panel,
     Section,
     Trace,
     error_bars,
     error_span,
+    explain_missing,
     panel,
     trace,
     value_of,
@@ -27,25 +30,33 @@ SPEED = "train_samples_per_s"
 
 def ratio_section(families: Families, labels: Labels, ratios: Ratios, appearances: Appearances) -> Section:
     """Return dots of the ratio to the baseline. The page redraws them for another metric or baseline."""
+    compared = {family: ratios_to_baseline(family, members, ratios) for family, members in families.items()}
+    shown = {family: by_variant for family, by_variant in compared.items() if len(by_variant) > 1}
+    axis = shared_axis([ratio for by_variant in shown.values() for ratio in by_variant.values()])
     panels, rows = [], []
-    for family, members in families.items():
-        by_variant = ratios_to_baseline(family, members, ratios)
-        if len(by_variant) < 2:
-            continue
+    for family, by_variant in shown.items():
         ascending = dict(sorted(by_variant.items(), key=lambda item: item[1].value))
-        panels.append((labels[family], ratio_panel(family, ascending, ratios, appearances)))
+        missing = {
+            cell.cell.variant: cell.metrics[SPEED].tier_reason or cell.metrics[SPEED].reason or "not compared"
+            for cell in families[family]
+            if cell.cell.variant not in by_variant
+        }
+        panels.append(Panel(labels[family], ratio_panel(family, ascending, ratios, appearances, axis), missing))
         rows += [
-            [labels[family], name, "baseline" if name == ratios.baseline else str(ratio)]
+            [labels[family], name, "baseline" if name == ratios.baseline else str(ratio), ratio.interval or ABSENT]
             for name, ratio in ascending.items()
         ]
+        rows += [[labels[family], name, ABSENT, reason] for name, reason in missing.items()]
     return Section(
         "ratio",
+        "Speed",
         "Speed relative to the baseline",
-        "Each dot is a median over processes with its 95 % interval, on a logarithmic axis. If an interval "
-        "contains 1, the difference is not beyond the noise.",
-        ["workload", "variant", "samples/s, ratio to the baseline"],
+        "Each dot is a median over processes with its 95 % interval, on a logarithmic axis that all panels share. If "
+        "an interval contains 1, the difference is not beyond the noise.",
+        ["workload", "variant", "samples/s, ratio to the baseline", "95 % interval"],
         panels,
         rows,
+        appearances,
     )
 
 
@@ -58,7 +69,17 @@ def ratios_to_baseline(family: Family, members: Sequence[CellReport], ratios: Ra
     return {**compared, ratios.baseline: Ratio(1.0)}
 
 
-def ratio_panel(family: Family, by_variant: Mapping[str, Ratio], ratios: Ratios, appearances: Appearances) -> str:
+def shared_axis(ratios: Sequence[Ratio]) -> list[float]:
+    """Return the range of a logarithmic axis that shows all intervals: (low, high) in powers of ten."""
+    ends = [end for ratio in ratios for end in (ratio.low, ratio.value, ratio.high) if end]
+    low, high = math.log10(min(ends, default=1.0)), math.log10(max(ends, default=1.0))
+    margin = max(0.02, 0.05 * (high - low))
+    return [round(low - margin, 4), round(high + margin, 4)]
+
+
+def ratio_panel(
+    family: Family, by_variant: Mapping[str, Ratio], ratios: Ratios, appearances: Appearances, axis: Sequence[float]
+) -> str:
     spans = [
         (ratio.high - ratio.value, ratio.value - ratio.low)
         if ratio.low is not None and ratio.high is not None
@@ -80,13 +101,12 @@ def ratio_panel(family: Family, by_variant: Mapping[str, Ratio], ratios: Ratios,
     line = {"type": "line", "x0": 1, "x1": 1, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dot", "width": 1}}
     return panel(
         [dots],
-        f"ratio to {ratios.baseline}<br>right is better →",
+        f"ratio to {ratios.baseline}, right is better →",
         "",
-        140 + 28 * len(by_variant),
-        xaxis={"type": "log"},
+        100 + 28 * len(by_variant),
+        xaxis={"type": "log", "range": list(axis)},
         shapes=[line],
         meta={"family": [family.task, family.device, family.precision, family.batch_size]},
-        showlegend=False,
     )
 
 
@@ -95,24 +115,23 @@ def memory_section(families: Families, labels: Labels, appearances: Appearances)
     panels, rows = [], []
     for family, members in families.items():
         memory = "device_peak_bytes" if family.device.startswith("cuda") else "host_peak_bytes"
-        points = {
-            cell.cell.variant: (cell.metrics["step_s"], cell.metrics[memory])
-            for cell in members
-            if cell.metrics["step_s"].value and cell.metrics[memory].value
-        }
+        pairs = {cell.cell.variant: (cell.metrics["step_s"], cell.metrics[memory]) for cell in members}
+        points = {name: pair for name, pair in pairs.items() if all(metric.value for metric in pair)}
         if not points:
             continue
+        missing = {name: explain_missing(*pair) for name, pair in pairs.items() if name not in points}
         front = pareto_front(points)
         traces = [front_line(front, points), *(memory_dot(name, *points[name], appearances) for name in points)]
         axes = {"xaxis": {"type": "log"}, "yaxis": {"rangemode": "tozero"}}
         drawn = panel(traces, "← step, ms: left is better", "peak MB: lower is better", 360, **axes)
-        panels.append((labels[family], drawn))
+        panels.append(Panel(labels[family], drawn, missing))
         rows += [
             [labels[family], name, format_value(step, 1e-3), format_value(peak, 1e6), "yes" if name in front else "no"]
             for name, (step, peak) in points.items()
         ]
     return Section(
         "trade",
+        "Memory",
         "Time against memory",
         "Lower and further left is better. Memory is that of the device on a GPU, otherwise of the job's processes. "
         "The line is the Pareto front of the medians: no other variant is better in both. If intervals overlap, a "
@@ -120,6 +139,7 @@ def memory_section(families: Families, labels: Labels, appearances: Appearances)
         ["workload", "variant", "step ms", "peak MB", "on the Pareto front"],
         panels,
         rows,
+        appearances,
     )
 
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import gzip
-import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
 
-from crossframe.backends import discover
+from crossframe.backends import Backend, discover
 from crossframe.harness.analysis import labels, metrics
 from crossframe.harness.analysis.ranking import by_cell, group_by_family
-from crossframe.harness.decision.model import Facts
 from crossframe.harness.files import write_atomically
-from crossframe.harness.parity.effects import describe_effect
 from crossframe.harness.records import codec, store
-from crossframe.harness.records.model import CELL_KEYS, Record
+from crossframe.harness.records.model import Record
 from crossframe.harness.report import formats, framework_profiles
 from crossframe.harness.report.answer import label_families
 from crossframe.harness.report.document import build_report_from
@@ -33,12 +24,18 @@ from crossframe.harness.report.page import (
     answer,
     bottleneck_charts,
     comparison_charts,
+    findings,
+    packing,
     plotly_panels,
     portability_chart,
+    run_facts,
     table,
     training_charts,
     words,
 )
+from crossframe.harness.report.page.dialect_table import list_dialects
+from crossframe.harness.report.page.flags import list_flags
+from crossframe.harness.report.page.heat_map import build_heat_map
 from crossframe.harness.report.page.plotly_panels import Families, Labels, Section
 from crossframe.harness.report.page.ratios import Ratios
 from crossframe.harness.report.page.weighing import DEFAULT_USE_CASE, build_weighing
@@ -46,15 +43,15 @@ from crossframe.harness.report.titles import title_records, title_report
 from crossframe.harness.worker.states import State
 
 HERE = Path(__file__).parent
+MOST_ROWS = 100  # of the table in the HTML; the page's scripts add the others
 
 
 def write_page(run: Path) -> Path:
     """Write `report.html` into the folder of a run and return its path."""
     records, damaged_lines = store.read(run)
     report = build_report_from(run, records, damaged_lines)
-    facts = {name: backend.manifest.facts for name, backend in discover().items()}
     path = run / "report.html"
-    write_atomically(path, read_template().render(build_view(report, records, facts)))
+    write_atomically(path, read_template().render(build_view(run, report, records, discover())))
     return path
 
 
@@ -65,50 +62,86 @@ def read_template() -> Template:
     return environment.get_template("report.html")
 
 
-def build_view(report: Report, records: Sequence[Record], facts: Mapping[str, Facts]) -> Mapping[str, object]:
-    """Return the values of the template, by name."""
-    downloads = {
-        "report.json": pack(codec.to_json(report)),
-        "metrics.csv": pack(formats.as_csv(report)),
-        "processes.csv": pack(write_processes_csv(records)),
-    }
+def build_view(
+    run: Path, report: Report, records: Sequence[Record], backends: Mapping[str, Backend]
+) -> Mapping[str, object]:
+    """Return the values of the template, by name. Files that are too large for the page are written beside it."""
     titled, titled_records = title_report(report), title_records(records, report)
-    facts_by_title = {profile.title: facts.get(profile.backend, {}) for profile in report.profiles}
     families = group_by_family(titled.cells)
     family_labels = label_families(families)
     ratios = Ratios(titled.comparisons)
-    weighing = build_weighing(titled.cells, titled_records, facts_by_title)
+    sections = build_sections(titled, titled_records, families, family_labels, ratios)
+    facts = {
+        profile.title: backends[profile.backend].manifest.facts if profile.backend in backends else {}
+        for profile in report.profiles
+    }
+    weighing = build_weighing(titled.cells, titled_records, facts)
     decision = weighing.use_cases[DEFAULT_USE_CASE].decision
+    notices = table.list_notices(titled)
     return {
         "report": titled,
         "host": asdict(titled.host),
-        "sentences": answer.write_sentences(
-            titled.cells, titled.comparisons, decision, DEFAULT_USE_CASE, family_labels
-        ),
-        "notices": table.list_notices(titled),
+        "headline": answer.write_headline(titled.cells, decision, DEFAULT_USE_CASE),
+        "heat_map": build_heat_map(families, family_labels, ratios),
+        "findings": findings.list_findings(titled, family_labels, ratios, [section.name for section in sections]),
+        "facts": run_facts.list_facts(report, backends, len(notices)),
+        "notices": notices,
         "versions": table.list_versions(titled.cells),
         "rows": table.build_rows(titled.cells, family_labels, ratios),
+        "most_rows": MOST_ROWS,
         "columns": {name: (heading, metrics.METRICS[name].better) for name, (heading, *_) in labels.COLUMNS.items()},
+        "hidden_columns": table.HIDDEN_COLUMNS,
         "marks": words.MARKS,
         "words": words.WORDS,
         "tasks": {name: task.about for name, task in titled.tasks.items() if task.about},
         "ratios": ratios,
-        "effects": list_effects(titled),
+        "dialects": list_dialects(titled.cells),
+        "flags": list_flags(titled),
         "problems": formats.list_problems(titled.cells),
-        "sections": build_sections(titled, titled_records, families, family_labels, ratios),
+        "sections": sections,
         "weighing": weighing,
         "profiles": [(profile, framework_profiles.measured_rows(profile)) for profile in titled.profiles],
-        "downloads": downloads,
+        "downloads": list_downloads(run, report, records),
+        "comparisons": packing.pack_comparisons(titled.comparisons),
+        "page_data": describe_page(titled),
         "flatten": flatten,
         "format_fact": framework_profiles.format_fact,
         "split_links": split_links,
-        "script_json": script_json,
-        "asset": read_asset,
+        "script_json": packing.script_json,
+        "pack": packing.pack,
+        "asset": packing.read_asset,
+    }
+
+
+def list_downloads(run: Path, report: Report, records: Sequence[Record]) -> dict[str, packing.Download]:
+    """Return the files that the page offers, by name."""
+    files = {
+        "report.json": codec.to_json(report),
+        "metrics.csv": formats.as_csv(report),
+        "processes.csv": packing.write_processes_csv(records),
+    }
+    return {name: packing.provide_download(run, name, content) for name, content in files.items()}
+
+
+def describe_page(report: Report) -> Mapping[str, object]:
+    """Return what the scripts of the page need beside the figures: colours, the name of the run, ranked metrics."""
+    appearances = plotly_panels.assign_appearances(report.cells)
+    return {
+        "run": report.run.name,
+        "colors": {cell.backend: appearances[cell.cell.variant].color for cell in report.cells},
+        "markers": {name: [appearance.color, appearance.symbol] for name, appearance in appearances.items()},
+        "frameworks": {cell.cell.variant: cell.backend for cell in report.cells},
+        "columns": {name: metrics.METRICS[name].better for name in labels.COLUMNS},
+        "metrics": {name: [heading, metrics.METRICS[name].better] for name, heading in words.COMPARED.items()},
     }
 
 
 def build_sections(
-    report: Report, records: Sequence[Record], families: Families, family_labels: Labels, ratios: Ratios
+    report: Report,
+    records: Sequence[Record],
+    families: Families,
+    family_labels: Labels,
+    ratios: Ratios,
 ) -> list[Section]:
     """Return the charts for which the run has data."""
     appearances = plotly_panels.assign_appearances(report.cells)
@@ -120,51 +153,11 @@ def build_sections(
         training_charts.start_section(families, family_labels),
         training_charts.scaling_section(report.cells, appearances),
         portability_chart.portability_section(report.portability or []),
-        bottleneck_charts.roofline_section(families, family_labels),
+        bottleneck_charts.roofline_section(families, family_labels, succeeded),
         bottleneck_charts.operator_section(families, family_labels),
         bottleneck_charts.gpu_section(families, family_labels),
     ]
     return [section for section in sections if section.rows]
-
-
-def list_effects(report: Report) -> list[str]:
-    """Return the effect of each dialect on each task, one line each."""
-    effects = dict.fromkeys(
-        describe_effect(cell.backend, cell.task, cell.parity.effect)
-        for cell in report.cells
-        if cell.parity and cell.parity.effect
-    )
-    return list(effects)
-
-
-def write_processes_csv(records: Sequence[Record]) -> str:
-    """Return one line per process and one column per metric, with seven digits."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*CELL_KEYS, "repeat", "state", *metrics.METRICS])
-    for record in records:
-        keys = [getattr(record.cell, key) for key in CELL_KEYS]
-        values = [metric.read(record) if record.state == State.OK else None for metric in metrics.METRICS.values()]
-        texts = ["" if value is None else f"{value:.7g}" for value in values]
-        writer.writerow([*keys, record.repeat, str(record.state), *texts])
-    return text.getvalue()
-
-
-def pack(content: str) -> str:
-    """Return text as a base64 gzip file, for a link of the page."""
-    return base64.b64encode(gzip.compress(content.encode(), 9, mtime=0)).decode()
-
-
-def script_json(value: object) -> Markup:
-    """Return JSON in which no string can end the script element that holds it."""
-    return Markup(json.dumps(codec.to_plain(value), separators=(",", ":")).replace("<", "\\u003c"))
-
-
-@cache
-def read_asset(name: str) -> Markup:
-    """Return a file of this folder for the page; indentation and comments of the page's own files are left out."""
-    text = (HERE / name).read_text()
-    return Markup(text if ".min." in name else re.sub(r"^ +|^ *//.*\n", "", text, flags=re.MULTILINE))
 
 
 def flatten(value: Any) -> str:

@@ -12,13 +12,22 @@ const pageMath = (() => {
   const formatPercent = (share) => `${Math.round(100 * share)} %`;
   const formatFactor = (points) => (2 ** points).toFixed(2);
 
-  // Return so many decimals that the interval shows two digits, at most 3, as `str(Ratio)` in ratios.py does.
-  const countDecimals = (low, high) => Math.min(3, Math.max(0, 1 - Math.floor(Math.log10(high - low))));
+  // Equal values, up to rounding, have no interval, as in `has_width` of ratios.py.
+  const hasWidth = ({ low, high }) => low !== null && high - low > 1e-6 * Math.abs(high);
 
-  const formatRatio = ({ ratio, low, high }) => {
-    const decimals = low === null || !(high > low) ? 2 : countDecimals(low, high);
-    const interval = low === null ? "" : ` [${low.toFixed(decimals)}, ${high.toFixed(decimals)}]`;
-    return `${ratio.toFixed(decimals)}x${interval}`;
+  // Return the decimals of a value by its interval, as `decimals_for` in ratios.py does, from 0 to 3.
+  const countDecimals = (entry) => {
+    const leading = Math.floor(Math.log10(entry.ratio)), half = (entry.high - entry.low) / 2;
+    const byInterval = () => Math.min(1 - Math.floor(Math.log10(half / 0.355)), 3 - leading);
+    const decimals = hasWidth(entry) ? byInterval() : 2 - leading;
+    return Math.max(0, Math.min(3, decimals));
+  };
+
+  // Return a ratio and its interval as text, as `str(Ratio)` and `Ratio.interval` in ratios.py do.
+  const formatRatio = (entry) => `${entry.ratio.toFixed(countDecimals(entry))}x`;
+  const formatInterval = (entry) => {
+    const { low, high } = entry, decimals = countDecimals(entry);
+    return !hasWidth(entry) ? "" : `${low.toFixed(decimals)} to ${high.toFixed(decimals)}`;
   };
 
   const invertRatio = ({ ratio, low, high }) => ({
@@ -194,5 +203,24 @@ const pageMath = (() => {
     };
   };
 
-  return { formatPercent, formatFactor, formatRatio, invertRatio, median, medianInterval, findEnvelope, weigh };
+  // Return the comparison of two candidates at the weights of the sliders; null if one of them does not fit.
+  const comparePair = (weighing, useCaseName, sliderWeights, nameA, nameB) => {
+    const weights = normalizeWeights(sliderWeights), useCase = weighing.use_cases[useCaseName];
+    const { fit } = splitCandidates(weighing, useCase, weights);
+    const [a, b] = [nameA, nameB].map((name) => fit.find((candidate) => candidate.name === name));
+    return a && b && Object.values(weights).some(Boolean) ? compareToLeader(a, b, weights, weighing.equal) : null;
+  };
+
+  return {
+    formatPercent,
+    formatFactor,
+    formatRatio,
+    formatInterval,
+    invertRatio,
+    median,
+    medianInterval,
+    findEnvelope,
+    weigh,
+    comparePair,
+  };
 })();

@@ -4,43 +4,81 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 from crossframe.harness.analysis.model import CellReport, Metric
 from crossframe.harness.errors import MissingError
 from crossframe.harness.records.model import Family
 
-# The colours of Okabe and Ito 2008 without black and yellow, which vanish on dark and on white. Shapes repeat them for
-# readers who can't tell the colours apart.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C")
-SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon", "bowtie")
+# The colours of frameworks, and of nothing else: those of Okabe and Ito 2008 without black and yellow, which vanish on
+# dark and on white, and a brown. Shapes distinguish the variants, also for readers who can't tell the colours apart.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#A6761D")
+SHAPES = {  # symbol of plotly -> its outline as an SVG path, within 12 x 12 around 0
+    "circle": "M-5,0A5,5,0,1,0,5,0A5,5,0,1,0,-5,0Z",
+    "square": "M-5,-5H5V5H-5Z",
+    "diamond": "M0,-6L6,0L0,6L-6,0Z",
+    "triangle-up": "M0,-6L6,5H-6Z",
+    "cross": "M-2,-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z",
+    "x": "M-6,-4L-4,-6L0,-2L4,-6L6,-4L2,0L6,4L4,6L0,2L-4,6L-6,4L-2,0Z",
+    "star": "M0,-6L1.5,-2H6L2.4,.8L3.7,5.2L0,2.6L-3.7,5.2L-2.4,.8L-6,-2H-1.5Z",
+    "triangle-down": "M0,6L6,-5H-6Z",
+    "pentagon": "M0,-6L6,-1.5L3.7,5.2H-3.7L-6,-1.5Z",
+    "bowtie": "M-6,-5L0,0L6,-5V5L0,0L-6,5Z",
+}
+DASHES = ("solid", "dash", "dot", "dashdot")
+# For everything that is not a framework: parts of a bar, from dark to light.
+SHADES = ("#5B4B8A", "#8878B8", "#B0A3D6", "#CFC6E8", "#E4DFF2", "#9A9A9A")
 GREY = "#8C8C8C"
+MOST_PANELS = 50  # a section with more of them is collapsed
 
 Trace = dict[str, object]  # of plotly, as plain data
 
 
 @dataclass(frozen=True)
-class Section:
-    """A chart: its heading, how to read it, its panels (title, figure of plotly as JSON), and the same as a table."""
-
-    name: str
-    heading: str
-    about: str
-    columns: list[str]
-    panels: list[tuple[str, str]] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class Appearance:
-    """The marker of a variant, the same in every chart."""
+    """The look of a variant, the same in every chart: the colour of its framework, and a symbol of its own."""
 
     color: str
     symbol: str
+    dash: str = "solid"
 
     def marker(self, size: int) -> dict[str, object]:
         """Return the marker as plotly's plain data."""
         return {"size": size, "color": self.color, "symbol": self.symbol}
+
+    @property
+    def outline(self) -> str:
+        """The symbol as an SVG path."""
+        return SHAPES[self.symbol]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure of plotly as JSON, and the variants that it can't show, with the reasons."""
+
+    title: str
+    figure: str
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chart: its heading, how to read it, its panels, and the same as a table."""
+
+    name: str
+    short: str  # in the list of contents
+    heading: str
+    about: str
+    columns: list[str]
+    panels: list[Panel] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    legend: Mapping[str, Appearance] = field(default_factory=dict)  # of all panels
+
+    @property
+    def is_collapsed(self) -> bool:
+        """Whether the panels and the table are shown on demand only."""
+        return len(self.panels) > MOST_PANELS
 
 
 Families = Mapping[Family, Sequence[CellReport]]
@@ -50,10 +88,20 @@ Appearances = Mapping[str, Appearance]
 
 def assign_appearances(cells: Iterable[CellReport]) -> dict[str, Appearance]:
     """Return the appearance of each variant, by name in alphabetical order."""
-    names = sorted({cell.cell.variant for cell in cells})
-    return {
-        name: Appearance(COLOURS[index % len(COLOURS)], SHAPES[index % len(SHAPES)]) for index, name in enumerate(names)
-    }
+    variants = sorted({(cell.backend, cell.mode, cell.cell.variant) for cell in cells})
+    colours = dict(zip(dict.fromkeys(backend for backend, *_ in variants), cycle(COLOURS)))
+    modes: dict[str, list[str]] = {}
+    appearances = {}
+    for (backend, mode, variant), symbol in zip(variants, cycle(SHAPES)):
+        modes.setdefault(backend, []).append(mode)
+        dash = DASHES[(len(modes[backend]) - 1) % len(DASHES)]
+        appearances[variant] = Appearance(colours[backend], symbol, dash)
+    return appearances
+
+
+def shade_parts(names: Iterable[str]) -> dict[str, Appearance]:
+    """Return the appearances of the parts of a bar, for a legend."""
+    return {name: Appearance(shade, "square") for name, shade in zip(names, SHADES)}
 
 
 def trace(kind: str, **parts: object) -> Trace:
@@ -69,9 +117,8 @@ def panel(traces: Sequence[Trace], x: str, y: str, height: int = 300, **layout: 
     axes = {"automargin": True, "zeroline": False}
     layout["xaxis"] = {"title": {"text": x}, **axes, **layout.get("xaxis", {})}
     layout["yaxis"] = {"title": {"text": y}, **axes, **layout.get("yaxis", {})}
-    shape = {"height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}}
-    legend = {"orientation": "h", "y": -0.3, "yref": "paper", "traceorder": "normal"}
-    return as_json({"data": traces, "layout": {**shape, "legend": legend, **layout}})
+    shape = {"height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}, "showlegend": False}
+    return as_json({"data": traces, "layout": {**shape, **layout}})
 
 
 def as_json(figure: Mapping[str, object]) -> str:
@@ -88,6 +135,11 @@ def value_of(metric: Metric) -> float:
     """Return the value of a metric that is known to have one."""
     assert metric.value is not None, metric.reason
     return metric.value
+
+
+def explain_missing(*metrics: Metric) -> str:
+    """Return the reason for the first missing value."""
+    return next((metric.reason or "no value" for metric in metrics if not metric.value), "no value")
 
 
 def error_span(metric: Metric, divisor: float = 1) -> tuple[float, float]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crossframe.harness.records.portability import PortabilityState, RuntimeResult
-from crossframe.harness.report.page.plotly_panels import Section, panel, trace
+from crossframe.harness.report.page.plotly_panels import Panel, Section, panel, trace
 
-# From worst to best: the colour and the letter of each state.
+# From worst to best: the colour and the letter of each state. No colour is that of a framework.
 STATES = {
-    PortabilityState.NOT_INSTALLED: ("#BBBBBB", "-"),
-    PortabilityState.TIMEOUT: ("#999999", "T"),
-    PortabilityState.CRASH: ("#6B2D00", "C"),
-    PortabilityState.REFUSED: ("#D55E00", "R"),
-    PortabilityState.WRONG: ("#CC79A7", "W"),
-    PortabilityState.DEGRADED: ("#E69F00", "D"),
-    PortabilityState.PASS: ("#009E73", "P"),
+    PortabilityState.NOT_INSTALLED: ("#C8C8C8", "-"),
+    PortabilityState.TIMEOUT: ("#A8A8A8", "T"),
+    PortabilityState.CRASH: ("#6E1423", "C"),
+    PortabilityState.REFUSED: ("#A4343A", "R"),
+    PortabilityState.WRONG: ("#C8575C", "W"),
+    PortabilityState.DEGRADED: ("#E4DFF2", "D"),
+    PortabilityState.PASS: ("#8878B8", "P"),
 }
 ORDER = list(STATES)
 
@@ -29,11 +29,12 @@ def portability_section(results: Sequence[RuntimeResult]) -> Section:
     ]
     return Section(
         "onnx",
+        "ONNX",
         "Where the exported files run",
         "Each exported ONNX file in each runtime, compared with the reference model. The letter repeats the colour: "
         "P passes, D is degraded, W is wrong, R is refused, C crashes, T is a timeout, - is not installed.",
         ["file", "runtime", "state", "stage", "reason"],
-        [("", matrix_panel(grid))] if grid else [],
+        [Panel("", matrix_panel(grid))] if grid else [],
         rows,
     )
 

@@ -4,29 +4,79 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from crossframe.harness.analysis.labels import ABSENT
 from crossframe.harness.analysis.model import Metric, RankedComparison
 from crossframe.harness.records.model import Family
 
+MOST_DIGITS = 4  # of a value, however narrow its interval is
+DIGITS_WITHOUT_INTERVAL = 3
+NARROWEST = 1e-6  # relative width of an interval
+
+
+def has_width(low: float | None, high: float | None) -> bool:
+    """Return whether there is an interval: processes of one seed often have equal values, up to rounding."""
+    return low is not None and high is not None and high - low > NARROWEST * abs(high)
+
 
 def decimals_for(value: float, low: float | None, high: float | None) -> int:
-    """Return the number of decimals that shows two digits of the interval; without one, three digits of the value."""
-    if low is not None and high is not None and high > low:
-        return min(6, max(0, 1 - math.floor(math.log10(high - low))))
-    return min(6, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 0
+    """Return the decimals of a value by its interval; negative ones round to tens, hundreds and so on.
+
+    Half of the interval shows one digit, or two if these are less than 36, as in the rule of the Particle Data Group.
+    """
+    leading = math.floor(math.log10(abs(value))) if value else 0
+    if low is None or high is None or not has_width(low, high):
+        return DIGITS_WITHOUT_INTERVAL - 1 - leading if value else 0
+    return min(1 - math.floor(math.log10((high - low) / 2 / 0.355)), MOST_DIGITS - 1 - leading)
+
+
+def format_number(value: float, decimals: int) -> str:
+    """Return a number with thousands separators and so many decimals."""
+    return f"{round(value, decimals):,.{max(0, decimals)}f}"
 
 
 def format_value(metric: Metric, divisor: float = 1) -> str:
-    """Return `value [low, high]`; a dash for a metric without a value."""
+    """Return `26,900 ±3 %`, the distance to the farther end of the interval; a dash for a metric without a value."""
     if metric.value is None:
-        return "-"
+        return ABSENT
     value = metric.value / divisor
-    low, high = (None if end is None else end / divisor for end in (metric.low, metric.high))
-    decimals = decimals_for(value, low, high)
-    interval = "" if low is None else f" [{low:,.{decimals}f}, {high:,.{decimals}f}]"
-    return f"{value:,.{decimals}f}{interval}"
+    low, high = scale_interval(metric, divisor)
+    text = format_number(value, decimals_for(value, low, high))
+    return f"{text} {format_distance(metric)}".rstrip()
+
+
+def format_distance(metric: Metric) -> str:
+    """Return the distance of the value to the farther end of its interval as `±3 %`; empty without an interval."""
+    low, high, value = metric.low, metric.high, metric.value
+    if not value or low is None or high is None or not has_width(low, high):
+        return ""
+    distance = 100 * max(high - value, value - low) / abs(value)
+    if distance > 100:
+        return "±>100 %"
+    return f"±{distance:.{0 if distance >= 1 else 1}f} %" if distance >= 0.1 else "±<0.1 %"
+
+
+def format_interval(metric: Metric, divisor: float = 1) -> str:
+    """Return `26,100 to 27,700`, or why there is no interval; the reason for a missing value."""
+    if metric.value is None:
+        return metric.reason or "not measured"
+    low, high = scale_interval(metric, divisor)
+    if low is None or high is None:
+        return "one process: no interval"
+    if not has_width(low, high):
+        return f"the same in all {metric.n} processes"
+    decimals = decimals_for(metric.value / divisor, low, high)
+    return f"{format_number(low, decimals)} to {format_number(high, decimals)}"
+
+
+def scale_interval(metric: Metric, divisor: float) -> tuple[float | None, float | None]:
+    """Return the ends of the interval in another unit."""
+    return (
+        None if metric.low is None else metric.low / divisor,
+        None if metric.high is None else metric.high / divisor,
+    )
 
 
 @dataclass(frozen=True)
@@ -41,11 +91,20 @@ class Ratio:
         """Return the ratio the other way round."""
         return Ratio(1 / self.value, self.high and 1 / self.high, self.low and 1 / self.low)
 
+    @property
+    def decimals(self) -> int:
+        """The number of decimals, from 0 to 3."""
+        return max(0, min(3, decimals_for(self.value, self.low, self.high)))
+
+    @property
+    def interval(self) -> str:
+        """The interval as `1.52 to 2.09`; empty if there is none."""
+        if not has_width(self.low, self.high):
+            return ""
+        return f"{self.low:.{self.decimals}f} to {self.high:.{self.decimals}f}"
+
     def __str__(self) -> str:
-        narrow = self.low is None or self.high is None or self.high <= self.low
-        decimals = 2 if narrow else min(3, decimals_for(self.value, self.low, self.high))
-        interval = "" if self.low is None else f" [{self.low:.{decimals}f}, {self.high:.{decimals}f}]"
-        return f"{self.value:.{decimals}f}x{interval}"
+        return f"{self.value:.{self.decimals}f}x"
 
 
 class Ratios:
@@ -63,6 +122,15 @@ class Ratios:
         self.variants = sorted(count)
         self.baseline = max(self.variants, key=lambda name: count[name], default=None)
 
+    def find(self, family: Family, metric: str, variant: str, rival: str) -> Ratio | None:
+        """Return the ratio of a variant to a rival; None if they are not compared."""
+        return self.ratios.get((family, metric, variant, rival))
+
     def to_baseline(self, family: Family, metric: str, variant: str) -> Ratio | None:
         """Return the ratio of a variant to the baseline; None if they are not compared."""
-        return self.ratios.get((family, metric, variant, self.baseline)) if self.baseline else None
+        return self.find(family, metric, variant, self.baseline) if self.baseline else None
+
+
+def geometric_mean(values: Mapping[str, float]) -> float:
+    """Return the geometric mean of positive values."""
+    return math.exp(sum(math.log(value) for value in values.values()) / len(values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,12 @@ from crossframe.harness.analysis.model import CellReport, Metric
 from crossframe.harness.analysis.ranking import is_verified
 from crossframe.harness.records.model import Family
 from crossframe.harness.report.model import Report
-from crossframe.harness.report.page.ratios import Ratios, format_value
+from crossframe.harness.report.page.ratios import Ratio, Ratios, format_interval, format_value
+from crossframe.harness.report.page.run_facts import has_failed
 from crossframe.harness.worker.states import State
 
 MOST_WARNINGS = 12
+HIDDEN_COLUMNS = ("step_s", "import_s", "onnx_bytes")  # until the reader chooses them
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,9 @@ class Entry:
     metric: str | None
     value: float | None
     text: str
-    reason: str
+    title: str  # the interval, or why there is none; the reason for a missing value or tier
     tier: int | None
-    ratio: str  # to the baseline; empty where they are not compared
+    ratio: Ratio | None  # to the baseline; None where they are not compared
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Row:
     """One cell of the run."""
 
     cell: CellReport
+    family: str  # task, device, precision and batch size as JSON, the key of its comparisons
     workload: str
     variant: str
     marks: list[str]  # keys of `words.MARKS`
@@ -53,6 +57,7 @@ def build_rows(cells: Sequence[CellReport], family_labels: Mapping[Family, str],
     return [
         Row(
             cell=cell,
+            family=json.dumps([cell.task, cell.device, cell.precision, cell.batch_size]),
             workload=family_labels[cell.cell.family],
             variant=cell.cell.variant,
             marks=list_marks(cell),
@@ -66,13 +71,14 @@ def build_entry(cell: CellReport, name: str | None, ratios: Ratios) -> Entry:
     metric = cell.metrics[name] if name else Metric(None, reason="not evaluated")
     divisor = labels.COLUMNS[name][1] if name in labels.COLUMNS else 1
     ratio = ratios.to_baseline(cell.cell.family, name, cell.cell.variant) if name else None
+    unranked = [f"not ranked: {metric.tier_reason}"] if metric.value is not None and metric.tier_reason else []
     return Entry(
         metric=name,
         value=metric.value,
         text=format_value(metric, divisor),
-        reason=metric.reason or metric.tier_reason or "",
+        title="; ".join([format_interval(metric, divisor), *unranked]),
         tier=metric.tier,
-        ratio=str(ratio) if ratio else "",
+        ratio=ratio,
     )
 
 
@@ -109,7 +115,7 @@ def list_notices(report: Report) -> list[str]:
     notices += [f"Nothing is ranked, because the processes had unequal resources: {reason}" for reason in withheld]
     mixed = [versions.backend for versions in list_versions(cells) if versions.mixed]
     notices += [f"Cells of {backend} were measured with different versions." for backend in mixed]
-    if report.selftest:
+    if report.selftest and has_failed(report.selftest):
         notices.append(f"Self-test of this machine: {report.selftest}")
     more = len(report.warnings) - MOST_WARNINGS
     rest = [f"and {more} more, in report.json below"] if more > 0 else []

@@ -10,16 +10,19 @@ from crossframe.harness.analysis import metrics
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.records.model import Cell, Record
 from crossframe.harness.report.page.plotly_panels import (
-    COLOURS,
+    SHADES,
     Appearance,
     Appearances,
     Families,
     Labels,
+    Panel,
     Section,
     Trace,
     error_bars,
     error_span,
+    explain_missing,
     panel,
+    shade_parts,
     trace,
     value_of,
 )
@@ -40,11 +43,13 @@ def quality_section(
     panels, rows = [], []
     for family, members in families.items():
         traces: list[Trace] = []
+        missing: dict[str, str] = {}
         quality = None
         for cell in members:
             curves = [record.measurements.curve for record in records.get(cell.cell, []) if record.measurements.curve]
             metric = metrics.find_quality_metric(cell)
             if not curves or metric is None or metric not in curves[0][0].quality:
+                missing[cell.cell.variant] = cell.reason or "no curve of its quality was recorded"
                 continue
             quality = metric
             seconds, values = sample_curves(curves, metric)
@@ -54,16 +59,18 @@ def quality_section(
         if quality is not None:
             better = "higher" if metrics.METRICS[quality].better == "more" else "lower"
             scale = {"yaxis": {"type": "log"}} if better == "lower" else {}
-            drawn = panel(traces, "seconds of training", f"{quality}: {better} is better", 360, **scale)
-            panels.append((labels[family], drawn))
+            drawn = panel(traces, "seconds of training", f"{quality}: {better} is better", 340, **scale)
+            panels.append(Panel(labels[family], drawn, missing))
     return Section(
         "quality",
+        "Quality",
         "Quality over training time",
         "Held-out quality after the given seconds of training. The line is the median over processes; the band "
         "reaches from the smallest to the largest value.",
         ["workload", "variant", "metric", "at the end", "seconds of training"],
         panels,
         rows,
+        appearances,
     )
 
 
@@ -87,7 +94,7 @@ def quality_traces(name: str, seconds: np.ndarray, values: np.ndarray, appearanc
         legendgroup=name,
         mode="lines+markers",
         marker={**appearance.marker(6), "maxdisplayed": 8},
-        line={"color": appearance.color, "width": 2},
+        line={"color": appearance.color, "width": 2, "dash": appearance.dash},
     )
     if low == high:
         return [line]
@@ -118,9 +125,14 @@ def start_section(families: Families, labels: Labels) -> Section:
         cells = [cell for cell in members if all(cell.metrics[part].value is not None for part in PARTS)]
         if not cells:
             continue
+        missing = {
+            cell.cell.variant: cell.reason or explain_missing(*(cell.metrics[part] for part in PARTS))
+            for cell in members
+            if cell not in cells
+        }
         cells.sort(key=lambda cell: -sum(value_of(cell.metrics[part]) for part in PARTS))
-        drawn = panel(start_bars(cells), "← seconds: less is better", "", 190 + 28 * len(cells), barmode="stack")
-        panels.append((labels[family], drawn))
+        drawn = panel(start_bars(cells), "← seconds: less is better", "", 110 + 28 * len(cells), barmode="stack")
+        panels.append(Panel(labels[family], drawn, missing))
         for cell in cells:
             even = cell.metrics["break_even_steps"]
             text = str(even.reason) if even.value is None else f"{even.value:,.0f}"
@@ -128,12 +140,14 @@ def start_section(families: Families, labels: Labels) -> Section:
             rows.append([labels[family], cell.cell.variant, *parts, text])
     return Section(
         "start",
+        "Start",
         "Time to start",
         "Seconds before the second step: import, preparation, and the first step with its compilation. Break-even: "
         "the number of steps after which the compiled mode has made up for its longer start.",
         ["workload", "variant", "import s", "prepare s", "first step s", "break-even, steps"],
         panels,
         rows,
+        shade_parts(label for label, _ in PARTS.values()),
     )
 
 
@@ -145,7 +159,7 @@ def start_bars(cells: Sequence[CellReport]) -> list[Trace]:
             y=[cell.cell.variant for cell in cells],
             orientation="h",
             name=label,
-            marker={"color": COLOURS[index], "pattern": {"shape": pattern, "size": 5, "fillmode": "overlay"}},
+            marker={"color": SHADES[index], "pattern": {"shape": pattern, "size": 5, "fillmode": "overlay"}},
             error_x=error_bars(error_span(cell.metrics[part]) for cell in cells) if part == "first_step_s" else None,
         )
         for index, (part, (label, pattern)) in enumerate(PARTS.items())
@@ -169,14 +183,16 @@ def scaling_section(cells: Sequence[CellReport], appearances: Appearances) -> Se
             traces.append(scaling_line(name, members, appearances[name]))
             rows += [[label, name, str(cell.batch_size), format_value(cell.metrics[SPEED])] for cell in members]
         axes = {"xaxis": {"type": "log"}, "yaxis": {"type": "log"}}
-        panels.append((label, panel(traces, "batch size", "samples/s: higher is better", 360, **axes)))
+        panels.append(Panel(label, panel(traces, "batch size", "samples/s: higher is better", 340, **axes)))
     return Section(
         "scaling",
+        "Batch size",
         "Throughput by batch size",
         "Samples per second by batch size; higher is better.",
         ["workload", "variant", "batch size", "samples/s"],
         panels,
         rows,
+        appearances,
     )
 
 
@@ -188,6 +204,6 @@ def scaling_line(name: str, members: Sequence[CellReport], appearance: Appearanc
         name=name,
         mode="lines+markers",
         marker=appearance.marker(9),
-        line={"color": appearance.color},
+        line={"color": appearance.color, "dash": appearance.dash},
         error_y=error_bars(error_span(cell.metrics[SPEED]) for cell in members),
     )

@@ -6,12 +6,23 @@ MARKS = {
     "dialect": "dialect",
     "onnx": "ONNX export failed",
 }
+# Ranked metric -> its name in the comparison of two candidates.
+COMPARED = {
+    "train_samples_per_s": "training speed",
+    "time_to_target_s": "time to the target",
+    "first_step_s": "first step",
+    "infer_latency_s": "inference of one sample",
+    "host_peak_bytes": "peak memory",
+    "accuracy": "accuracy",
+    "mse": "mean squared error",
+}
 WORDS = {
     "cell": "one framework in one mode, on one task with one batch size, precision and device: a row of the table.",
     "mode": "how a framework executes the network, in the framework's own term: operation by operation, or compiled.",
     "precision": "the format of the numbers that are multiplied; weights are kept in 32 bits where it has fewer.",
-    "interval": "the two values in brackets. Each cell ran in several processes, whose values differ by chance. With "
-    "95 % confidence the typical value lies between these two. A single process has no interval.",
+    "interval": "two values between which the typical value lies with 95 % confidence. Each cell ran in several "
+    "processes, whose values differ by chance; ± is the distance to the farther end. A single process has no interval, "
+    "nor have processes that share a seed in a value that depends on the seed alone.",
     "noise": "how much repeated measurements differ by chance. A difference beyond the noise is one that chance does "
     "not explain; with one metric on one workload, chance looks like a difference in at most one of twenty runs.",
     "tier": "a place in the ranking that several cells may share. Only a difference beyond the noise begins a new "

@@ -1,0 +1,131 @@
+// The table of results: rows, filters, sorting, columns, and ratios to the baseline.
+"use strict";
+const resultTable = (() => {
+  const { find, findAll } = page;
+  const table = find("#cells"), body = table.tBodies[0], filters = find("#filters"), FIRST_METRIC = 3;
+  const headings = findAll("th[data-sort]", table);
+  let rows = [...body.rows];
+
+  // Add the rows that the page holds as compressed HTML.
+  const addRows = async () => {
+    const rest = find("#more-rows");
+    if (rest) body.insertAdjacentHTML("beforeend", await page.inflate(rest.textContent));
+    rows = [...body.rows];
+    groupRows();
+  };
+  const filterRows = () => {
+    const text = page.get("text").toLowerCase(), mark = page.get("mark");
+    const lacksMark = (marks) => (mark === "none" ? marks.length > 0 : !marks.includes(mark));
+    for (const row of rows) {
+      const marks = row.dataset.marks.split(" ").filter(Boolean);
+      row.hidden =
+        ["task", "backend", "state"].some((name) => page.get(name) && row.dataset[name] !== page.get(name)) ||
+        (mark && lacksMark(marks)) ||
+        !row.textContent.toLowerCase().includes(text);
+    }
+    find("#count").value = `${rows.filter((row) => !row.hidden).length} of ${rows.length} cells`;
+  };
+  const sortRows = () => {
+    const [name, direction] = page.get("sort").split(" ");
+    const column = headings.findIndex((heading) => heading.dataset.sort === name);
+    headings.forEach((heading, index) => {
+      if (index === column) heading.setAttribute("aria-sort", direction);
+      else heading.removeAttribute("aria-sort");
+    });
+    const sign = direction === "descending" ? -1 : 1;
+    const compareRows = (a, b) => {
+      const [x, y] = [a, b].map((row) => row.cells[column].dataset.value);
+      if (x === "" || y === "") return (x === "") - (y === ""); // missing values are last in both directions
+      return sign * (column >= FIRST_METRIC ? x - y : x.localeCompare(y));
+    };
+    body.append(...(column < 0 ? rows : [...rows].sort(compareRows)));
+  };
+  headings.forEach((heading) => {
+    const button = document.createElement("button");
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.onclick = () => {
+      const direction = heading.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+      page.set("sort", `${heading.dataset.sort} ${direction}`);
+      sortRows();
+    };
+  });
+
+  // ---- columns ----
+  const boxes = findAll("[name=column]", filters), defaults = boxes.filter((box) => box.checked).map((box) => box.value);
+  const showColumns = () => {
+    const chosen = page.has("columns") ? page.get("columns").split(" ") : defaults;
+    boxes.forEach((box) => { box.checked = chosen.includes(box.value); });
+    const hidden = boxes.filter((box) => !box.checked).map((box) => headings.findIndex((th) => th.dataset.sort === box.value));
+    const rules = hidden.map((index) => `#cells tr > :nth-child(${index + 1}) { display: none }`);
+    find("#hidden-columns").textContent = rules.join("\n");
+    table.classList.toggle("full", page.get("full") === "yes");
+    filters.elements.full.checked = page.get("full") === "yes";
+  };
+  const chooseColumns = () => {
+    const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
+    page.set("columns", chosen.join(" ") === defaults.join(" ") ? null : chosen.join(" ") || "none");
+    showColumns();
+  };
+
+  // ---- ratios, from the comparisons of the report ----
+  const ratios = new Map();
+  const ratioKey = (family, metric, a, b) => JSON.stringify([...family, metric, a, b]);
+  const ratioTo = (family, metric, variant, baseline) => ratios.get(ratioKey(family, metric, variant, baseline));
+  const storeRatios = ({ families, rows: pairs }) => {
+    for (const [index, metric, a, b, ratio, low, high, separated, more] of pairs) {
+      const entry = { ratio, low, high, separated: Boolean(separated), more };
+      ratios.set(ratioKey(families[index], metric, a, b), entry);
+      ratios.set(ratioKey(families[index], metric, b, a), { ...entry, ...pageMath.invertRatio(entry) });
+    }
+  };
+  const baseline = () => filters.elements.baseline?.value;
+  const updateRatios = () => {
+    if (!ratios.size || !baseline()) return;
+    findAll(".baseline").forEach((element) => { element.textContent = baseline(); });
+    for (const row of rows) {
+      const family = JSON.parse(row.dataset.family), cells = [...row.cells];
+      cells.slice(FIRST_METRIC).forEach((cell, index) => {
+        const metric = cell.dataset.metric ?? headings[index + FIRST_METRIC].dataset.sort;
+        const ratio = ratioTo(family, metric, row.dataset.variant, baseline()), element = find(".ratio", cell);
+        element.textContent = ratio ? pageMath.formatRatio(ratio) : "";
+        element.title = ratio ? pageMath.formatInterval(ratio) : "";
+      });
+    }
+  };
+  // Family as JSON without spaces -> its rows.
+  const byFamily = new Map();
+  const groupRows = () => {
+    for (const row of rows) {
+      const family = JSON.stringify(JSON.parse(row.dataset.family));
+      byFamily.set(family, [...(byFamily.get(family) ?? []), row]);
+    }
+  };
+  const families = () => [...byFamily.keys()].map((family) => JSON.parse(family));
+  const variantsOf = (family) =>
+    byFamily.get(family).map((row) => ({
+      name: row.dataset.variant,
+      title: (metric) => {
+        const index = headings.findIndex((heading) => heading.dataset.sort === metric);
+        return index < 0 ? "" : row.cells[index].title;
+      },
+    }));
+  const workloadOf = (family) => byFamily.get(family)[0].cells[0].dataset.value;
+
+  const restore = () => {
+    filters.reset();
+    for (const control of filters.elements) {
+      if (["text", "task", "backend", "state", "mark", "baseline"].includes(control.name) && page.has(control.name)) {
+        control.value = page.get(control.name);
+      }
+    }
+    showColumns();
+    filterRows();
+    sortRows();
+    updateRatios();
+  };
+  return {
+    filters, addRows, filterRows, chooseColumns, showColumns, storeRatios, updateRatios, ratioTo, baseline, families,
+    variantsOf, workloadOf, restore,
+  };
+})();
