@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -159,7 +158,7 @@ def conformance(options: RunOptions, name: str, output_format: str) -> int:
     """Check one backend, built-in or third-party, against the whole contract."""
     from crossframe.harness.plan.plan import make_plan, select_backends
     from crossframe.harness.records.codec import to_json
-    from crossframe.harness.run.conformance import check_conformance
+    from crossframe.harness.run.conformance import check_conformance, summarize_results
 
     check_interpreters(options.python)
     # Named one by one, so that modes that the device can't run are listed as unsupported, not left out.
@@ -169,19 +168,20 @@ def conformance(options: RunOptions, name: str, output_format: str) -> int:
         return print_conformance(check_conformance(plan))
     results = list(check_conformance(plan))
     print(to_json(results, indent=1))
-    return conformance_exit_code(Counter(result.state for result in results))
+    return DONE if summarize_results(results).conforms else GATE_TRIPPED
 
 
 def print_conformance(results: Iterable[ConformanceResult]) -> ExitCode:
-    """Print each result when it arrives, then the counts; return the exit code."""
-    counts = Counter({"passed": 0, "failed": 0, "unsupported": 0})
+    """Print each result when it arrives, then what they come to; return the exit code."""
+    from crossframe.harness.run.conformance import summarize_results
+
+    printed = []
     for result in results:
-        counts[result.state] += 1
+        printed.append(result)
         print(f"{result.name} {result.state.upper()}" + (f": {result.reason}" if result.reason else ""), flush=True)
-    print(", ".join(f"{count} {state}" for state, count in counts.items()))
-    return conformance_exit_code(counts)
-
-
-def conformance_exit_code(counts: Counter[str]) -> ExitCode:
-    """Return the exit code: a check that failed trips the gate, and so does a run in which no check passed."""
-    return GATE_TRIPPED if counts["failed"] or not counts["passed"] else DONE
+    summary = summarize_results(printed)
+    for opens, reason in summary.missing.items():
+        print(f"missing: {reason}; it would open {opens}")
+    print(f"verified: {', '.join(summary.verified) or 'nothing, so the backend does not conform'}")
+    print(", ".join(f"{count} {state}" for state, count in summary.counts.items()))
+    return DONE if summary.conforms else GATE_TRIPPED

@@ -85,6 +85,13 @@ def is_optimizer_probe(probe: Probe) -> bool:
     return probe.name.startswith(OWN) or probe.name.rpartition(" ")[0] in OPTIMIZERS
 
 
+def name_optimizer(optimizer: Optimizer) -> str:
+    """Return the name in `OPTIMIZERS` of the rule that an optimizer follows, whatever its settings."""
+    if isinstance(optimizer, SGD):
+        return "momentum" if optimizer.momentum else "sgd"
+    return type(optimizer).__name__.lower()
+
+
 def has_pooling(task: Task) -> bool:
     """Return whether the network has a pooling layer."""
     return any(isinstance(layer, MaxPool2D) for layer in task.layers)

@@ -21,6 +21,8 @@ class ParityResult:
     checks: list[Check] = field(default_factory=list)  # the worst of each probe and kind
     # Name of an optimizer -> its first failure in the probes of the optimizers; they withhold other cells too.
     failed_optimizers: dict[str, str] = field(default_factory=dict)
+    # Name of an optimizer that the backend refuses and the task does not use -> the reason.
+    missing_optimizers: dict[str, str] = field(default_factory=dict)
 
     def summarize(self, effect: DialectEffect | None) -> ParitySummary:
         """Return the part that a record keeps."""

@@ -55,6 +55,8 @@ def format_results(results: Sequence[CellParity]) -> str:
         if result.reason:
             hint = f"; {result.hint}" if result.hint else ""
             reasons.append(f"{cell.task} {variant}: {result.state}: {result.reason}{hint}")
+        for optimizer, reason in result.missing_optimizers.items():
+            reasons.append(f"{variant} has no {optimizer}, which {cell.task} does not use: {reason}")
     dialects = {each.cell.backend: each.result.dialect for each in results if each.result.dialect}
     for backend, dialect in dialects.items():
         reasons.append(f"dialect of {backend}: {', '.join(f'{name} = {value}' for name, value in dialect.items())}")

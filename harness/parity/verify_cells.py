@@ -20,8 +20,9 @@ from crossframe.harness.machine.environments import Environment
 from crossframe.harness.parity import checks
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.hints import find_hint
-from crossframe.harness.parity.probe_design import is_optimizer_probe
+from crossframe.harness.parity.probe_design import is_optimizer_probe, name_optimizer
 from crossframe.harness.parity.probe_process import read_traces, run_probe_job
+from crossframe.harness.parity.probe_set import ProbeSet
 from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.parity.result import ParityResult
 from crossframe.harness.parity.verdict_key import make_key
@@ -143,9 +144,11 @@ def judge_outcome(
     result = ParityResult(outcome.state, outcome.reason, dialect=measurements.dialect, modes=measurements.modes)
     if outcome.state != State.OK:
         return result
+    missing = find_missing_optimizers(reference.probe_set, measurements)
     for name, probe in measurements.probes.items():
-        if probe.state != State.OK:
+        if probe.state != State.OK and name not in missing:
             return replace(result, state=probe.state, reason=f"{name}: {probe.reason}")
+    result = replace(result, missing_optimizers=dict(missing.values()))
     if measurements.unfinished is None:
         return replace(result, state=State.FAILED, reason="the worker left no measurement of its barrier")
     traces = read_traces(folder)
@@ -159,6 +162,22 @@ def judge_outcome(
         return result
     hint = find_hint(reference, failure, traces, dialect_in(measurements.dialect, cell.precision))
     return replace(result, state=State.FAILED, reason=checks.describe_check(failure), hint=hint)
+
+
+def find_missing_optimizers(probe_set: ProbeSet, measurements: ProbeMeasurements) -> dict[str, tuple[str, str]]:
+    """Return name of a probe -> (name of its optimizer, reason), for those that the backend refuses.
+
+    Only optimizers that the task does not use: it can be verified without them.
+    """
+    task_optimizer = name_optimizer(probe_set.task.optimizer)
+    missing = {}
+    for probe in probe_set.probes:
+        optimizer, result = name_optimizer(probe.task.optimizer), measurements.probes.get(probe.name)
+        if result is None or result.state != State.UNSUPPORTED or not is_optimizer_probe(probe):
+            continue
+        if optimizer != task_optimizer:
+            missing[probe.name] = optimizer, result.reason or ""
+    return missing
 
 
 def find_failed_optimizers(reference: ReferenceTraces, results: Sequence[checks.Check]) -> dict[str, str]:
@@ -197,7 +216,10 @@ def check_cell(
         prefix = f"{name}/"
         return {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
 
+    missing = find_missing_optimizers(reference.probe_set, measurements)
     for probe in reference.probe_set.probes:
+        if probe.name in missing:
+            continue
         first = select_traces(probe.name)
         expected = reference.expect(probe, dialect, cell.precision)
         yield from checks.compare_traces(first, expected)

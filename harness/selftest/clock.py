@@ -25,14 +25,19 @@ MARGIN = 3.0
 GPU_SCALE = 4  # of the task, so that its operations take a GPU longer than the host takes to request them
 
 
-def select_clock_task(device: str = "cpu") -> Task:
-    """Return the task with the most operations per parameter.
+def list_clock_tasks(device: str = "cpu") -> list[Task]:
+    """Return all tasks, those with the most operations per parameter first.
 
     The parameters are read to detect work that remains after `sync`; reading should take a small part of a step.
     """
     tasks = [presets["quick"] for presets in discover_tasks().values()]
-    task = max(tasks, key=lambda task: task.flops() / sum(map(math.prod, task.parameters().values())))
-    return widen(task, 1 if device == "cpu" else GPU_SCALE)
+    tasks.sort(key=lambda task: task.flops() / sum(map(math.prod, task.parameters().values())), reverse=True)
+    return [widen(task, 1 if device == "cpu" else GPU_SCALE) for task in tasks]
+
+
+def select_clock_task(device: str = "cpu") -> Task:
+    """Return the task that shows most of a clock."""
+    return list_clock_tasks(device)[0]
 
 
 def check_clock(timer: StepTimer, task: Task, backend: Backend, environment: Environment) -> ClockCheck:
@@ -80,9 +85,10 @@ def describe_time(device: str) -> str:
 
 
 def try_clock(timer: StepTimer, task: Task, backend: Backend, python: Path | None = None) -> ClockCheck:
-    """Return the check of a backend's clock; `unsupported` if its build can't run here, `failed` if it did not run.
+    """Return the check of a backend's clock; `failed` if it did not run.
 
-    `python` is an interpreter to use, as it is, instead of the environment of the backend.
+    It is `unsupported` if the build can't run here, or the backend refuses the task. `python` is an interpreter to use,
+    as it is, instead of the environment of the backend.
     """
     reason = None if python else refusal(backend, timer.device)
     if reason:
@@ -90,5 +96,21 @@ def try_clock(timer: StepTimer, task: Task, backend: Backend, python: Path | Non
     try:
         environment = Environment(python) if python else make_environment(backend, timer.device.partition(":")[0])
         return check_clock(timer, task, backend, environment)
-    except (MeasurementError, MissingError) as error:
+    except MeasurementError as error:
+        state = State.UNSUPPORTED if error.state == State.UNSUPPORTED else State.FAILED
+        return ClockCheck(backend.name, timer.device, state, str(error))
+    except MissingError as error:
         return ClockCheck(backend.name, timer.device, State.FAILED, str(error))
+
+
+def find_clock_check(timer: StepTimer, backend: Backend, python: Path | None = None) -> ClockCheck:
+    """Return the check of a backend's clock on the first of the tasks that it supports.
+
+    A backend may lack the layers or the optimizer of a task, and is still measured on the others.
+    """
+    checks = []
+    for task in list_clock_tasks(timer.device):
+        checks.append(try_clock(timer, task, backend, python))
+        if checks[-1].state != State.UNSUPPORTED:
+            return checks[-1]
+    return checks[0]

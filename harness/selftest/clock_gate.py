@@ -22,7 +22,7 @@ from crossframe.harness.machine.host import fingerprint
 from crossframe.harness.plan.plan import Plan
 from crossframe.harness.records.codec import from_json, to_json, to_plain
 from crossframe.harness.records.model import Cell, ParitySummary
-from crossframe.harness.selftest.clock import select_clock_task, try_clock
+from crossframe.harness.selftest.clock import find_clock_check
 from crossframe.harness.selftest.model import ClockCheck
 from crossframe.harness.selftest.step_timer import StepTimer
 from crossframe.harness.worker.states import State
@@ -89,7 +89,7 @@ def check_variant(plan: Plan, variant: Variant, backend: Backend, environment: E
         mode=variant.mode,
         precision=Precision(variant.precision),
     )
-    check = try_clock(timer, select_clock_task(variant.device), backend, environment.python)
+    check = find_clock_check(timer, backend, environment.python)
     if check.state == State.OK:
         write_atomically(cached, to_json(check))
     return check

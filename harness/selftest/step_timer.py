@@ -19,6 +19,10 @@ from crossframe.tasks.spec import Task
 class MeasurementError(Exception):
     """A process of the self-test failed; the message names the backend, the state and the reason."""
 
+    def __init__(self, message: str, state: State = State.FAILED) -> None:
+        super().__init__(message)
+        self.state = state
+
 
 @dataclass(frozen=True)
 class StepTimer:
@@ -58,7 +62,7 @@ class StepTimer:
         )
         outcome = launch(environment.python, backend, job, self.folder / "job", self.timeout_s)
         if outcome.state != State.OK:
-            raise MeasurementError(f"{backend.name}: {outcome.state}: {outcome.reason}")
+            raise MeasurementError(f"{backend.name}: {outcome.state}: {outcome.reason}", outcome.state)
         return outcome.measurements
 
 

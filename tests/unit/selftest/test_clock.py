@@ -8,11 +8,18 @@ import pytest
 
 from crossframe.backends import discover
 from crossframe.harness.machine.environments import Environment
-from crossframe.harness.selftest.clock import check_clock, select_clock_task, try_clock
+from crossframe.harness.selftest.clock import (
+    check_clock,
+    find_clock_check,
+    list_clock_tasks,
+    select_clock_task,
+    try_clock,
+)
 from crossframe.harness.selftest.known_costs import select_smallest_task
-from crossframe.harness.selftest.step_timer import StepTimer, device_for
+from crossframe.harness.selftest.step_timer import MeasurementError, StepTimer, device_for
 from crossframe.harness.worker.measurements import Epoch, StepMeasurements
 from crossframe.harness.worker.states import State
+from crossframe.tasks.spec import Task
 
 GPU_FLOPS = 5e13
 
@@ -50,6 +57,36 @@ def test_a_backend_that_cannot_be_imported_does_not_end_the_selftest(tmp_path: P
     check = try_clock(StepTimer(tmp_path, [0], "cpu", 60), select_smallest_task(), absent)
     assert check.state == State.FAILED
     assert "No module named 'crossframe.backends.absent'" in str(check.reason)
+
+
+@pytest.mark.parametrize(("refused", "state"), [(0, State.OK), (2, State.OK), (4, State.UNSUPPORTED)])
+def test_tasks_that_a_backend_refuses_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: int, state: State
+) -> None:
+    tasks = list_clock_tasks()
+    tried = []
+
+    def time_steps(_: StepTimer, task: Task, *arguments: object, **options: object) -> StepMeasurements:
+        tried.append(task.name)
+        if len(tried) <= refused:
+            raise MeasurementError("reference: unsupported: no", State.UNSUPPORTED)
+        return StepMeasurements(
+            epochs=[Epoch(None, 1.0, 1)], processor_samples_s=[1.0], read_samples_s=[0.0], ceiling_flops=1e12
+        )
+
+    monkeypatch.setattr(StepTimer, "time_steps", time_steps)
+    check = find_clock_check(StepTimer(tmp_path, [0], "cpu", 60), discover()["reference"], Path(sys.executable))
+    assert check.state == state
+    assert tried == [task.name for task in tasks][: refused + 1]
+
+
+def test_a_process_that_fails_is_no_refusal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def time_steps(*arguments: object, **options: object) -> StepMeasurements:
+        raise MeasurementError("reference: failed: no", State.FAILED)
+
+    monkeypatch.setattr(StepTimer, "time_steps", time_steps)
+    check = find_clock_check(StepTimer(tmp_path, [0], "cpu", 60), discover()["reference"], Path(sys.executable))
+    assert (check.state, check.reason) == (State.FAILED, "reference: failed: no")
 
 
 def test_backends_without_builds_are_measured_on_the_cpu() -> None:

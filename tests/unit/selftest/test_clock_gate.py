@@ -15,7 +15,7 @@ from crossframe.backends import Backend, read_backend
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.plan.plan import Plan
 from crossframe.harness.records.model import Cell, ParitySummary
-from crossframe.harness.selftest import clock_gate
+from crossframe.harness.selftest import clock, clock_gate
 from crossframe.harness.selftest.clock import select_clock_task
 from crossframe.harness.selftest.model import ClockCheck
 from crossframe.harness.worker.states import State
@@ -39,7 +39,7 @@ def make_plan(backend: Backend) -> Plan:
 def overdue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Backend:
     """Return the backend that does its work while the clock does not run, with an empty cache."""
     monkeypatch.setattr(clock_gate, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(clock_gate, "select_clock_task", lambda _: SMALL_TASK)
+    monkeypatch.setattr(clock, "list_clock_tasks", lambda _: [SMALL_TASK])
     return read_backend("overdue", "overdue", THIRD_PARTY / "overdue")
 
 
@@ -55,11 +55,11 @@ def test_a_cell_whose_clock_fails_is_not_ranked(overdue: Backend, tmp_path: Path
 def test_a_check_that_ended_well_is_kept(overdue: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
-    def check_clock(timer: Any, task: Any, backend: Backend, python: Path) -> ClockCheck:
+    def check_clock(timer: Any, backend: Backend, python: Path) -> ClockCheck:
         calls.append(timer.mode)
         return ClockCheck(backend.name, "cpu", State.OK if timer.mode == "honest" else State.FAILED, None)
 
-    monkeypatch.setattr(clock_gate, "try_clock", check_clock)
+    monkeypatch.setattr(clock_gate, "find_clock_check", check_clock)
     for _ in range(2):
         clock_gate.check_clocks(make_plan(overdue), CELLS.values(), {"overdue": PYTHON}, tmp_path / "clock")
     assert calls == ["honest", "lazy", "skips", "lazy", "skips"]
@@ -79,3 +79,17 @@ def test_a_failed_parity_keeps_its_reason() -> None:
     failed = ParitySummary(State.FAILED, "weights differ", None)
     check = ClockCheck("overdue", "cpu", State.FAILED, "too fast")
     assert clock_gate.withhold({CELLS["lazy"]: failed}, {CELLS["lazy"]: check}) == {CELLS["lazy"]: failed}
+
+
+def test_cells_that_were_not_verified_or_not_checked_stay_as_they_are() -> None:
+    lazy, honest = CELLS["lazy"], CELLS["honest"]
+    failed, refused = (ClockCheck("overdue", "cpu", state, "no") for state in (State.FAILED, State.UNSUPPORTED))
+    assert clock_gate.withhold({}, {lazy: failed}) == {}  # as with --no-parity
+    assert clock_gate.withhold({lazy: VERIFIED}, {}) == {lazy: VERIFIED}
+    assert clock_gate.withhold({lazy: VERIFIED}, {lazy: refused}) == {lazy: VERIFIED}
+    before = {lazy: VERIFIED, honest: VERIFIED}
+    assert clock_gate.withhold(before, {lazy: failed}) == {
+        lazy: replace(VERIFIED, state=State.FAILED, reason="clock: no"),
+        honest: VERIFIED,
+    }
+    assert before[lazy] == VERIFIED  # the verifications themselves are not changed
