@@ -17,8 +17,15 @@ THIRD_PARTY = Path(__file__).parent / "third_party"  # a folder of installed dis
 SLOW_FOLDERS = {"browser", "end_to_end", "frameworks", "gpu"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests by their folder, so that no file can forget it; run the layout first and slow tests last."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark slow tests by their folder, so that no file can forget it; run the layout first and slow tests last.
+
+    Campaigns run only if `-m` names them. The default of `-m` in pyproject.toml would be lost with any other `-m`.
+    """
+    if "campaign" not in config.option.markexpr:
+        campaigns = [item for item in items if item.get_closest_marker("campaign")]
+        config.hook.pytest_deselected(items=campaigns)
+        items[:] = [item for item in items if not item.get_closest_marker("campaign")]
     for item in items:
         if is_slow(item):
             item.add_marker("frameworks")

@@ -187,7 +187,7 @@ def draw_independent(generator: np.random.Generator, noise: float) -> dict[Cell,
     )
 
 
-@pytest.mark.parametrize("noise", [0.03, 0.1])
+@pytest.mark.parametrize("noise", [0.03, pytest.param(0.1, marks=pytest.mark.campaign)])
 def test_the_metrics_of_equal_runs_are_rarely_worse(noise: float) -> None:
     """Adjusting each metric on its own, as the table does, would fail 9 to 11 % of equal runs."""
     generator, tries, alarms = np.random.default_rng(round(100 * noise)), 100, 0
@@ -199,7 +199,9 @@ def test_the_metrics_of_equal_runs_are_rarely_worse(noise: float) -> None:
     assert alarms / tries <= 0.05 + 2 * (0.05 * 0.95 / tries) ** 0.5
 
 
-@pytest.mark.parametrize("disturbed", [0.0, 0.01, 0.1, 0.3])
+@pytest.mark.parametrize(
+    "disturbed", [0.0, 0.1, *(pytest.param(share, marks=pytest.mark.campaign) for share in (0.01, 0.3))]
+)
 def test_equal_runs_are_rarely_different(disturbed: float) -> None:
     generator, tries = np.random.default_rng(round(100 * disturbed)), 60
     alarms = 0
