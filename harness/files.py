@@ -1,34 +1,187 @@
-"""Files that are written whole or not at all, and digests of files and folders."""
+"""Reading and writing of files: every write of the harness goes through this module.
+
+Files are written whole or not at all, below the folder that they belong to, and never through a link. Files that
+another program may have written are opened as what they must be: a regular file of a limited size. A pipe, a device or
+a link in its place is an error, not a wait.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-import threading
-from collections.abc import Mapping
+import secrets
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+
+MEGABYTE = 1 << 20
+TEXT_BYTES = 256 * MEGABYTE  # most of a text file
+ARCHIVE_BYTES = 1024 * MEGABYTE  # most of the arrays of an archive
+MOST_ARRAYS = 10_000  # of an archive
+
+
+class DamagedFileError(ValueError):
+    """A file is not what it must be; the message names the file and the reason."""
 
 
 def write_atomically(path: Path, content: str | bytes | Mapping[str, np.ndarray]) -> None:
     """Write text, bytes or an `.npz` archive of arrays, so that a reader sees the whole file or none.
 
-    The content is written to a file beside `path`, which then replaces `path`. Missing parent folders are made.
+    The content is written to a new file beside `path`, which then replaces `path`. Missing parent folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    part = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             if isinstance(content, str):
                 file.write(content.encode())
             elif isinstance(content, bytes):
                 file.write(content)
             else:
                 np.savez(file, **content)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
+        sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file, which is made if it does not exist.
+
+    After a crash the last line may be incomplete; the new line does not continue it.
+    """
+    existed = path.exists()
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open_checked(path, flags, "a+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        file.write(b"\n" * torn + line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if not existed:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # not every file system can
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def below(folder: Path, *names: str) -> Path:
+    """Return the path of a file below a folder. DamagedFileError if a name or a link leads out of the folder.
+
+    The folder itself may be a link; what is below it may not.
+    """
+    path = folder
+    for name in names:
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise DamagedFileError(f"{name!r} is no name of a file or folder")
+        path /= name
+        if path.is_symlink():
+            raise DamagedFileError(f"{path} is a link, and may lead out of {folder}")
+    return path
+
+
+def make_empty_folder(path: Path) -> None:
+    """Make a folder, or replace what there is of this name, be it a file or a link, by an empty folder."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        remove_folder(path)
+    path.mkdir(parents=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with its content, also where its permissions were taken away. Links are not followed."""
+    for folder, names, _ in os.walk(path, onerror=lambda error: Path(error.filename).chmod(0o700)):
+        for name in (".", *names):
+            if not (Path(folder) / name).is_symlink():
+                (Path(folder) / name).chmod(0o700)
+    shutil.rmtree(path)
+
+
+@contextmanager
+def open_checked(path: Path, flags: int, mode: str) -> Iterator[BinaryIO]:
+    """Open a path that must be that of a regular file, without waiting for anything."""
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if path.is_symlink() and flags & os.O_NOFOLLOW:
+            raise DamagedFileError(f"{path} is a link, not a file") from None
+        if path.exists() and not path.is_file():  # a folder, or a socket
+            raise DamagedFileError(f"{path} is not a regular file: {error.strerror}") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DamagedFileError(f"{path} is not a regular file")
+    with open(descriptor, mode) as file:  # noqa: PTH123  # of a descriptor
+        yield file  # type: ignore[misc]
+
+
+@contextmanager
+def open_file(path: Path, most_bytes: int, follow: bool = False) -> Iterator[BinaryIO]:
+    """Open a regular file of at most so many bytes for reading. DamagedFileError if it is anything else.
+
+    Only with `follow` may it be a link: for files that the user named.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    with open_checked(path, flags, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
+            raise DamagedFileError(f"{path} has {size} bytes, more than {most_bytes}")
+        yield file
+
+
+def read_file(path: Path, most_bytes: int = TEXT_BYTES, follow: bool = False) -> bytes:
+    """Return the content of a regular file, as `open_file`."""
+    with open_file(path, most_bytes, follow) as file:
+        return file.read(most_bytes)
+
+
+def read_archive(path: Path, most_bytes: int = ARCHIVE_BYTES, follow: bool = False) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` archive, as `open_file`. DamagedFileError if anything in it is not valid.
+
+    The sizes that it states are checked before memory is taken.
+    """
+    with open_file(path, most_bytes, follow) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                total = sum(member.file_size for member in members)
+                if len(members) > MOST_ARRAYS or total > most_bytes:
+                    raise ValueError(f"{len(members)} arrays of {total} bytes are too many")
+                return {member.filename.removesuffix(".npy"): _read_array(archive, member) for member in members}
+        except Exception as error:  # zipfile and NumPy raise many types, also of others
+            text = " ".join(str(error).split())[:200]
+            raise DamagedFileError(f"{path} is no valid archive of arrays: {type(error).__name__}: {text}") from None
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Return one array. ValueError unless its header states the size that it has."""
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran_order, dtype = read_header(stream)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or min(shape, default=0) < 0 or size != member.file_size - stream.tell():
+            raise ValueError(f"the header of {member.filename} does not fit its content")
+        content = bytearray(stream.read())
+    array: np.ndarray = np.frombuffer(content, dtype) if size else np.empty(0, dtype)
+    return array.reshape(shape, order="F" if fortran_order else "C")
 
 
 def digest(*paths: Path) -> str:
@@ -38,13 +191,12 @@ def digest(*paths: Path) -> str:
     """
     total = hashlib.sha256()
     for path in paths:
-        files = _files_below(path) if path.is_dir() else [path]
-        for file in files:
+        for file in _files_below(path) if path.is_dir() else [path]:
             name = file.relative_to(path).as_posix() if file != path else file.name
             total.update(hashlib.sha256(name.encode()).digest())
             total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
 
 
-def _files_below(folder: Path) -> list[Path]:
+def _files_below(folder: Path) -> Iterable[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)

@@ -11,14 +11,17 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Generic
+from typing import Generic
 
 from crossframe.backends import Plugin
+from crossframe.harness.files import make_empty_folder, write_atomically
 from crossframe.harness.launch.env_vars import worker_env_vars
+from crossframe.harness.launch.guard import ensure_guard
 from crossframe.harness.launch.job_processes import JobProcesses
 from crossframe.harness.launch.job_sampler import JobSampler
-from crossframe.harness.launch.processes import RUNNING, count_out_of_memory_kills, end_group, wait_for_exit
-from crossframe.harness.records import codec
+from crossframe.harness.launch.leavings import read_log, read_measures
+from crossframe.harness.launch.log import Log
+from crossframe.harness.launch.processes import count_out_of_memory_kills, run_process, wait_for_exit
 from crossframe.harness.records.model import ProcessSamples
 from crossframe.harness.worker.jobs import M, WorkerJob
 from crossframe.harness.worker.measurements import PeakMeasurements, ResourceMeasurements
@@ -38,41 +41,32 @@ class Outcome(Generic[M]):
     processes: ProcessSamples | None = None  # what this process saw of the job; None if it did not start
 
 
-@dataclass(frozen=True)
-class Ending:
-    """The part of `measures.json` that jobs of all kinds have."""
-
-    state: State
-    reason: str | None
-
-
 def launch(python: Path, plugin: Plugin, job: WorkerJob[M], folder: Path, timeout_s: float) -> Outcome[M]:
     """Run `job` in `folder` with the interpreter `python`; the output of the worker goes to `log.txt`.
 
-    A failure of the worker is returned as an outcome, never raised. KeyboardInterrupt alone passes through, after the
-    process group of the worker was killed. Whatever the worker started is killed as well.
+    What the folder held before is deleted. A failure of the worker is returned as an outcome, never raised.
+    KeyboardInterrupt alone passes through, after the process group of the worker was killed. Whatever the worker
+    started is killed as well, also if this process is killed itself.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    measures = folder / "measures.json"
-    measures.unlink(missing_ok=True)
-    (folder / "job.json").write_text(json.dumps(job.to_json(), indent=1))
+    ensure_guard()
+    make_empty_folder(folder)
+    write_atomically(folder / "job.json", json.dumps(job.to_json(), indent=1))
     command = [str(python), "-m", *job.PROGRAM, str(folder)]
     kills_before = count_out_of_memory_kills()
     begin = time.monotonic()
     # A child of the worker may still be writing here; ignore errors while deleting.
     temporary = tempfile.TemporaryDirectory(prefix="crossframe-", ignore_cleanup_errors=True)
-    with temporary as scratch, (folder / "log.txt").open("w") as log, JobProcesses() as processes:
+    with temporary as scratch, JobProcesses() as processes:
         env_vars = worker_env_vars(plugin, len(job.cpus), scratch) | processes.env_vars
-        print(f"$ PYTHONPATH={env_vars['PYTHONPATH']} {' '.join(command)}", file=log, flush=True)
-        try:
-            process = start_process(command, env_vars, folder, log, job.cpus)
-        except OSError as error:
-            reason = f"{python} can't be started: {error.strerror}"
-            return Outcome(State.NOT_INSTALLED, reason, 0.0, job.MEASUREMENTS())
-        sampler = JobSampler(processes)
-        exit_code = finish_process(process, sampler, timeout_s)
+        with Log(folder / "log.txt", f"PYTHONPATH={env_vars['PYTHONPATH']} {' '.join(command)}") as log:
+            sampler = JobSampler(processes)
+            try:
+                exit_code = run_worker(command, env_vars, folder, log, job.cpus, sampler, timeout_s)
+            except OSError as error:
+                reason = f"{python} can't be started: {error.strerror}"
+                return Outcome(State.NOT_INSTALLED, reason, 0.0, job.MEASUREMENTS())
     wall_s = time.monotonic() - begin
-    stored = read_measures(measures, job)
+    stored: tuple[State, str | None, M] | None = read_measures(folder, job.MEASUREMENTS)
     if stored is not None:  # the measurements are complete, even if the process hung afterwards
         return Outcome(stored[0], stored[1], wall_s, *add_samples(stored[2], sampler))
     seen = sampler.summary(None, None)
@@ -82,8 +76,33 @@ def launch(python: Path, plugin: Plugin, job: WorkerJob[M], folder: Path, timeou
     return Outcome(state, reason, wall_s, job.MEASUREMENTS(), seen)
 
 
+def run_worker(  # noqa: PLR0913  # a process and its surroundings
+    command: list[str],
+    env_vars: dict[str, str],
+    folder: Path,
+    log: Log,
+    cpus: list[int],
+    sampler: JobSampler,
+    timeout_s: float,
+) -> int | None:
+    """Run a command in a process group of its own while it is sampled; return its exit code, None on a timeout.
+
+    OSError if it can't be started. Its process group is killed in any case: nothing that the worker started may run
+    beside the next job.
+    """
+
+    def start() -> subprocess.Popen[bytes]:
+        process = start_process(command, env_vars, folder, log.file, cpus)
+        sampler.processes.add_worker(process.pid)
+        return process
+
+    with run_process(start) as process, sampler:
+        in_time = wait_for_exit(process, timeout_s)
+    return process.returncode if in_time else None
+
+
 def start_process(
-    command: list[str], env_vars: dict[str, str], folder: Path, log: IO[str], cpus: list[int]
+    command: list[str], env_vars: dict[str, str], folder: Path, log: int, cpus: list[int]
 ) -> subprocess.Popen[bytes]:
     """Start a command as a process group of its own, on some processors.
 
@@ -107,23 +126,6 @@ def start_process(
         os.sched_setaffinity(0, before)
 
 
-def finish_process(process: subprocess.Popen[bytes], sampler: JobSampler, timeout_s: float) -> int | None:
-    """Wait for a process while it is sampled; return its exit code, None on a timeout.
-
-    Its process group is killed in any case: nothing that the worker started may run beside the next job.
-    """
-    RUNNING.add(process.pid)
-    sampler.processes.add_worker(process.pid)
-    try:
-        with sampler:
-            in_time = wait_for_exit(process, timeout_s)
-    finally:
-        end_group(process.pid)
-        process.wait()
-        RUNNING.discard(process.pid)
-    return process.returncode if in_time else None
-
-
 def add_samples(measurements: M, sampler: JobSampler) -> tuple[M, ProcessSamples]:
     """Return measurements with what the parent saw of all processes added, and what it saw.
 
@@ -141,29 +143,10 @@ def add_samples(measurements: M, sampler: JobSampler) -> tuple[M, ProcessSamples
     return measurements, seen
 
 
-def read_measures(path: Path, job: WorkerJob[M]) -> tuple[State, str | None, M] | None:
-    """Return the state, the reason and the measurements that a worker left; None where there is no JSON object.
-
-    An object of the wrong form counts as a failure of the worker.
-    """
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(document, dict):
-        return None
-    empty: M = job.MEASUREMENTS()
-    try:
-        ending = codec.from_plain(document, Ending)
-        return ending.state, ending.reason, codec.from_plain(document, type(empty))
-    except ValueError as error:
-        return State.FAILED, f"the measurements of the worker are not valid: {error}", empty
-
-
 def explain_exit(code: int, folder: Path, memory_ran_out: bool) -> tuple[State, str]:
     """Return the state and the reason of a worker that left no measurements."""
     if code == -signal.SIGKILL and memory_ran_out:
         return State.OUT_OF_MEMORY, "killed by the kernel because memory ran out"
     reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code} and no measures"
-    log = " ".join((folder / "log.txt").read_text(errors="replace").split("\n", 1)[-1].split())
+    log = " ".join(read_log(folder).split())
     return State.FAILED, f"{reason}; log: …{log[-LOG_TAIL:]}" if log else reason

@@ -18,6 +18,7 @@ from crossframe.harness.analysis.readers import read_achieved_rate
 from crossframe.harness.analysis.roofline import roofline_for
 from crossframe.harness.console import Progress, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, ExitCode
+from crossframe.harness.files import append_line, below
 from crossframe.harness.launch.gpu_sampler import GpuSampler
 from crossframe.harness.launch.interference import InterferenceMeter
 from crossframe.harness.launch.launch import Outcome, launch
@@ -45,9 +46,11 @@ from crossframe.harness.records.model import (
     Record,
 )
 from crossframe.harness.run.ceilings import measure_ceilings
-from crossframe.harness.run.evaluate import OnnxChecker, evaluate
+from crossframe.harness.run.evaluate import evaluate
 from crossframe.harness.run.folder import utc_now
 from crossframe.harness.run.job_checks import check_speed, describe_failures
+from crossframe.harness.run.onnx_checker import OnnxChecker
+from crossframe.harness.worker.failures import summarize_error
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.states import State
@@ -94,9 +97,7 @@ class Execution:
             gpu=samples,
             processes=outcome.processes,
         )
-        record = add_speed_check(record)
-        store.append(self.folder, record)
-        return record
+        return store_record(self.folder, add_speed_check(record))
 
     def launch_job(self, planned: PlannedJob, environment: Environment | None) -> Outcome[TrainMeasurements]:
         """Run the worker of a job; without an environment, return why there is none."""
@@ -117,8 +118,9 @@ class Execution:
         measurements = outcome.measurements
         try:
             evaluation = evaluate(self.make_job(planned), self.job_folder(planned), measurements, self.checker)
-        except (OSError, ValueError, KeyError) as error:
-            return State.FAILED, f"its outputs can't be evaluated: {type(error).__name__}: {error}", None
+        except Exception as error:  # whatever the worker left, the next job runs
+            cause = summarize_error(error).replace(f"{self.job_folder(planned)}/", "")
+            return State.FAILED, f"its outputs can't be evaluated: {cause}", None
         reason = gpu_not_used_reason(samples, measurements)
         if not measurements.checkpoint_exact:
             reason = "loading its own checkpoint does not restore the weights"
@@ -142,7 +144,20 @@ class Execution:
 
     def job_folder(self, planned: PlannedJob) -> Path:
         """Return the folder of a job."""
-        return (self.folder / "jobs" / planned.name).resolve()
+        return below(self.folder.resolve(), "jobs", planned.name)
+
+
+def store_record(folder: Path, record: Record) -> Record:
+    """Store the record of a job and return it; one that does not fit the schema becomes that of a failed job."""
+    try:
+        store.append(folder, record)
+        return record
+    except ValueError as error:
+        reason = f"its results can't be stored: {summarize_error(error)}"
+    failed = replace(record, state=State.FAILED, reason=reason, measurements=TrainMeasurements(), evaluation=None)
+    failed = replace(failed, gpu=None, roofline=None)
+    store.append(folder, failed)
+    return failed
 
 
 def add_speed_check(record: Record) -> Record:
@@ -168,7 +183,7 @@ def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
     parity = verify_run(plan, folder, cells, environments) if plan.options.parity else {}
     ceilings = measure_ceilings(plan, folder, environments, sorted({cell.precision for cell in cells}))
     begin = time.monotonic()
-    with closing(OnnxChecker()) as checker:
+    with closing(OnnxChecker(plan.options.timeout_s)) as checker:
         execution = Execution(plan, folder, environments, missing, parity, ceilings, checker)
         labels = dict(zip(cells, map(" ".join, cell_labels(cells))))
         execute_jobs(execution, pending, labels)
@@ -235,12 +250,11 @@ def verify_run(
     summaries = {}
     references = build_reference_traces(plan, folder, runnable)
     verifier = Verifier(plan, environments, references, folder / "jobs")
-    with (folder / "parity.jsonl").open("a") as file:
-        for cell, result in show_progress(verifier, runnable):
-            file.write(to_json({"cell": cell, **to_plain(result)}) + "\n")
-            dialect = dialect_in(result.dialect, cell.precision)
-            effect = dialect_effect(task_for(plan, cell), inputs_path(folder, cell), dialect, compute=False)
-            summaries[cell] = result.summarize(effect)
+    for cell, result in show_progress(verifier, runnable):
+        append_line(below(folder, "parity.jsonl"), to_json({"cell": cell, **to_plain(result)}))
+        dialect = dialect_in(result.dialect, cell.precision)
+        effect = dialect_effect(task_for(plan, cell), inputs_path(folder, cell), dialect, compute=False)
+        summaries[cell] = result.summarize(effect)
     return summaries
 
 

@@ -26,7 +26,7 @@ EXPECTED: dict[str, tuple[str, str | None]] = {
     "exits": ("failed", "ended with code 7"),
     "crashes": ("failed", "SIGSEGV"),
     "hangs": ("timeout", f"not done after {TIMEOUT_S} s"),
-    "rubbish": ("failed", "ended with code 0 and no measures"),
+    "rubbish": ("failed", "the measurements of the worker are not valid"),
     "out_of_memory": ("out_of_memory", "RESOURCE_EXHAUSTED"),
     "diverges": ("diverged", "loss is nan"),
     "elsewhere": ("failed", f"{ELSEWHERE} cuda:0"),

@@ -12,12 +12,13 @@ from typing import ClassVar
 import numpy as np
 
 from crossframe.harness.analysis.fairness import differences, fairness_rows
-from crossframe.harness.launch.launch import Outcome, launch, read_measures
+from crossframe.harness.launch.launch import Outcome, launch
+from crossframe.harness.launch.leavings import read_measures
 from crossframe.harness.machine.environments import Environment, make_environment
 from crossframe.harness.plan.inputs import inputs_path, write_inputs
 from crossframe.harness.plan.plan import Plan, make_plan, task_for
 from crossframe.harness.records.model import SCHEMA_VERSION, EnvironmentCost, PlannedJob, Record, RunOptions
-from crossframe.harness.run.evaluate import OnnxChecker
+from crossframe.harness.run.onnx_checker import OnnxChecker
 from crossframe.harness.run.job_checks import describe_failures
 from crossframe.harness.run.run import Execution
 from crossframe.harness.worker.jobs import WorkerJob
@@ -105,7 +106,7 @@ class MeasuredJobs:
                 JOB_S * (2 + len(left)),
             )
             for name, folder in folders.items():
-                stored = read_measures(folder / "measures.json", job)
+                stored = read_measures(folder, TrainMeasurements)
                 if stored is None and name != suspect:
                     suspect = name
                     break

@@ -27,7 +27,7 @@ HOMES = {
     "plotly": {"report/page/plotly_panels.py"},
     "pyarrow": {"records/parquet.py"},
     "onnxruntime": {
-        "run/evaluate.py",
+        "run/onnx_checker.py",
         "portability/quantize.py",
         "runtimes/onnxruntime/__init__.py",
         "runtimes/onnxruntime_cuda/__init__.py",

@@ -74,7 +74,12 @@ def test_the_command_names_the_kind_and_the_folder(tmp_path: Path) -> None:
             "the measurements of the worker are not valid: Invalid enum value 'splendid' - at `$.state`",
             CeilingMeasurements(),
         ),
-        ([], State.FAILED, "ended with code 0 and no measures", CeilingMeasurements()),
+        (
+            [],
+            State.FAILED,
+            "the measurements of the worker are not valid: Expected `object`, got `array`",
+            CeilingMeasurements(),
+        ),
     ],
 )
 def test_measures_are_validated(

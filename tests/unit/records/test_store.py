@@ -78,13 +78,16 @@ def test_a_record_of_another_shape_is_left_out(tmp_path: Path, changes: dict[str
     assert len(warnings) == 1
 
 
-def test_nan_is_stored_and_read(tmp_path: Path) -> None:
-    point = EvaluationPoint(epoch=1, loss=math.nan, train_loss=None, quality={"accuracy": 0.1}, train_s=1.0)
-    diverged = make_record("a", 1, 0.01, state=State.DIVERGED, reason="loss", measurements={"curve": [point]})
-    store.append(tmp_path, diverged)
-    (record,), warnings = store.read(tmp_path)
-    assert warnings == []
-    assert math.isnan(record.measurements.curve[0].loss)
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 1e305])
+def test_a_number_that_is_not_finite_is_not_stored(tmp_path: Path, loss: float) -> None:
+    point = EvaluationPoint(epoch=1, loss=loss, train_loss=None, quality={"accuracy": 0.1}, train_s=1.0)
+    diverged = replace(RECORD, measurements=replace(RECORD.measurements, curve=[point]))
+    with pytest.raises(ValueError, match="record of"):
+        store.append(tmp_path, diverged)
+    assert not (tmp_path / "records.jsonl").exists()
+    text = json.dumps(json.loads(to_json(RECORD)) | {"wall_s": loss})
+    (tmp_path / "records.jsonl").write_text(text + "\n")
+    assert len(store.read(tmp_path)[1]) == 1
 
 
 def test_run_info_is_read_as_it_was_written(tmp_path: Path) -> None:
