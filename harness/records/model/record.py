@@ -1,161 +1,16 @@
-"""The types of everything that a run stores. The published schemas are generated from them.
-
-Raw samples are stored; statistics are computed when they are read. Names contain the units: `_s` seconds, `_bytes`
-bytes, `_j` joules. Values that were not measured are None, never 0.
-"""
+"""The results of a job: a line of `records.jsonl`, and the ceilings of a run."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from crossframe.harness.records.model.cells import Cell
+from crossframe.harness.records.model.numbers import Amount, Count, Number
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.states import State
-
-SCHEMA_VERSION: Literal[2] = 2
-
-Amount = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=0)]
-Number = Annotated[int, Meta(ge=1)]  # from 1
-
-
-@dataclass(frozen=True, order=True)
-class Cell:
-    """A task in one backend, mode, device, precision and batch size: the unit that is compared."""
-
-    task: str
-    backend: str
-    mode: str
-    device: str
-    precision: str
-    batch_size: Number
-
-    @property
-    def name(self) -> str:
-        """The cell as a part of a file name."""
-        return "-".join(str(part).replace(":", "") for part in asdict(self).values())
-
-    @property
-    def variant(self) -> str:
-        """Backend and mode, which compete within a family."""
-        return f"{self.backend} {self.mode}"
-
-    @property
-    def family(self) -> Family:
-        """The family of the cell: the cells that it is compared with."""
-        return Family(self.task, self.device, self.precision, self.batch_size)
-
-
-CELL_KEYS = tuple(part.name for part in fields(Cell))
-
-
-@dataclass(frozen=True, order=True)
-class Family:
-    """The cells of one task, device, precision and batch size, which do the same work."""
-
-    task: str
-    device: str
-    precision: str
-    batch_size: int
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of `crossframe run`, with their defaults."""
-
-    task: list[str] = field(default_factory=list)  # empty: all
-    scale: list[int] = field(default_factory=list)  # empty: 1
-    backend: list[str] = field(default_factory=list)  # empty: all with builds
-    mode: list[str] = field(default_factory=list)  # empty: the first of each backend
-    device: str = "auto"
-    precision: list[str] = field(default_factory=list)  # empty: float32
-    batch_size: list[int] = field(default_factory=list)  # empty: that of the task
-    preset: str = "standard"
-    cpus: list[int] = field(default_factory=list)
-    timeout_s: float = 900
-    data: str | None = None
-    data_dir: str | None = None
-    python: dict[str, str] = field(default_factory=dict)  # backend -> interpreter
-    repeats: int = 1
-    time_budget_s: float | None = None
-    seeds: int = 1
-    parity: bool = True
-    profile_operators: bool = False
-
-
-@dataclass(frozen=True)
-class GpuInfo:
-    """An NVIDIA GPU, as its driver describes it."""
-
-    name: str
-    driver: str
-    memory_bytes: int
-    compute_capability: str
-
-
-@dataclass(frozen=True)
-class Host:
-    """The machine of a run; None for properties that it does not report."""
-
-    cpu: str | None
-    processors: int | None
-    affinity: list[int]
-    governor: str | None
-    memory_bytes: int | None
-    kernel: str
-    system: str | None
-    python: str
-    gpus: list[GpuInfo] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class TaskInfo:
-    """The properties of a task that a run stores beside its specification."""
-
-    parameters: int
-    baseline: dict[str, float] | None  # metric without training, such as the linear optimum
-
-
-@dataclass(frozen=True)
-class BackendInfo:
-    """The properties of a backend that a run stores."""
-
-    title: str
-    uncompiled_mode: str | None
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """One process of a run: a cell, for the n-th time (from 1)."""
-
-    cell: Cell
-    repeat: int
-
-    @property
-    def name(self) -> str:
-        """The name of the folder of the job."""
-        return f"{self.cell.name}-{self.repeat}"
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """`run.json`: the options of a run, its machine and its version of the code."""
-
-    schema: Literal[2]
-    name: str
-    created: str  # UTC, ISO 8601
-    crossframe: str
-    commit: str | None
-    options: RunOptions
-    device: str
-    host: Host
-    selftest: str | None
-    tasks: dict[str, TaskInfo]
-    backends: dict[str, BackendInfo]
-    jobs: list[PlannedJob]
-    specs: dict[str, Any] = field(default_factory=dict)  # task -> its specification by `tasks.spec.to_json`
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""Messages to the user, above the live line."""
+
+from __future__ import annotations
+
+import sys
+from threading import RLock
+from typing import Protocol
+
+
+class LiveLine(Protocol):
+    """A line at the bottom of the terminal that is drawn again and again; see `Progress`."""
+
+    def draw(self) -> None:
+        """Draw the line."""
+
+    def erase(self) -> None:
+        """Erase the line."""
+
+
+LIVE_LINES: list[LiveLine] = []  # at most one; messages appear above it
+DRAWING = RLock()
+
+
+def say(text: str) -> None:
+    """Print one message to the user on stderr, above the live line if there is one."""
+    with DRAWING:
+        for line in LIVE_LINES:
+            line.erase()
+        print(text, file=sys.stderr, flush=True)
+        for line in LIVE_LINES:
+            line.draw()
