@@ -24,6 +24,7 @@ import numpy as np
 MEGABYTE = 1 << 20
 TEXT_BYTES = 256 * MEGABYTE  # most of a text file
 ARCHIVE_BYTES = 1024 * MEGABYTE  # most of the arrays of an archive
+COPY_BYTES = 4096 * MEGABYTE  # most of a file that is copied
 MOST_ARRAYS = 10_000  # of an archive
 
 
@@ -182,6 +183,13 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
         content = bytearray(stream.read())
     array: np.ndarray = np.frombuffer(content, dtype) if size else np.empty(0, dtype)
     return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def copy_file(path: Path, target: Path, most_bytes: int = COPY_BYTES) -> None:
+    """Copy a regular file, which the user may have named by a link. DamagedFileError if it is too large."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open_file(path, most_bytes, follow=True) as source, target.open("xb") as copy:
+        shutil.copyfileobj(source, copy, MEGABYTE)
 
 
 def digest(*paths: Path) -> str:

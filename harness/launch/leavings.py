@@ -61,12 +61,12 @@ def read_left(folder: Path, name: str, most_bytes: int) -> bytes:
     return read_file(folder / name, most_bytes)
 
 
-def read_arrays(folder: Path, name: str) -> Arrays:
-    """Return the arrays that a worker left. DamagedFileError unless all are finite numbers."""
+def read_arrays(folder: Path, name: str, finite: bool = True) -> Arrays:
+    """Return the arrays that a worker left. DamagedFileError unless all are numbers, which must be `finite`."""
     require_folder(folder)
     arrays = read_archive(folder / name, ARRAYS_BYTES)
     for key, array in arrays.items():
-        if array.dtype.kind not in NUMBERS or not np.isfinite(array).all():
+        if array.dtype.kind not in NUMBERS or (finite and not np.isfinite(array).all()):
             raise DamagedFileError(f"{name}: the array {key} has values that are not finite numbers")
     return arrays
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.harness.errors import UsageError
+from crossframe.harness.files import below, write_atomically
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.records.model import Cell, PlannedJob
 from crossframe.tasks.data import load
@@ -38,21 +39,19 @@ def write_inputs(path: Path, task: Task, source: str | None, data_dir: Path | No
             f"{task.name}: the batch size {task.batch_size} exceeds the {len(split.x_train)} training samples"
         )
     weights = {f"weights/{name}": value for name, value in initial_weights(task, seed).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        path,
-        x_train=split.x_train,
-        y_train=split.y_train,
-        x_test=split.x_test,
-        y_test=split.y_test,
-        order=draw_order(len(split.x_train), task.batch_size, task.epochs, seed),
-        **weights,  # type: ignore[arg-type]
-    )
+    data = {
+        "x_train": split.x_train,
+        "y_train": split.y_train,
+        "x_test": split.x_test,
+        "y_test": split.y_test,
+        "order": draw_order(len(split.x_train), task.batch_size, task.epochs, seed),
+    }
+    write_atomically(path, data | weights)
 
 
 def inputs_path(folder: Path, cell: Cell, seed: int = 0) -> Path:
     """Return the path of the inputs of a cell in the folder of a run, as drawn with a seed."""
-    return folder / "inputs" / f"{cell.task}-{cell.batch_size}{f'-seed{seed}' * (seed > 0)}.npz"
+    return below(folder, "inputs", f"{cell.task}-{cell.batch_size}{f'-seed{seed}' * (seed > 0)}.npz")
 
 
 def draw_inputs(plan: Plan, folder: Path, cell: Cell, seed: int = 0) -> Path:

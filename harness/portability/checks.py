@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.harness.launch.launch import Outcome
+from crossframe.harness.launch.leavings import read_left, read_log
 from crossframe.harness.portability.distances import classify_nan, count_decisions, measure_distances
 from crossframe.harness.portability.jobs import LowPrecision
 from crossframe.harness.portability.model_file import ModelFile, list_costs
@@ -60,8 +61,7 @@ def is_complete(outcome: Outcome[OnnxMeasurements]) -> bool:
 
 def classify_failure(outcome: Outcome[OnnxMeasurements], folder: Path) -> Conclusion:
     """Return the conclusion for a process without outputs, from its outcome and the last stage that it began."""
-    path = folder / "stage"
-    stage, reason = Stage(path.read_text()) if path.exists() else Stage.IMPORT, str(outcome.reason)
+    stage, reason = read_stage(folder), str(outcome.reason)
     if outcome.state == State.TIMEOUT:
         return Conclusion(PortabilityState.TIMEOUT, stage, reason)
     if outcome.state == State.NOT_INSTALLED or stage == Stage.IMPORT:
@@ -70,13 +70,16 @@ def classify_failure(outcome: Outcome[OnnxMeasurements], folder: Path) -> Conclu
         return Conclusion(PortabilityState.CRASH, stage, f"needs more memory than a process may use: {reason}")
     if outcome.measurements.stage is not None:  # the process itself reported the error
         return Conclusion(PortabilityState.REFUSED, stage, reason)
-    log = read_log_start(folder / "log.txt")
+    log = " ".join(read_log(folder).split())[:REASON_LENGTH]  # a panic names its cause first
     return Conclusion(PortabilityState.CRASH, stage, f"{reason.partition('; log:')[0]}: {log}")
 
 
-def read_log_start(log: Path) -> str:
-    """Return the first characters of a log after the command; a panic names its cause first."""
-    return " ".join(log.read_text(errors="replace").split("\n", 1)[-1].split())[:REASON_LENGTH]
+def read_stage(folder: Path) -> Stage:
+    """Return the last stage that a process began; `import` if it left none that is valid."""
+    try:
+        return Stage(read_left(folder, "stage", 100).decode())
+    except (OSError, ValueError):
+        return Stage.IMPORT
 
 
 def find_worst_distances(file: ModelFile, outputs: Outputs) -> Distances | None:
@@ -183,6 +186,7 @@ def conclude(file: ModelFile, measurements: OnnxMeasurements, outputs: Outputs, 
     costs += [] if file.vectors.expected else ["not compared: there are no reference outputs"]
     checks = Checks()
     try:
+        require_outputs(file, measurements, outputs)
         checks = compare_outputs(file, outputs)
         if file.variant in set(LowPrecision):
             costs += list_quality_costs(checks)
@@ -194,6 +198,14 @@ def conclude(file: ModelFile, measurements: OnnxMeasurements, outputs: Outputs, 
         return Conclusion(PortabilityState.WRONG, Stage.COMPARE, reason, costs, checks)
     state = PortabilityState.DEGRADED if costs else PortabilityState.PASS
     return Conclusion(state, Stage.COMPARE, "; ".join(costs) or None, costs, checks)
+
+
+def require_outputs(file: ModelFile, measurements: OnnxMeasurements, outputs: Outputs) -> None:
+    """Raise WrongOutputError if a set that ran lacks an output that has a reference."""
+    for name, error in measurements.sets.items():
+        for number in range(len(file.vectors.expected.get(name, ()))):
+            if error is None and f"{name}/{number}" not in outputs:
+                raise WrongOutputError(f"{name.replace('_', ' of ')}: output {number} is missing")
 
 
 def list_quality_costs(checks: Checks) -> list[str]:
@@ -212,7 +224,7 @@ def require_correct(checks: Checks) -> None:
         raise WrongOutputError(change)
     if checks.decisions and checks.decisions.flips:
         raise WrongOutputError(f"{checks.decisions.flips} labels differ, not counting ties")
-    if (checks.batching_error or 0.0) > TOLERANCE:
+    if not (checks.batching_error or 0.0) <= TOLERANCE:  # also if it is no number
         raise WrongOutputError(f"samples in one batch differ from smaller batches by {checks.batching_error:.2g}")
     if checks.inputs.nan == NanBehaviour.SPREAD:
         raise WrongOutputError("a NaN sample changes the other samples of its batch")

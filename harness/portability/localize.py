@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
 
+from crossframe.harness.files import write_atomically
 from crossframe.harness.portability import surgery
 from crossframe.harness.portability.checks import TOLERANCE
 from crossframe.harness.portability.model_file import ModelFile
@@ -97,10 +98,10 @@ class FaultSearch:
         """Write a model of one node and its inputs and outputs; return the path of the model."""
         path = self.folder / "model.onnx"
         model, feeds = surgery.isolate_node(self.model, node, self.values | self.feeds, self.dependent)
-        onnx.save(model, path)
+        write_atomically(path, model.SerializeToString())
         arrays = {f"input/{name}": array for name, array in feeds.items()}
         arrays |= {f"output/{name}": self.values[name] for name in node.output if name in self.values}
-        np.savez(self.folder / "io.npz", **arrays)  # type: ignore[arg-type]  # NumPy's stub, as in test_vectors
+        write_atomically(self.folder / "io.npz", arrays)
         return str(path)
 
 

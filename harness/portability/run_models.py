@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.backends import discover
+from crossframe.harness.files import below, copy_file, make_empty_folder, read_archive
 from crossframe.harness.launch.launch import launch
+from crossframe.harness.launch.leavings import read_arrays, require_shape
 from crossframe.harness.plan.inputs import inputs_path
 from crossframe.harness.portability.jobs import InspectJob
 from crossframe.harness.portability.model_file import ModelFile
 from crossframe.harness.portability.test_vectors import vectors_from_task
 from crossframe.harness.records import store
-from crossframe.harness.records.model import Record
+from crossframe.harness.records.model import Cell, Record
 from crossframe.harness.records.portability import ExternalData, ModelStructure
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays, from_json
@@ -45,12 +46,10 @@ def copy_model(path: Path, external: ExternalData, folder: Path) -> Path:
 
     External weights outside the folder of the model are not copied.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    shutil.copyfile(path, folder / "model.onnx")
+    make_empty_folder(folder)
+    copy_file(path, folder / "model.onnx")
     for name in set(external.files) - {*external.outside, *external.missing}:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path.parent / name, folder / name)
+        copy_file(path.parent / name, folder / name)
     return folder / "model.onnx"
 
 
@@ -61,15 +60,25 @@ def inspect_file(file: ModelFile, folder: Path) -> ModelFile:
     return replace(file, structure=structure, path=path)
 
 
-def load_arrays(path: Path) -> Arrays:
-    """Return the arrays of an archive."""
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+def load_inputs(run: Path, cell: Cell) -> Arrays:
+    """Return the data of a cell in the folder of a run; UnreadableError if they are missing or damaged."""
+    try:
+        return read_archive(inputs_path(run, cell))
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"the inputs can't be read: {error}") from None
+
+
+def load_outputs(job: Path) -> Arrays:
+    """Return the outputs and weights that a job left; UnreadableError if they are missing or damaged."""
+    try:
+        return read_arrays(job, "outputs.npz")
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"its outputs can't be read: {error}") from None
 
 
 def load_weights(job: Path) -> Arrays:
     """Return the trained weights in the folder of a job; UnreadableError if there are none."""
-    prefix, arrays = "weights/", load_arrays(job / "outputs.npz")
+    prefix, arrays = "weights/", load_outputs(job)
     weights = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     if not weights:
         raise UnreadableError(f"{job}: there are no weights in outputs.npz of this older Crossframe; run again")
@@ -86,17 +95,28 @@ def select_records(run: Path, tasks: Iterable[str]) -> list[Record]:
     return [records[key] for key in sorted(records)]
 
 
+def job_folder(run: Path, record: Record) -> Path:
+    """Return the folder of a job of a run."""
+    return below(run, "jobs", record.job)
+
+
 def load_file(run: Path, record: Record, folder: Path) -> ModelFile:
     """Return the file that a job exported, with the reference model's outputs for its trained weights.
 
     Raise UnreadableError if the job left no weights.
     """
-    cell, job = record.cell, run / "jobs" / record.job
-    task = from_json(store.read_run(run).specs[cell.task])
-    inputs = load_arrays(inputs_path(run, cell))
-    vectors = vectors_from_task(task, load_weights(job), inputs["x_test"])
+    cell, job = record.cell, job_folder(run, record)
+    specs = store.read_run(run).specs
+    if cell.task not in specs:
+        raise UnreadableError(f"run.json has no specification of {cell.task}")
+    task, inputs, stored = from_json(specs[cell.task]), load_inputs(run, cell), load_outputs(job)
+    try:
+        x, targets = inputs["x_test"], inputs["y_test"]
+        outputs = require_shape(stored, "outputs", (len(x), *task.output_shape()))
+        vectors = vectors_from_task(task, load_weights(job), x)
+    except (KeyError, ValueError) as error:
+        raise UnreadableError(f"what the job left does not fit its task: {error}") from None
     feeds = vectors.save(folder / "feeds" / f"{cell.task}-{cell.backend}.npz")
-    outputs = load_arrays(job / "outputs.npz")["outputs"]
-    file = ModelFile(cell.backend, cell.task, job / "model.onnx", feeds, vectors, task, inputs["y_test"], outputs)
-    error = float(np.abs(outputs - file.held_out_outputs()[: len(outputs)]).max())
-    return replace(file, framework_error=error)
+    file = ModelFile(cell.backend, cell.task, job / "model.onnx", feeds, vectors, task, targets, outputs)
+    distance = float(np.abs(outputs - file.held_out_outputs()[: len(outputs)]).max())
+    return replace(file, framework_error=distance)

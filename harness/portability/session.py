@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,8 @@ from crossframe.backends import discover
 from crossframe.harness import runtimes
 from crossframe.harness.console import Progress, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, UsageError
-from crossframe.harness.files import write_atomically
+from crossframe.harness.files import DamagedFileError, below, make_empty_folder, write_atomically
+from crossframe.harness.launch.leavings import read_log
 from crossframe.harness.machine.runtime_environments import make_runtime_environments
 from crossframe.harness.portability import run_models, spec_onnx, variants
 from crossframe.harness.portability.checks import Conclusion
@@ -91,12 +91,24 @@ def collect_models(matrix: RuntimeMatrix, run: Path, options: PortabilityOptions
     if not records:
         raise UsageError(f"{run} has no successful float32 job of {', '.join(options.tasks)}")
     exported = [record for record in records if record.cell.backend in options.exporters]
-    models = matrix.map(lambda record: TrainedModel(record, take_exported_file(matrix, run, record)), exported)
+    models = matrix.map(lambda record: try_model(take_exported_file, matrix, run, record), exported)
     if spec_onnx.NAME in options.exporters:
         first = {record.cell.task: record for record in reversed(records)}.values()
-        models += matrix.map(lambda record: TrainedModel(record, write_spec_file(matrix, run, record)), first)
+        models += matrix.map(lambda record: try_model(write_spec_file, matrix, run, record), first)
     order = {name: number for number, name in enumerate(options.tasks)}
-    return sorted(models, key=lambda model: order[model.prepared.file.name])
+    readable = [model for model in models if model is not None]
+    return sorted(readable, key=lambda model: order[model.prepared.file.name])
+
+
+def try_model(
+    prepare: Callable[[RuntimeMatrix, Path, Record], PreparedFile], matrix: RuntimeMatrix, run: Path, record: Record
+) -> TrainedModel | None:
+    """Return the network of a job; None, with a message, if what the job left can't be read."""
+    try:
+        return TrainedModel(record, prepare(matrix, run, record))
+    except (run_models.UnreadableError, DamagedFileError) as error:
+        say(f"{record.job} is left out: {error}")
+        return None
 
 
 def take_exported_file(matrix: RuntimeMatrix, run: Path, record: Record) -> PreparedFile:
@@ -112,7 +124,7 @@ def take_exported_file(matrix: RuntimeMatrix, run: Path, record: Record) -> Prep
 def write_spec_file(matrix: RuntimeMatrix, run: Path, record: Record) -> PreparedFile:
     """Return a file from the specification of the task, with the weights of a job."""
     file = run_models.load_file(run, record, matrix.folder)
-    return variants.write_from_spec(matrix, file, run / "jobs" / record.job, spec_onnx.OPSET, AS_EXPORTED)
+    return variants.write_from_spec(matrix, file, run_models.job_folder(run, record), spec_onnx.OPSET, AS_EXPORTED)
 
 
 def list_recipes(file: ModelFile, options: PortabilityOptions) -> dict[str, Recipe]:
@@ -132,7 +144,7 @@ def export_again(matrix: RuntimeMatrix, run: Path, model: TrainedModel, options:
     if not recipes:
         return Reexport({}, {})
     python = store.read_run(run).options.python.get(file.exporter)
-    source = ExportSource(run / "jobs" / record.job, record.cell.mode, Path(python) if python else None)
+    source = ExportSource(run_models.job_folder(run, record), record.cell.mode, Path(python) if python else None)
     return Reexport(*variants.export_variants(matrix, file, source, recipes))
 
 
@@ -177,8 +189,8 @@ def select_variants(
 
 def run_portability(run: Path, options: PortabilityOptions) -> PortabilityReport:
     """Test the files of a run, and write `portability.json` and the results as `portability.jsonl` to its folder."""
-    folder = run / "portability"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = below(run, "portability")
+    make_empty_folder(folder)
     ranges: list[OpsetRange] = []
     with open_matrix(folder, options.runtimes, options.resources) as matrix:
         models = collect_models(matrix, run, options)
@@ -197,8 +209,8 @@ def run_portability(run: Path, options: PortabilityOptions) -> PortabilityReport
         results=results,
         opset_ranges=ranges,
     )
-    write_atomically(run / "portability.json", to_json(report, indent=1) + "\n")
-    write_atomically(run / "portability.jsonl", "".join(to_json(result) + "\n" for result in results))
+    write_atomically(below(run, "portability.json"), to_json(report, indent=1) + "\n")
+    write_atomically(below(run, "portability.jsonl"), "".join(to_json(result) + "\n" for result in results))
     return report
 
 
@@ -217,16 +229,15 @@ def report_file(run: Path, model: TrainedModel, reexport: Reexport) -> FileRepor
         structure=file.structure,
         reference=REFERENCE_MODEL,
         versions=record.measurements.versions if by_framework else {},
-        warnings=read_warnings(run / "jobs" / record.job / "log.txt") if by_framework else [],
+        warnings=read_warnings(run_models.job_folder(run, record)) if by_framework else [],
         export_s=agreement.export_s if agreement else None,
         framework_inference=medians or None,
     )
 
 
-def read_warnings(log: Path) -> list[str]:
-    """Return the first warnings of a log, without the home folder of the user."""
-    text = log.read_text(errors="replace") if log.exists() else ""
-    lines = text.replace(str(Path.home()), "~").splitlines()
+def read_warnings(folder: Path) -> list[str]:
+    """Return the first warnings of the log of a job, without the home folder of the user."""
+    lines = read_log(folder).replace(str(Path.home()), "~").splitlines()
     return [line.strip()[:WARNING_LENGTH] for line in lines if "warn" in line.lower()][:WARNINGS]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.harness.errors import UsageError
+from crossframe.harness.files import read_archive
+from crossframe.harness.launch.leavings import NUMBERS
 from crossframe.harness.portability import run_models, session
 from crossframe.harness.portability.model_file import ModelFile, PreparedFile
 from crossframe.harness.portability.run_models import UnreadableError
@@ -25,6 +28,7 @@ from crossframe.harness.worker.states import State
 
 REFERENCE_RUNTIMES = ("reference_evaluator", "onnxruntime")  # their outputs replace those of --reference
 SAMPLES = 80  # one more than all batches together, so that every batch size is used
+MOST_DRAWN = 1 << 26  # numbers of an input
 FREE_AXIS = 8  # size of a free axis other than the first
 
 
@@ -44,6 +48,8 @@ def draw_input(tensor: TensorInfo, samples: int | None) -> np.ndarray:
     except TypeError:
         message = f"load: input {tensor.name} is {tensor.dtype}: give inputs with --reference"
         raise UnreadableError(message) from None
+    if min(shape, default=1) < 0 or math.prod(shape) > MOST_DRAWN:
+        raise UnreadableError(f"load: input {tensor.name} has the shape {shape}: give inputs with --reference")
     if dtype.kind == "f":
         return generator.normal(size=shape).astype(dtype)
     # Small integers, since they may be indices.
@@ -63,9 +69,12 @@ def read_reference(path: Path, structure: ModelStructure) -> tuple[Feeds, list[n
     Raise UsageError if it is not an archive or lacks a name.
     """
     try:
-        stored = run_models.load_arrays(path)
+        stored = read_archive(path, follow=True)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not an archive of arrays (numpy.savez): {error}") from None
+    for name, array in stored.items():
+        if array.dtype.kind not in NUMBERS:
+            raise UsageError(f"{path}: {name} is an array of {array.dtype}, not of numbers")
     arrays = {name.removeprefix("input/").removeprefix("output/"): array for name, array in stored.items()}
     missing = [tensor.name for tensor in structure.inputs + structure.outputs if tensor.name not in arrays]
     if missing:

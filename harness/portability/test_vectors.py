@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import crossframe.backends.reference.model as reference_model
+from crossframe.harness.files import write_atomically
 from crossframe.tasks.spec import Arrays, Task
 
 BATCH_SIZES = (1, 2, 3, 7, 64)
@@ -41,9 +42,8 @@ class ReferenceVectors:
 
     def save(self, path: Path) -> Path:
         """Write the inputs to the archive `path`, with keys `set/input`, and return `path`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         flat = {f"{name}/{entry}": array for name, feeds in self.feeds.items() for entry, array in feeds.items()}
-        np.savez(path, **flat)  # type: ignore[arg-type]  # NumPy's stub types the keywords as `allow_pickle`
+        write_atomically(path, flat)
         return path
 
 

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-
 from crossframe.backends import discover
 from crossframe.backends.contract import Precision
 from crossframe.harness.errors import MissingError
+from crossframe.harness.files import write_atomically
 from crossframe.harness.launch.launch import launch
 from crossframe.harness.machine.environments import make_environment
 from crossframe.harness.portability import run_models, spec_onnx
@@ -83,8 +82,8 @@ def write_from_spec(matrix: RuntimeMatrix, file: ModelFile, job: Path, opset: in
     """Write the network with the weights in the folder `job`, without any framework."""
     assert file.task is not None
     path = matrix.folder / "spec" / f"{file.name}-{opset}.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(spec_onnx.write_model(file.task, run_models.load_weights(job), opset), path)
+    model = spec_onnx.write_model(file.task, run_models.load_weights(job), opset)
+    write_atomically(path, model.SerializeToString())
     return prepare_file(matrix, replace(file, exporter=spec_onnx.NAME), path, variant, None)
 
 

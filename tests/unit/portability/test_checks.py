@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crossframe.harness.launch.launch import Outcome
@@ -22,6 +24,7 @@ from crossframe.harness.records.portability import (
 )
 from crossframe.harness.worker.measurements import OnnxMeasurements
 from crossframe.harness.worker.states import State
+from tests.support.models import RECURRENT, make_model_file
 
 DISTANCES = Distances(1e-6, 1e-6, 1.0, 1.0, True, framework_error=5e-7, framework_error_ratio=2.0)
 CORRECT = Checks(
@@ -104,3 +107,35 @@ def test_failed_processes_are_classified(
     assert "killed by SIGABRT" in str(conclusion.reason)
     if stage_file == "compile":
         assert conclusion.reason == "killed by SIGABRT: thread panicked"
+
+
+def test_a_runtime_that_leaves_out_an_output_is_wrong(tmp_path: Path) -> None:
+    file = make_model_file(tmp_path, RECURRENT)
+    outputs = {f"{name}/0": expected[0] for name, expected in file.vectors.expected.items()}
+    complete = OnnxMeasurements(stage="run", sets=dict.fromkeys(file.vectors.feeds))
+    assert checks.conclude(file, complete, outputs, None).state.runs
+    missing = {name: output for name, output in outputs.items() if name != "batch_3/0"}
+    conclusion = checks.conclude(file, complete, missing, None)
+    assert conclusion.state == PortabilityState.WRONG
+    assert "batch of 3: output 0 is missing" in str(conclusion.reason)
+    assert checks.conclude(file, complete, {}, None).state == PortabilityState.WRONG
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_batching_error_that_is_no_number_is_wrong(value: float) -> None:
+    with pytest.raises(WrongOutputError, match="smaller batches"):
+        checks.require_correct(replace(CORRECT, batching_error=float(value)))
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff", b"run" * 1000])
+def test_a_stage_that_is_not_valid_is_the_first(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "stage").write_bytes(content)
+    assert checks.read_stage(tmp_path) == Stage.IMPORT
+
+
+def test_a_pipe_in_place_of_the_stage_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "stage")
+    assert checks.read_stage(tmp_path) == Stage.IMPORT
+    (tmp_path / "stage").unlink()
+    (tmp_path / "stage").write_text("compile")
+    assert checks.read_stage(tmp_path) == Stage.COMPILE

@@ -23,7 +23,15 @@ def test_inputs_are_drawn_as_declared() -> None:
     assert set(indices) <= {0, 1}
 
 
-@pytest.mark.parametrize("tensor", [TensorInfo("x", "float32", None), TensorInfo("x", "not a tensor", [1])])
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        TensorInfo("x", "float32", None),
+        TensorInfo("x", "not a tensor", [1]),
+        TensorInfo("x", "float32", [1 << 20, 1 << 20]),
+        TensorInfo("x", "int64", [3, -1]),
+    ],
+)
 def test_undeclared_inputs_are_unreadable(tensor: TensorInfo) -> None:
     with pytest.raises(UnreadableError, match="--reference"):
         single_file.draw_input(tensor, samples=None)
@@ -50,3 +58,19 @@ def test_reference_arrays_are_matched_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(UsageError, match="not an archive"):
         single_file.read_reference(tmp_path / "text.npz", structure)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY\x01\x00"])
+def test_reference_arrays_that_are_damaged_are_named(tmp_path: Path, content: bytes) -> None:
+    structure = read_structure(write_one_node(tmp_path, shape=["n", 4]))
+    (tmp_path / "io.npz").write_bytes(content)
+    with pytest.raises(UsageError, match="not an archive"):
+        single_file.read_reference(tmp_path / "io.npz", structure)
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([1j]), np.array([b"a"]), np.array(["2020"], "M8[Y]")])
+def test_reference_arrays_that_are_no_numbers_are_named(tmp_path: Path, array: np.ndarray) -> None:
+    structure = read_structure(write_one_node(tmp_path, shape=["n", 4]))
+    np.savez(tmp_path / "io.npz", x=array, y=array)
+    with pytest.raises(UsageError, match="not of numbers"):
+        single_file.read_reference(tmp_path / "io.npz", structure)
