@@ -145,7 +145,9 @@ def infer(options: RunOptions, output_format: str) -> int:
     planned = make_plan(replace(options, batch_size=[]))
     announce(planned)
     rows = inference.measure_inference(planned, options.batch_size or INFER_BATCH_SIZES)
-    text = to_json(rows, indent=1) + "\n" if output_format == "json" else fit_terminal(inference.format_rows(rows))
+    titles = {name: backend.manifest.title for name, backend in planned.backends.items()}
+    table = fit_terminal(inference.format_rows(rows, titles))
+    text = to_json(rows, indent=1) + "\n" if output_format == "json" else table
     print(text, end="")
     return CELL_FAILED if any(row.state not in (State.OK, State.UNSUPPORTED) for row in rows) else DONE
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from typing import TypeVar
 
 import numpy as np
-import onnx
 
+from crossframe.harness.files import write_atomically
 from crossframe.harness.launch.launch import Outcome, launch
+from crossframe.harness.launch.leavings import read_arrays
 from crossframe.harness.launch.processes import end_all
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.portability import checks, spec_onnx
@@ -106,8 +107,7 @@ class RuntimeMatrix:
         """Run the positive control in every runtime and record those that fail as missing."""
         weights = initial_weights(CONTROL, 0)
         path = self.folder / "control" / "model.onnx"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(spec_onnx.write_model(CONTROL, weights, opset=13), path)
+        write_atomically(path, spec_onnx.write_model(CONTROL, weights, opset=13).SerializeToString())
         x = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
         vectors = vectors_from_task(CONTROL, weights, x)
         file = ModelFile("control", "control", path, vectors.save(self.folder / "control.npz"), vectors)
@@ -143,15 +143,17 @@ class RuntimeMatrix:
                 device=device,
                 memory_bytes=MEMORY_BYTES,
                 fixed=fixed,
-                timed=list(TIMED_SETS),
+                timed={name: [name] for name in TIMED_SETS},
                 time_s=TIME_S,
             )
             python = self.environments[runtime].python
             outcome = launch(python, plugin, job, folder, self.resources.timeout_s)
         if outcome.state != State.OK:
             return FileRun(outcome, folder, {})
-        with np.load(folder / "outputs.npz", allow_pickle=False) as stored:
-            return FileRun(outcome, folder, {name: stored[name] for name in stored.files})
+        try:
+            return FileRun(outcome, folder, read_arrays(folder, "outputs.npz", finite=False))
+        except (OSError, ValueError) as error:
+            return FileRun(replace(outcome, state=State.FAILED, reason=str(error)), folder, {})
 
     def measure(self, file: ModelFile, runtime: str) -> RuntimeResult:
         """Return the result of one file in one runtime.

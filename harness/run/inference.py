@@ -2,15 +2,16 @@
 
 Nothing is trained, since the speed of a network does not depend on its weights. Each row has one process a round; the
 rounds are interleaved in random order, and onnxruntime gets the same processors or the same GPU as the frameworks. The
-cells are not verified first, so nothing is ranked: use `crossframe run` for that.
+inputs of every call differ from those of the call before, and answers of timed calls are compared with the reference
+model. Training is not verified, so nothing is ranked: use `crossframe run` for that.
 """
 
 from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,17 @@ from crossframe.harness.plan.inputs import draw_inputs
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.plan.readiness import prepare_environments
 from crossframe.harness.records.model import Cell
+from crossframe.harness.run.inference_checks import check_answers, check_runtime_answers
 from crossframe.harness.runtimes import MEMORY_BYTES, Runtime, discover
 from crossframe.harness.worker.jobs import InferJob, RunOnnxJob
 from crossframe.harness.worker.measurements import InferMeasurements, OnnxMeasurements
+from crossframe.harness.worker.predictions import draw_rows
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays
 
 BASELINE = "onnxruntime"
 SAMPLED_S = 0.3  # of each batch size
+TURNS = 4  # different inputs of each batch size, which the calls of onnxruntime take in turn
 Samples = dict[str, list[float]]  # batch size -> seconds of each call
 
 
@@ -53,6 +57,11 @@ class InferenceRow:
     p50_s: Metric | None
     p95_s: Metric | None
     samples_per_s: Metric | None
+
+
+def name_feed(size: int, number: int) -> str:
+    """Return the name of one of the inputs of a batch size, for onnxruntime."""
+    return f"{size}.{number}"
 
 
 class InferenceBench:
@@ -89,13 +98,16 @@ class InferenceBench:
             device=cell.device,
             precision=Precision(cell.precision),
             task=task_for(self.plan, cell),
-            inputs=str(draw_inputs(self.plan, self.folder, cell).resolve()),
+            inputs=str(self.find_inputs(cell)),
             onnx_opset=backend.manifest.onnx_opset,
             batch_sizes=self.batch_sizes,
             cpus=self.plan.options.cpus,
         )
         python, folder = self.environments[cell.backend].python, (self.folder / cell.name).resolve()
         outcome = launch(python, backend, job, folder, self.plan.options.timeout_s)
+        if outcome.state == State.OK:
+            reason = check_answers(folder, job.task, Path(job.inputs), cell.precision, self.batch_sizes)
+            outcome = replace(outcome, state=State.FAILED, reason=reason) if reason else outcome
         self.store(cell, cell.mode, outcome)
         export = outcome.measurements.export
         if outcome.state == State.OK and export is not None and export.state != State.OK:
@@ -118,22 +130,33 @@ class InferenceBench:
             device=self.plan.device,
             memory_bytes=MEMORY_BYTES,
             fixed=False,
-            timed=[str(size) for size in self.batch_sizes],
+            timed={str(size): [name_feed(size, number) for number in range(TURNS)] for size in self.batch_sizes},
             time_s=SAMPLED_S,
             cpus=self.plan.options.cpus,
         )
         folder = (self.folder / f"{cell.name}-{BASELINE}").resolve()
         python, timeout_s = self.runtime_environment.python, self.plan.options.timeout_s
-        self.store(cell, BASELINE, launch(python, self.runtime, job, folder, timeout_s))
+        outcome = launch(python, self.runtime, job, folder, timeout_s)
+        if outcome.state == State.OK:
+            reason = check_runtime_answers(folder, task_for(self.plan, cell), self.find_inputs(cell), Path(job.feeds))
+            outcome = replace(outcome, state=State.FAILED, reason=reason) if reason else outcome
+        self.store(cell, BASELINE, outcome)
+
+    def find_inputs(self, cell: Cell) -> Path:
+        """Return the archive with the data and the weights of a cell, drawn on first use."""
+        return draw_inputs(self.plan, self.folder, cell).resolve()
 
     def write_feeds(self, cell: Cell) -> Path:
-        """Return the archive with the inputs of each batch size, written once for each task."""
+        """Return the archive with `TURNS` inputs of each batch size, written once for each task."""
         path = self.folder / f"{cell.task}-feeds.npz"
         if not path.exists():
-            with np.load(draw_inputs(self.plan, self.folder, cell), allow_pickle=False) as stored:
+            with np.load(self.find_inputs(cell), allow_pickle=False) as stored:
                 x = stored["x_test"]
+            generator = np.random.default_rng()
             feeds: Arrays = {
-                f"{size}/x": np.resize(x, (size, *x.shape[1:])).astype(np.float32) for size in self.batch_sizes
+                f"{name_feed(size, number)}/x": draw_rows(x, size, generator)[0].astype(np.float32)
+                for size in self.batch_sizes
+                for number in range(TURNS)
             }
             write_atomically(path, feeds)
         return path
@@ -185,11 +208,14 @@ def measure_inference(plan: Plan, batch_sizes: list[int]) -> list[InferenceRow]:
     return [bench.summarize_row(cell, runner, size) for cell, runner in runs for size in batch_sizes]
 
 
-def format_rows(rows: Sequence[InferenceRow]) -> str:
-    """Return a line for each row; `x ort` is the throughput relative to onnxruntime on the same backend's file."""
+def format_rows(rows: Sequence[InferenceRow], titles: Mapping[str, str]) -> str:
+    """Return a line for each row; `x ort` is the throughput relative to onnxruntime on the same backend's file.
+
+    `titles` are those of the backends, by name.
+    """
     several = len({row.precision for row in rows}) > 1
     width = 20 if several else 12
-    label = f"{'task':<12} {'backend':<11} {'runs':<{width}} {'batch':>5}"
+    label = f"{'task':<12} {'framework':<11} {'runs':<{width}} {'batch':>5}"
     lines = [f"{label} {'p50 ms':>9} {'p95 ms':>9} {'samples/s':>11} x ort"]
     baselines = {
         (row.task, row.backend, row.batch_size): row.samples_per_s
@@ -198,7 +224,7 @@ def format_rows(rows: Sequence[InferenceRow]) -> str:
     }
     for row in sorted(rows, key=lambda row: (row.task, row.batch_size, row.backend, row.runs, row.precision)):
         runs = f"{row.runs} {row.precision}" if several else row.runs
-        label = f"{row.task:<12} {row.backend:<11} {runs:<{width}} {row.batch_size:>5}"
+        label = f"{row.task:<12} {titles[row.backend]:<11} {runs:<{width}} {row.batch_size:>5}"
         lines.append(f"{label} {format_speed(row, baselines.get((row.task, row.backend, row.batch_size)))}")
     return "\n".join(lines) + "\n"
 

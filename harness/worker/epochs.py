@@ -1,9 +1,9 @@
-"""Training epoch by epoch with evaluations, and samples of single training steps and predictions."""
+"""Training epoch by epoch with evaluations, and samples of single training steps."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -20,9 +20,6 @@ from crossframe.tasks.spec import QUALITY, Arrays, EarlyStopping, Task
 ENOUGH_EPOCHS = 4
 EVALUATION_CHUNK = 500  # samples; enough for the 360 held-out digits at once
 MOST_READS = 16  # epochs, drawn at random, after which the time to read the weights is measured
-INFERENCE_S, MOST_PREDICTIONS = 0.15, 1000
-MOST_SINGLES, MOST_BATCHES = 16, 2  # timed predictions whose outputs are kept
-VARIATION = 1e-3  # of the inputs of single predictions, so that none is seen twice
 
 
 def predict(model: Model, x: np.ndarray) -> np.ndarray:
@@ -170,57 +167,3 @@ def sample_steps(model: Model, data: Arrays, measurements: TrainMeasurements) ->
     measurements.step_processor_s = (time.process_time() - begin) / len(measurements.step_samples_s)
     missing = ENOUGH_EPOCHS - len(measurements.epochs)
     measurements.epochs += [time_epoch(model, put_batches(model, data, order), None) for _ in range(missing)]
-
-
-def sample_inference(model: Model, x_test: np.ndarray, measurements: TrainMeasurements) -> Arrays:
-    """Time predictions of one sample, and of as many as an evaluation takes, each after a warm-up.
-
-    Return the inputs and outputs of some of the timed calls: `single/x`, `single/outputs`, `batch/rows` (of `x_test`)
-    and `batch/outputs`.
-    """
-    generator = np.random.default_rng()
-    batch = x_test[:EVALUATION_CHUNK]
-
-    def draw_single() -> tuple[np.ndarray, np.ndarray]:
-        row = generator.integers(len(x_test))
-        x = x_test[row : row + 1] * np.float32(generator.uniform(1 - VARIATION, 1))
-        return x, x
-
-    def draw_batch() -> tuple[np.ndarray, np.ndarray]:
-        rows = generator.permutation(len(batch))
-        return batch[rows], rows
-
-    measurements.infer_samples_s, singles = time_predictions(model, draw_single, 5, MOST_SINGLES)
-    measurements.infer_batch_samples_s, batches = time_predictions(model, draw_batch, 3, MOST_BATCHES)
-    measurements.infer_batch_size = len(batch)
-    return {
-        "single/x": np.concatenate([x for x, _ in singles]),
-        "single/outputs": np.concatenate([outputs for _, outputs in singles]),
-        "batch/rows": np.stack([rows for rows, _ in batches]),
-        "batch/outputs": np.stack([outputs for _, outputs in batches]),
-    }
-
-
-def time_predictions(
-    model: Model, draw: Callable[[], tuple[np.ndarray, np.ndarray]], at_least: int, most_answers: int
-) -> tuple[list[float], list[tuple[np.ndarray, np.ndarray]]]:
-    """Return the seconds of each of several predictions, after a warm-up, and (key, outputs) of up to `most_answers`.
-
-    `draw` returns the inputs of a call, which differ from those of all others, and their key.
-    """
-    generator = np.random.default_rng()
-    samples_s: list[float] = []
-    answers: list[tuple[np.ndarray, np.ndarray]] = []
-    time_calls(lambda: model.predict(draw()[0]), model.sync, 2, 0.05, 50)
-    end = time.perf_counter() + INFERENCE_S
-    while len(samples_s) < at_least or (time.perf_counter() < end and len(samples_s) < MOST_PREDICTIONS):
-        x, key = draw()
-        begin = time.perf_counter()
-        outputs = model.predict(x)
-        model.sync()
-        samples_s.append(round(time.perf_counter() - begin, 9))
-        # Every call is kept with equal probability (reservoir sampling).
-        number = len(answers) if len(answers) < most_answers else generator.integers(len(samples_s))
-        if number < most_answers:
-            answers[number : number + 1] = [(key, np.array(outputs))]
-    return samples_s, answers

@@ -186,5 +186,5 @@ class RunOnnxJob(WorkerJob[OnnxMeasurements]):
     device: str
     memory_bytes: int  # of address space, on the CPU
     fixed: bool  # make the session anew for each shape
-    timed: list[str]
+    timed: dict[str, list[str]]  # name -> sets of inputs that the timed calls take in turn
     time_s: float

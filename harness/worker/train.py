@@ -15,12 +15,13 @@ import numpy as np
 from crossframe.backends.contract import Model, get_profile_function
 from crossframe.harness.worker.archives import read_arrays, select_weights
 from crossframe.harness.worker.backend_model import import_backend, package_versions, prepare_model, verify_placement
-from crossframe.harness.worker.epochs import predict, prefix_names, sample_inference, sample_steps, train_epochs
+from crossframe.harness.worker.epochs import predict, prefix_names, sample_steps, train_epochs
 from crossframe.harness.worker.export_onnx import export
 from crossframe.harness.worker.failures import state_for_error, summarize_error
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.lifecycle import write_measures
 from crossframe.harness.worker.measurements import OperatorProfile, Prepared, TrainMeasurements
+from crossframe.harness.worker.predictions import sample_inference
 from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes, record_peak
 from crossframe.harness.worker.profiling import profile_steps
 from crossframe.harness.worker.replays import replay

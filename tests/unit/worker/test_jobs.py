@@ -50,7 +50,7 @@ JOBS: list[jobs.WorkerJob[Any]] = [
         device="cpu",
         memory_bytes=2**30,
         fixed=True,
-        timed=[],
+        timed={"8": ["8.0", "8.1"]},
         time_s=0.1,
     ),
 ]
