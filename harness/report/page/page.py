@@ -43,6 +43,7 @@ from crossframe.harness.report.titles import title_records, title_report
 from crossframe.harness.worker.states import State
 
 HERE = Path(__file__).parent
+MOST_RECORDS = 2000  # of which the page has a table
 MOST_ROWS = 100  # of the table in the HTML; the page's scripts add the others
 
 
@@ -114,13 +115,12 @@ def build_view(
 
 
 def list_downloads(run: Path, report: Report, records: Sequence[Record]) -> dict[str, packing.Download]:
-    """Return the files that the page offers, by name."""
-    files = {
-        "report.json": codec.to_json(report),
-        "metrics.csv": formats.as_csv(report),
-        "processes.csv": packing.write_processes_csv(records),
-    }
-    return {name: packing.provide_download(run, name, content) for name, content in files.items()}
+    """Return the files that the page offers, by name; for a large run, the records in place of a table of them."""
+    files = {"report.json": codec.to_json(report), "metrics.csv": formats.as_csv(report)}
+    if len(records) <= MOST_RECORDS:
+        files["processes.csv"] = packing.write_processes_csv(records)
+    downloads = {name: packing.provide_download(run, name, content) for name, content in files.items()}
+    return downloads | ({} if len(records) <= MOST_RECORDS else {store.RECORDS: packing.Download(None, store.RECORDS)})
 
 
 def describe_page(report: Report) -> Mapping[str, object]:

@@ -65,6 +65,7 @@ def test_the_text_of_ratios(page_math: quickjs.Context) -> None:
     for ratio in ratios:
         arguments = {"ratio": ratio.value, "low": ratio.low, "high": ratio.high}
         assert call(page_math, "formatRatio", arguments) == str(ratio)
+        assert call(page_math, "formatInterval", arguments) == ratio.interval
     decimals = {len(str(ratio).partition("x")[0].partition(".")[2]) for ratio in ratios}
     assert decimals == {0, 1, 2, 3}
 
@@ -167,6 +168,20 @@ def test_moved_weights_have_a_new_verdict(page_math: quickjs.Context) -> None:
     assert memory["text"].startswith("c leads beyond the noise")
     gaps = {comparison["name"]: comparison["gap"] for comparison in memory["comparisons"]}
     assert gaps == pytest.approx({"b": -1.0, "a": -math.log2(3)}, abs=1e-5)  # one point is a factor of two
+
+
+def test_two_candidates_are_compared_as_the_leader_is_with_its_rival(page_math: quickjs.Context) -> None:
+    records = make_records(0.001, 8, {"a": 1.0, "b": 1.5, "c": 3.0})
+    weighing = to_plain(build_weighing(build_cell_reports(records, {}), records, FACTS))
+    weights = dict.fromkeys(weighing["criteria"], 0) | {"train_samples_per_s": 3}
+    result = call(page_math, "weigh", weighing, "research", weights)
+    pair = call(page_math, "comparePair", weighing, "research", weights, "c", "a")
+    assert [pair] == [comparison for comparison in result["comparisons"] if comparison["name"] == "c"]
+    swapped = call(page_math, "comparePair", weighing, "research", weights, "a", "c")
+    assert swapped["gap"] == pytest.approx(-pair["gap"])
+    zeros = dict.fromkeys(weights, 0)
+    assert call(page_math, "comparePair", weighing, "research", zeros, "a", "c") is None
+    assert call(page_math, "comparePair", weighing, "research", weights, "a", "missing") is None
 
 
 @pytest.mark.parametrize(("last_round", "verdict"), [(1.3, "not enough evidence"), (0.4, "clear")])
