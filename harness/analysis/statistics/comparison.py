@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from crossframe.harness.analysis.statistics.intervals import LEVEL, median, median_interval
+from crossframe.harness.analysis.statistics.intervals import LEVEL, median, median_interval, moments
 from crossframe.harness.analysis.statistics.permutation_tests import (
     fewest_rounds,
     holm,
@@ -71,7 +71,7 @@ def round_effects(logarithms: np.ndarray) -> np.ndarray:
     centred = relative - relative.mean(axis=1, keepdims=True)
     means = centred.mean(axis=0)
     noise = float(((centred - means) ** 2).sum()) / ((variants - 1) * (n - 1)) / variants
-    variance = float(means.var(ddof=1))
+    variance = moments(means)[1]
     return effects * max(0.0, 1 - noise / variance) if variance > 0 else np.zeros(n)
 
 
@@ -91,10 +91,10 @@ def runs_needed(a: np.ndarray, b: np.ndarray, indifferent: float, pairs: int) ->
 
     if len(a) < 2:
         return fewest_rounds(pairs)
-    unpaired = max(fewest_rounds(pairs), count(float(a.var(ddof=1) + b.var(ddof=1))))
+    unpaired = max(fewest_rounds(pairs), count(moments(a)[1] + moments(b)[1]))
     if not is_paired(unpaired, pairs):
         return unpaired
-    return max(paired_from(pairs), count(float((a - b).var(ddof=1))))
+    return max(paired_from(pairs), count(moments(a - b)[1]))
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ def _test_pairs(pairs: Sequence[_Pair]) -> list[float]:
     lengths = np.array([len(pair.log_a) for pair in pairs])
     for n in set(lengths[lengths > 0].tolist()):
         members = np.flatnonzero(lengths == n)
-        a, b = (np.column_stack([getattr(pairs[index], side) for index in members.tolist()]) for side in ("log_a", "log_b"))
+        a, b = (
+            np.column_stack([getattr(pairs[index], side) for index in members.tolist()]) for side in ("log_a", "log_b")
+        )
         for start in range(0, len(members), TOGETHER):
             part = slice(start, start + TOGETHER)
             p[members[part]] = p_values(a[:, part], b[:, part], len(pairs))

@@ -40,6 +40,21 @@ def median(values: np.ndarray) -> np.ndarray:
     return middle
 
 
+def moments(values: np.ndarray) -> tuple[float, float]:
+    """Return the mean and the variance of a sample of (n,) values, n > 1.
+
+    They equal `values.mean()` and `values.var(ddof=1)`, which take four times as long on so few values.
+    """
+    mean = np.add.reduce(values) / len(values)
+    deviations = values - mean
+    return float(mean), float(np.add.reduce(deviations * deviations) / (len(values) - 1))
+
+
+@cache
+def _student_quantile(freedom: int) -> float:
+    return float(special.stdtrit(freedom, 1 - LEVEL / 2))
+
+
 def median_interval(values: np.ndarray) -> tuple[float, float]:
     """Return the 95 % interval of the median of (n,) values, n > 1.
 
@@ -50,8 +65,9 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
     """
     n, ordered = len(values), np.sort(values)
     if n < 6:
-        half = special.stdtrit(n - 1, 1 - LEVEL / 2) * values.std(ddof=1) / math.sqrt(n)
-        return float(values.mean() - half), float(values.mean() + half)
+        mean, variance = moments(values)
+        half = _student_quantile(n - 1) * math.sqrt(variance) / math.sqrt(n)
+        return mean - half, mean + half
     d, weight = _interpolate_sign_test(n)
     low = (1 - weight) * ordered[d - 1] + weight * ordered[d]
     return float(low), float((1 - weight) * ordered[n - d] + weight * ordered[n - d - 1])
@@ -83,8 +99,9 @@ def interval(values: Sequence[float]) -> Metric:
 
 def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     """Return the difference of means of (n,) and (m,) logarithms, n and m > 1, and its 95 % interval by Welch 1947."""
-    gap = float(a.mean() - b.mean())
-    parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    (mean_a, variance_a), (mean_b, variance_b) = moments(a), moments(b)
+    gap = mean_a - mean_b
+    parts = np.array([variance_a / len(a), variance_b / len(b)])
     if not parts.any():
         return gap, gap, gap
     freedom = parts.sum() ** 2 / (parts**2 / (len(a) - 1, len(b) - 1)).sum()

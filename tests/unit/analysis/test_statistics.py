@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 from crossframe.harness.analysis import statistics
 from crossframe.harness.analysis.model import Metric
-from crossframe.harness.analysis.statistics import Comparison, Rounds, compare, tiers
+from crossframe.harness.analysis.statistics import Comparison, Rounds, compare, intervals, tiers
 from tests.benchmarks import power
 
 Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -88,6 +88,13 @@ def test_the_interval_holds_its_median_and_scales(values: list[float]) -> None:
     assert_allclose(
         [doubled.value, doubled.low, doubled.high], [2 * metric.value, 2 * metric.low, 2 * metric.high], rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("n", range(2, 20))
+def test_medians_and_moments_are_exactly_those_of_numpy(n: int) -> None:
+    rows = np.random.default_rng(n).normal(size=(3, n))
+    assert intervals.median(rows).tolist() == np.median(rows, axis=1).tolist()
+    assert intervals.moments(rows[0]) == (rows[0].mean(), rows[0].var(ddof=1))
 
 
 def test_an_interval_of_zeros_is_a_point() -> None:
