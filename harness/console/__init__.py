@@ -11,6 +11,7 @@ from crossframe.harness.console.progress import (
 )
 from crossframe.harness.console.tables import (
     TableLayout,
+    csv_text,
     escape_markdown,
     markdown_table,
     plain_table,
@@ -29,6 +30,7 @@ __all__ = [
     "LIVE_LINES",
     "Progress",
     "TableLayout",
+    "csv_text",
     "escape_markdown",
     "fit_lines",
     "fit_terminal",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from threading import RLock
 from typing import Protocol
@@ -19,6 +20,7 @@ class LiveLine(Protocol):
 
 LIVE_LINES: list[LiveLine] = []  # at most one; messages appear above it
 DRAWING = RLock()
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # a terminal obeys them
 
 
 def say(text: str) -> None:
@@ -26,6 +28,6 @@ def say(text: str) -> None:
     with DRAWING:
         for line in LIVE_LINES:
             line.erase()
-        print(text, file=sys.stderr, flush=True)
+        print(CONTROLS.sub("\ufffd", text), file=sys.stderr, flush=True)
         for line in LIVE_LINES:
             line.draw()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crossframe.harness.console.text import terminal_width, wrap_lines
+
+MARKUP = {"\\": "\\\\", "&": "&amp;", "<": "&lt;", "|": "\\|", "[": "\\[", "\n": " "}  # -> what is written for it
+HEADS = ("#", ">")  # of headings and quotations
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,20 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 
 
 def escape_markdown(text: str) -> str:
-    """Return `text` so that it cannot become markup or end a cell of a table."""
-    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
+    """Return `text` so that it cannot become markup, a link or an image, or end a cell of a table."""
+    for raw, safe in MARKUP.items():
         text = text.replace(raw, safe)
-    return text
+    return f"\\{text}" if text.startswith(HEADS) else text
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV. No text begins like a formula, which a spreadsheet would compute."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([escape_formula(value) if isinstance(value, str) else value for value in row] for row in rows)
+    return text.getvalue()
+
+
+def escape_formula(text: str) -> str:
+    """Return a text with an apostrophe before the start of a formula; a number is none."""
+    return f"'{text}" if text.startswith(FORMULAS) and not NUMBER.fullmatch(text) else text

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from crossframe.harness.analysis.metrics import METRICS
 from crossframe.harness.errors import UsageError
+from crossframe.harness.files import read_file
 
 # Metric -> description. Its value is -log2 of a cost, or log2 of a rate: a factor of two is worth one point wherever it
 # occurs. That is the weighted product of ratios (Bridgman 1922). No value depends on another candidate, so adding or
@@ -94,10 +95,10 @@ def to_points(criterion: str, value: float) -> float:
 def read_criteria(path: Path) -> UseCase:
     """Return the weights of a JSON file {criterion: weight}. UsageError unless it has a weight for every criterion."""
     try:
-        weights = json.loads(path.read_text())
+        weights = json.loads(read_file(path, follow=True))
     except OSError as error:
         raise UsageError(f"the criteria file {path} can't be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the criteria file {path} is not JSON: {error}") from None
     if not isinstance(weights, dict):
         raise UsageError(f"the criteria file {path} is not one object {{criterion: weight}}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from crossframe.harness.analysis.labels import ABSENT
-from crossframe.harness.console import TableLayout, escape_markdown, markdown_table, terminal_table
+from crossframe.harness.console import TableLayout, csv_text, escape_markdown, markdown_table, terminal_table
 from crossframe.harness.records.codec import to_json
 from crossframe.harness.records.portability import (
     REFERENCE_MODEL,
@@ -164,17 +162,15 @@ def as_json(report: PortabilityReport) -> str:
 
 def as_csv(report: PortabilityReport) -> str:
     """Return one line for each result."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*RESULT_COLUMNS, *DISTANCE_COLUMNS, *METRIC_COLUMNS])
+    rows: list[list[object]] = [[*RESULT_COLUMNS, *DISTANCE_COLUMNS, *METRIC_COLUMNS]]
     read_result, read_distances, read_metrics = (
         attrgetter(*names) for names in (RESULT_COLUMNS, DISTANCE_COLUMNS, METRIC_COLUMNS)
     )
     for result in report.results:
         distances = result.checks.distances
         values = read_distances(distances) if distances else [None] * len(DISTANCE_COLUMNS)
-        writer.writerow([*read_result(result), *values, *read_metrics(result.metrics)])
-    return text.getvalue()
+        rows.append([*read_result(result), *values, *read_metrics(result.metrics)])
+    return csv_text(rows)
 
 
 def as_markdown(report: PortabilityReport) -> str:

@@ -19,6 +19,8 @@ def check_spec(stored: Any) -> None:
         task = from_json(stored)
         if not isinstance(task, Task):
             raise ValueError(f"it is of the class {type(task).__name__}")
+        if not task.layers:
+            raise ValueError("it has no layers")
         _check_types(task)
         sizes = [size for shape in (task.input_shape, *task.parameters().values()) for size in shape]
         if min([task.batch_size, task.epochs, task.evaluate_every, *sizes]) < 1:
@@ -36,5 +38,5 @@ def _check_types(part: Any) -> None:
         nested = [item for item in (value if isinstance(value, tuple) else (value,)) if is_dataclass(item)]
         for item in nested:
             _check_types(item)
-        if not nested and value != ():
+        if not nested:
             msgspec.convert(value, hints[field.name])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 
 from crossframe.harness.analysis import metrics
@@ -11,7 +9,7 @@ from crossframe.harness.analysis.labels import ABSENT, COLUMNS, cell_labels, for
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.analysis.operators import operator_lines, operator_table
 from crossframe.harness.analysis.ranking import describe_deviation
-from crossframe.harness.console import TableLayout, escape_markdown, fit_lines, markdown_table, terminal_table
+from crossframe.harness.console import TableLayout, csv_text, escape_markdown, fit_lines, markdown_table, terminal_table
 from crossframe.harness.parity.effects import describe_effect
 from crossframe.harness.records import codec
 from crossframe.harness.records.model import CELL_KEYS
@@ -129,15 +127,13 @@ def as_json(report: Report) -> str:
 
 def as_csv(report: Report) -> str:
     """Return one line per cell and metric."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*CELL_KEYS, "state", "metric", "value", "low", "high", "n", "reason", "tier"])
+    rows: list[list[object]] = [[*CELL_KEYS, "state", "metric", "value", "low", "high", "n", "reason", "tier"]]
     for cell in report.cells:
         keys = [getattr(cell, key) for key in CELL_KEYS]
         for name, metric in cell.metrics.items():
             values = [metric.value, metric.low, metric.high, metric.n, metric.reason or "", metric.tier]
-            writer.writerow([*keys, str(cell.state), name, *values])
-    return text.getvalue()
+            rows.append([*keys, str(cell.state), name, *values])
+    return csv_text(rows)
 
 
 def as_markdown(report: Report) -> str:

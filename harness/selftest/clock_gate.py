@@ -15,7 +15,7 @@ import crossframe.harness.worker
 import crossframe.tasks
 from crossframe.backends import Backend
 from crossframe.backends.contract import Precision
-from crossframe.harness.files import digest, write_atomically
+from crossframe.harness.files import digest, read_file, write_atomically
 from crossframe.harness.machine.cache import cache_folder
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.machine.host import fingerprint
@@ -77,7 +77,7 @@ def check_variant(plan: Plan, variant: Variant, backend: Backend, environment: E
     """Return the check of a variant, from the cache if it ended well before with the same code and machine."""
     cached = cached_check_path(variant, backend, environment)
     try:
-        return from_json(cached.read_bytes(), ClockCheck)
+        return from_json(read_file(cached), ClockCheck)
     except (OSError, ValueError):
         pass
     folder.mkdir(parents=True, exist_ok=True)

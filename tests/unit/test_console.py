@@ -1,5 +1,7 @@
 """Tables for terminals and for Markdown, and lines within a size."""
 
+import csv
+import io
 import sys
 import time
 
@@ -9,6 +11,7 @@ from crossframe.harness import console
 from crossframe.harness.console import (
     Progress,
     TableLayout,
+    csv_text,
     escape_markdown,
     fit_lines,
     format_duration,
@@ -44,6 +47,20 @@ def test_plain_columns_are_aligned() -> None:
 def test_markdown_cells_are_escaped() -> None:
     assert markdown_table(["a|b"], [["<script>"], ["x\ny"]]) == ["| a\\|b |", "| --- |", "| &lt;script> |", "| x y |"]
     assert escape_markdown("&<|\n") == "&amp;&lt;\\| "
+    assert escape_markdown("![image](http://host/x.png)") == "!\\[image](http://host/x.png)"
+    assert escape_markdown("\\[a](b)") == "\\\\\\[a](b)"
+    assert escape_markdown("# heading") == "\\# heading"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1+cmd", "-2+3", "@SUM(A1)", "\t=1"])
+def test_no_cell_of_csv_is_a_formula(text: str) -> None:
+    rows = list(csv.reader(io.StringIO(csv_text([["a", text, -1.5, "-1.5e-3", None]]))))
+    assert rows == [["a", f"'{text}", "-1.5", "-1.5e-3", ""]]
+
+
+def test_a_message_has_no_characters_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\x1b[2Jb\x07\u202ec\n\td")
+    assert capsys.readouterr().err == "a\ufffd[2Jb\ufffd\ufffdc\n\td\n"
 
 
 def test_lines_that_do_not_fit_are_counted() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import csv
 import gzip
-import io
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +15,7 @@ from markupsafe import Markup
 
 from crossframe.harness.analysis import metrics
 from crossframe.harness.analysis.model import RankedComparison
+from crossframe.harness.console import csv_text
 from crossframe.harness.files import write_atomically
 from crossframe.harness.records import codec
 from crossframe.harness.records.model import CELL_KEYS, Record
@@ -63,15 +62,13 @@ def pack_comparisons(comparisons: Iterable[RankedComparison]) -> str:
 
 def write_processes_csv(records: Sequence[Record]) -> str:
     """Return one line per process and one column per metric, with seven digits."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*CELL_KEYS, "repeat", "state", *metrics.METRICS])
+    rows: list[list[object]] = [[*CELL_KEYS, "repeat", "state", *metrics.METRICS]]
     for record in records:
         keys = [getattr(record.cell, key) for key in CELL_KEYS]
         values = [metric.read(record) if record.state == State.OK else None for metric in metrics.METRICS.values()]
         texts = ["" if value is None else f"{value:.7g}" for value in values]
-        writer.writerow([*keys, record.repeat, str(record.state), *texts])
-    return text.getvalue()
+        rows.append([*keys, record.repeat, str(record.state), *texts])
+    return csv_text(rows)
 
 
 def script_json(value: object) -> Markup:

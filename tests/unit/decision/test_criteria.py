@@ -1,6 +1,7 @@
 """The criteria, the use cases, the facts of the backends, and criteria files."""
 
 import json
+import os
 from datetime import date
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def test_a_criteria_file_is_read(tmp_path: Path) -> None:
     [
         (None, "can't be read"),
         ("{", "is not JSON"),
+        ("[" * 200_000, "is not JSON"),
         ("[1]", "is not one object"),
         (json.dumps(dict.fromkeys(CRITERIA, 1) | {"speed": 1}), "unknown criteria speed; available: "),
         (json.dumps({"maintained": 1}), "has no weight for distributed, edge"),
@@ -66,3 +68,9 @@ def test_a_wrong_criteria_file_is_an_error(tmp_path: Path, text: str | None, com
         path.write_text(text)
     with pytest.raises(UsageError, match=complaint):
         criteria.read_criteria(path)
+
+
+def test_a_pipe_is_no_criteria_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weights.json")
+    with pytest.raises(UsageError, match="not a regular file"):
+        criteria.read_criteria(tmp_path / "weights.json")
