@@ -86,8 +86,8 @@ def test_every_mistake_in_the_order_of_batches_shows(name: str, mistake: str) ->
     probes, arrays = design(name)
     calls = [probe for probe in probes.values() if any(len(names) > 1 for _, names in probe.calls())]
     assert len(calls) >= 4
-    changed = {probe.name: run(probe, arrays, change_call=CALL_MISTAKES[mistake]) for probe in calls}
-    assert max(visibility(traces, name, probe) for probe, traces in changed.items()) > VISIBLE
+    changed = ((probe.name, run(probe, arrays, change_call=CALL_MISTAKES[mistake])) for probe in calls)
+    assert any(visibility(traces, name, probe) > VISIBLE for probe, traces in changed)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -101,11 +101,10 @@ def test_a_single_swap_shows(name: str, first: bool) -> None:
         return pairs
 
     probes, arrays = design(name)
-    shown = [
-        visibility(run(probes[each], arrays, change_call=swap), name, each)
+    assert any(
+        visibility(run(probes[each], arrays, change_call=swap), name, each) > VISIBLE
         for each in ("own network, all variants", f"{OWN} plain", "odd batches")
-    ]
-    assert max(shown) > VISIBLE
+    )
 
 
 @pytest.mark.parametrize("name", TASKS)
