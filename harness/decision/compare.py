@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossframe.harness.analysis.frameworks import resolve_titles
 from crossframe.harness.analysis.metrics import METRICS, build_cell_reports
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.analysis.ranking import RANKED, by_cell, is_verified
@@ -98,8 +99,16 @@ def build_run_comparison(run_a: Path, run_b: Path, across_hosts: bool) -> RunCom
         ],
         metrics=compare_metrics(pairs),
         excluded=excluded,
+        titles=resolve_titles(
+            info_a.backends | info_b.backends, {cell.backend: None for cell in a.reports | b.reports}
+        ),
         warnings=warnings_a + warnings_b,
     )
+
+
+def _resolve_titles(a: _Side, b: _Side) -> dict[str, str]:
+    names = {cell.backend for cell in a.reports | b.reports}
+    return resolve_titles(a.info.backends | b.info.backends, sorted(names))
 
 
 def _group(info: RunInfo, records: Sequence[Record]) -> _Side:

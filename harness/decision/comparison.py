@@ -107,4 +107,5 @@ class RunComparison:
     regressions: list[Regression]
     metrics: list[MetricChange]
     excluded: list[ExcludedCell]
+    titles: dict[str, str]  # backend -> framework
     warnings: list[str]

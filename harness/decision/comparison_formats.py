@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from crossframe.harness.analysis.statistics import LEVEL
 from crossframe.harness.console import TableLayout, escape_markdown, markdown_table, terminal_table
@@ -22,20 +22,22 @@ def describe_regressions(comparison: RunComparison, tolerance: float) -> list[st
     The gate looks at all metrics of all cells, so a worse metric also needs a small `p_worse`. If no cell could be
     compared, that is a regression too: a gate must not pass without evidence.
     """
+    titles = comparison.titles
     lines = [
-        f"{_name_cell(change.cell)}: was {change.a}, is {change.b}: {change.reason}"
+        f"{_name_cell(titles, change.cell)}: was {change.a}, is {change.b}: {change.reason}"
         for change in comparison.states
         if change.a == State.OK
     ]
     lines += [
-        f"{_name_cell(regression.cell)}: {regression.detail}"
+        f"{_name_cell(titles, regression.cell)}: {regression.detail}"
         for regression in comparison.regressions
         if regression.loss is None or regression.loss > tolerance
     ]
     for change in comparison.metrics:
         loss = max(change.ratio, 1 / change.ratio) - 1
         if change.worse and loss > tolerance and change.p_worse <= LEVEL:
-            lines.append(f"{_name_cell(change.cell)}: {change.metric} {change.change}, {_format_ratio(change)}")
+            name = _name_cell(titles, change.cell)
+            lines.append(f"{name}: {change.metric} {change.change}, {_format_ratio(change)}")
     return lines if comparison.metrics else [*lines, "nothing could be compared"]
 
 
@@ -44,7 +46,9 @@ def list_undecided(comparison: RunComparison) -> tuple[list[str], int]:
     by_cell: dict[Cell, set[str]] = {}
     for change in comparison.metrics:
         by_cell.setdefault(change.cell, set()).add(change.change)
-    undecided = [_name_cell(cell) for cell, changes in by_cell.items() if changes == {NOT_ENOUGH_EVIDENCE}]
+    undecided = [
+        _name_cell(comparison.titles, cell) for cell, changes in by_cell.items() if changes == {NOT_ENOUGH_EVIDENCE}
+    ]
     tests = len(by_cell)  # of one metric
     return undecided, next(n for n in range(2, 64) if 2 * tests / math.comb(2 * n, n) <= LEVEL)
 
@@ -73,8 +77,9 @@ def as_markdown(comparison: RunComparison) -> str:
     return "\n".join([heading, "", *table, "", *notes, ""])
 
 
-def _name_cell(cell: Cell) -> str:
-    return f"{cell.task} {cell.backend} {cell.mode} {cell.device} {cell.precision} {cell.batch_size}"
+def _name_cell(titles: Mapping[str, str], cell: Cell) -> str:
+    """Return a cell with the title of its framework."""
+    return f"{cell.task} {titles[cell.backend]} {cell.mode} {cell.device} {cell.precision} {cell.batch_size}"
 
 
 def _format_ratio(change: MetricChange) -> str:
@@ -88,7 +93,7 @@ def _list_rows(comparison: RunComparison) -> list[list[str]]:
     changes.sort(key=lambda change: (not change.worse, -abs(math.log(change.ratio))))
     return [
         [
-            _name_cell(change.cell),
+            _name_cell(comparison.titles, change.cell),
             change.metric,
             change.change,
             f"{change.a:.4g}",
@@ -101,14 +106,15 @@ def _list_rows(comparison: RunComparison) -> list[list[str]]:
 
 def _summarize(comparison: RunComparison) -> list[str]:
     """Return the lines under the table: unchanged and unknown metrics, cells not compared, changed settings."""
+    titles = comparison.titles
     outcomes = [change.change for change in comparison.metrics]
     few = outcomes.count(NOT_ENOUGH_EVIDENCE)
     lines = [f"{outcomes.count(SAME)} of {len(outcomes)} metrics are the same within the noise"]
     if few:
         lines.append(f"not enough evidence on {few} metrics: too few repeats in a run; use --repeats 6 or more")
-    lines += [f"lost: {_name_cell(loss.cell)}: {loss.detail}" for loss in comparison.regressions]
-    lines += [f"{_name_cell(change.cell)}: was {change.a}, is {change.b}" for change in comparison.states]
-    lines += [f"not compared: {_name_cell(excluded.cell)}: {excluded.reason}" for excluded in comparison.excluded]
+    lines += [f"lost: {_name_cell(titles, loss.cell)}: {loss.detail}" for loss in comparison.regressions]
+    lines += [f"{_name_cell(titles, change.cell)}: was {change.a}, is {change.b}" for change in comparison.states]
+    lines += [f"not compared: {_name_cell(titles, each.cell)}: {each.reason}" for each in comparison.excluded]
     lines += [f"changed: {change.setting}: {change.a} -> {change.b}" for change in comparison.settings]
     return lines if comparison.settings else [*lines, "no other recorded setting changed"]
 

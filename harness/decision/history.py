@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from crossframe.harness.analysis.frameworks import resolve_titles
 from crossframe.harness.analysis.labels import COLUMNS, format_metric
 from crossframe.harness.analysis.metrics import build_cell_reports
 from crossframe.harness.analysis.model import Metric
@@ -65,6 +66,7 @@ class History:
 
     schema: Literal[2]
     hosts: list[HostHistory]
+    titles: dict[str, str]  # backend -> framework
     warnings: list[str]
 
 
@@ -94,7 +96,9 @@ def build_history(folder: Path) -> History:
         hosts.setdefault(key, HostHistory(identity, [])).runs.append(
             HistoryRun(info.name, info.created, info.options.preset, changes, _summarize_cells(records))
         )
-    return History(SCHEMA_VERSION, list(hosts.values()), warnings)
+    backends = {name: backend for info, _ in runs for name, backend in info.backends.items()}
+    titles = resolve_titles(backends, sorted({record.cell.backend for _, records in runs for record in records}))
+    return History(SCHEMA_VERSION, list(hosts.values()), titles, warnings)
 
 
 def _summarize_cells(records: list[Record]) -> list[HistoryCell]:
@@ -111,10 +115,10 @@ def _summarize_cells(records: list[Record]) -> list[HistoryCell]:
 
 def as_text(history: History) -> str:
     """Return a block per host and cell, with a line per run; `*` marks runs with changed settings."""
-    return "\n".join(line for host in history.hosts for line in _list_host_lines(host)) + "\n"
+    return "\n".join(line for host in history.hosts for line in _list_host_lines(host, history.titles)) + "\n"
 
 
-def _list_host_lines(history: HostHistory) -> Iterator[str]:
+def _list_host_lines(history: HostHistory, titles: Mapping[str, str]) -> Iterator[str]:
     properties = vars(history.host).items()
     yield "host: " + ", ".join(f"{name} {value}" for name, value in properties if value)
     for run in history.runs:
@@ -122,7 +126,7 @@ def _list_host_lines(history: HostHistory) -> Iterator[str]:
         yield from (f"    * {change.setting}: {change.a} -> {change.b}" for change in run.settings)
     keys = dict.fromkeys((cell.cell, run.preset) for run in history.runs for cell in run.cells)
     for key, preset in keys:
-        yield f"  {key.task} {key.backend} {key.mode} {key.device} {key.precision} {key.batch_size}, {preset}"
+        yield f"  {key.task} {titles[key.backend]} {key.mode} {key.device} {key.precision} {key.batch_size}, {preset}"
         for run in history.runs:
             for cell in run.cells:
                 if (cell.cell, run.preset) == (key, preset):

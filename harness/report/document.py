@@ -12,6 +12,7 @@ from crossframe.harness.records import store
 from crossframe.harness.records.model import SCHEMA_VERSION, Record, RunInfo
 from crossframe.harness.report.framework_profiles import build_profiles
 from crossframe.harness.report.model import Report, RunSummary, TaskReport
+from crossframe.harness.report.titles import title_records
 from crossframe.tasks.describe import describe_task
 from crossframe.tasks.spec import from_json
 
@@ -40,7 +41,7 @@ def build_report_from(run: Path, records: list[Record], damaged_lines: list[str]
         comparisons=comparisons,
         receipts=fairness.fairness_rows(records),
         profiles=build_profiles(cells, portability or [], titles, discover()),
-        warnings=damaged_lines + damaged_files + warnings.warnings(records, info.host),
+        warnings=damaged_lines + damaged_files + warnings.warnings(title_records(records, titles), info.host),
         portability=portability,
     )
 

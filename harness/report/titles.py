@@ -30,9 +30,8 @@ def title_report(report: Report) -> Report:
     )
 
 
-def title_records(records: Iterable[Record], report: Report) -> list[Record]:
+def title_records(records: Iterable[Record], titles: Mapping[str, str]) -> list[Record]:
     """Return the records with titles in their cells."""
-    titles = map_titles(report)
     return [
         replace(record, cell=replace(record.cell, backend=titles.get(record.cell.backend, record.cell.backend)))
         for record in records

@@ -39,7 +39,7 @@ from crossframe.harness.report.page.heat_map import build_heat_map
 from crossframe.harness.report.page.plotly_panels import Families, Labels, Section
 from crossframe.harness.report.page.ratios import Ratios
 from crossframe.harness.report.page.weighing import DEFAULT_USE_CASE, build_weighing
-from crossframe.harness.report.titles import title_records, title_report
+from crossframe.harness.report.titles import map_titles, title_records, title_report
 from crossframe.harness.worker.states import State
 
 HERE = Path(__file__).parent
@@ -67,7 +67,7 @@ def build_view(
     run: Path, report: Report, records: Sequence[Record], backends: Mapping[str, Backend]
 ) -> Mapping[str, object]:
     """Return the values of the template, by name. Files that are too large for the page are written beside it."""
-    titled, titled_records = title_report(report), title_records(records, report)
+    titled, titled_records = title_report(report), title_records(records, map_titles(report))
     families = group_by_family(titled.cells)
     family_labels = label_families(families)
     ratios = Ratios(titled.comparisons)

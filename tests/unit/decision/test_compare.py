@@ -56,6 +56,22 @@ def test_a_slower_backend_is_named_and_the_other_is_the_same(tmp_path: Path) -> 
     assert not any(change.worse for change in reverse.metrics)
 
 
+def test_people_read_titles_and_programs_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = make_repeats("a", STEPS_S), make_repeats("a", [1.2 * step_s for step_s in STEPS_S])
+    runs = [str(save_run(tmp_path / name, part, {"a": "Alpha"})) for name, part in zip(("before", "after"), records)]
+    for output_format in ("table", "md"):
+        assert program.main(["compare", *runs, "--format", output_format]) == DONE
+        text = capsys.readouterr().out
+        assert "circle Alpha eager" in text
+        assert "circle a eager" not in text
+    program.main(["compare", *runs, "--fail-if-regress", "5%", "--format", "json"])
+    captured = capsys.readouterr()
+    assert "regressed: circle Alpha eager" in captured.err
+    comparison = json.loads(captured.out)
+    assert comparison["titles"] == {"a": "Alpha"}
+    assert {change["cell"]["backend"] for change in comparison["metrics"]} == {"a"}
+
+
 def test_larger_and_less_accurate_are_detected(tmp_path: Path) -> None:
     worse = make_repeats(
         "a", STEPS_S, measurements={"host_peak_bytes": 2 * 10**8}, evaluation={"quality": {"accuracy": 0.5}}

@@ -61,6 +61,14 @@ def test_a_cell_that_is_not_verified_is_marked(tmp_path: Path) -> None:
     assert any(line.endswith("  failed") for line in lines)
 
 
+def test_people_read_titles(tmp_path: Path) -> None:
+    records = make_repeats("a", [0.01])
+    save_run(tmp_path / "1", records, info=make_run_info("1", records, {"a": "Alpha"}))
+    history = build_history(tmp_path)
+    assert "  circle Alpha eager cpu float32 64, quick" in as_text(history).splitlines()
+    assert history.hosts[0].runs[0].cells[0].cell.backend == "a"
+
+
 def test_damaged_runs_are_warned_of(results: Path) -> None:
     (results / "3" / "run.json").write_text("{")
     with (results / "4" / "records.jsonl").open("a") as file:

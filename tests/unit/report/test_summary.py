@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crossframe.harness.records.model import ParitySummary, Record
+from crossframe.harness.records.model import ParitySummary, ProcessSamples, Record
 from crossframe.harness.report import formats, summary
 from crossframe.harness.report.answer import shorten_list
 from crossframe.harness.report.document import build_report
@@ -54,6 +54,12 @@ def test_failures_are_in_the_answer_and_in_the_table_and_have_a_reason(tmp_path:
 def test_cells_that_were_not_verified_are_marked(tmp_path: Path) -> None:
     unverified = make_record("d", 1, 0.01, parity=ParitySummary(State.FAILED, "gradient differs", None))
     assert "d eager unverified" in write_summary(tmp_path, [*make_three(), unverified])
+
+
+def test_warnings_have_titles(tmp_path: Path) -> None:
+    seen = ProcessSamples(2, 100_000_000, 100_000_000, 400_000_000, [0], 9, 0.001)
+    text = write_summary(tmp_path, [make_record("a", 1, 0.01, processes=seen)], {"a": "Alpha"})
+    assert "up to 300 MB in Alpha eager by 2 processes" in text
 
 
 def test_modes_that_exist_and_were_not_measured_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
