@@ -203,6 +203,30 @@ def test_dicts_of_anything_are_few() -> None:
     assert sum(counts.values()) < MOST_ANY_DICTS, listing
 
 
+def annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    arguments = [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]
+    types = [*(each.annotation for each in arguments), node.returns]
+    return " ".join(ast.unparse(kind) for kind in types if kind)
+
+
+def test_no_dict_of_anything_crosses_a_room() -> None:
+    untyped = {
+        (module, node.name)
+        for module, file in MODULES.items()
+        for node in functions(file)
+        if "dict[str, Any]" in annotations(node)
+    }
+    crossing = [
+        f"{importer} imports {module}.{name}"
+        for importer, file in MODULES.items()
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.ImportFrom)
+        for module, name in untyped & {(str(node.module), alias.name) for alias in node.names}
+        if room(importer) != room(module)
+    ]
+    assert not crossing, crossing
+
+
 @pytest.mark.parametrize("file", SOURCES, ids=module_name)
 def test_names_say_something(file: Path) -> None:
     """Functions, parameters and files are named by a noun or a verb of the field, never by a pronoun or participle."""
