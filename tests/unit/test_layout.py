@@ -203,7 +203,7 @@ def test_dicts_of_anything_are_few() -> None:
     assert sum(counts.values()) < MOST_ANY_DICTS, listing
 
 
-def annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+def signature_types(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     arguments = [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]
     types = [*(each.annotation for each in arguments), node.returns]
     return " ".join(ast.unparse(kind) for kind in types if kind)
@@ -214,7 +214,7 @@ def test_no_dict_of_anything_crosses_a_room() -> None:
         (module, node.name)
         for module, file in MODULES.items()
         for node in functions(file)
-        if "dict[str, Any]" in annotations(node)
+        if "dict[str, Any]" in signature_types(node)
     }
     crossing = [
         f"{importer} imports {module}.{name}"
