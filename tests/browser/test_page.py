@@ -182,15 +182,6 @@ def test_downloads_are_complete(tab: Tab, run: Path, tmp_path: Path) -> None:
         assert (tmp_path / name).read_text() == content
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_narrow_screen_does_not_scroll_sideways(browser: Browser, run: Path, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    page = context.new_page()
-    visit(page, run)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    context.close()
-
-
 def test_the_page_is_readable_without_javascript(browser: Browser, run: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
