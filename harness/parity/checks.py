@@ -8,7 +8,8 @@ A check fails if its error exceeds the tolerance AND `ROUNDING_FACTOR` times the
 is the same error of the reference model in the precision of the cell: in float32 with near ties decided the other way
 (`near_ties`), below that with the rounding of TF32 or mixed precision (`low_precision`). The tolerance alone would fail
 a backend for what training makes of rounding; the factor alone would fail it for a sum in another order where the
-reference model happens to round well.
+reference model happens to round well. As the cost of rounding takes long to compute, it is computed only where an error
+exceeds its tolerance.
 
 In TF32, bfloat16 and float16 a mistake smaller than the rounding cannot be seen (tests/frameworks/test_precision.py
 lists those that can). For an epsilon or a rate that is slightly wrong, verify float32 too.
@@ -16,8 +17,9 @@ lists those that can). For an epsilon or a rate that is slightly wrong, verify f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +32,8 @@ from crossframe.tasks.spec import Arrays, Task
 
 LARGEST_ERROR = 1e308  # in place of infinity, which JSON lacks
 
+RoundingPairs = tuple[tuple[Arrays, Arrays], ...]
+
 
 @dataclass(frozen=True)
 class Check:
@@ -40,7 +44,7 @@ class Check:
     updates: int  # before the comparison
     parameter: str | None  # with the largest error
     error: float
-    rounding: float | None  # the same error of the reference model in the precision; None if it was not computed
+    rounding: float | None  # the cost of rounding; None if it was not needed, or is not known
     tolerance: float
     passed: bool
 
@@ -48,6 +52,11 @@ class Check:
     def name(self) -> str:
         """The probe and the kind of check."""
         return self.probe if self.probe.startswith(self.kind) else f"{self.probe}: {self.kind}"
+
+    @property
+    def allowed(self) -> float:
+        """The largest error that passes, as far as the cost of rounding was computed."""
+        return max(self.tolerance, ROUNDING_FACTOR * (self.rounding or 0.0))
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class ExpectedTraces:
     probe: Probe
     precision: str
     exact: Arrays  # float64, in the dialect of the backend
-    rounding: tuple[tuple[Arrays, Arrays], ...]  # (trace in the precision, exact trace), in several ways or none
+    rounding: Callable[[], RoundingPairs]  # computes (trace in the precision, exact trace), in several ways or none
     weights: Arrays  # initial
     batches: Arrays
 
@@ -95,12 +104,21 @@ def weight_errors(traces: Arrays, expected: Arrays, start: Arrays, updates: int)
     return errors
 
 
+def largest_weight_error(traces: Arrays, expected: Arrays, start: Arrays, updates: int) -> float:
+    """Return the error of the parameter with the largest one; see `weight_errors`."""
+    return max(weight_errors(traces, expected, start, updates).values())
+
+
 class MeasuredError(NamedTuple):
-    """An error, and the cost of rounding beside it."""
+    """An error, and the parameter that has it."""
 
     error: float
-    cost: float | None  # None if it was not computed
-    parameter: str | None = None  # with the largest error
+    parameter: str | None = None
+
+
+def no_cost() -> float | None:
+    """Return that the cost of rounding is unknown."""
+    return None
 
 
 class RoundingCost:
@@ -109,19 +127,30 @@ class RoundingCost:
     It never falls: where two losses cross, they agree by chance, and only for a moment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, expected: ExpectedTraces) -> None:
+        self._expected = expected
+        self._waiting: dict[str, list[Callable[[Arrays, Arrays], float]]] = {}
         self._costs: dict[str, float] = {}
 
-    def update(self, kind: str, errors: Sequence[float]) -> float | None:
-        """Return the cost, given the errors of the reference model at a step; None if there were none yet."""
-        if errors and np.isfinite(errors).all():  # an overflow of the reference model excuses nothing
-            self._costs[kind] = max(*errors, self._costs.get(kind, 0.0))
+    def add(self, kind: str, measure: Callable[[Arrays, Arrays], float]) -> Callable[[], float | None]:
+        """Add an error of the reference model, `measure(trace, exact trace)`; return a function that gives the cost.
+
+        The function counts the errors that were added until it is called. None if there is none.
+        """
+        self._waiting.setdefault(kind, []).append(measure)
+        return partial(self._compute, kind)
+
+    def _compute(self, kind: str) -> float | None:
+        for measure in self._waiting.pop(kind, []):
+            errors = [measure(*pair) for pair in self._expected.rounding()]
+            if errors and np.isfinite(errors).all():  # an overflow of the reference model excuses nothing
+                self._costs[kind] = max(*errors, self._costs.get(kind, 0.0))
         return self._costs.get(kind)
 
 
 def compare_traces(traces: Arrays, expected: ExpectedTraces) -> Iterator[Check]:
     """Yield the checks of one probe, in the order of its updates."""
-    probe, costs = expected.probe, RoundingCost()
+    probe, costs = expected.probe, RoundingCost(expected)
     yield from compare_looks(traces, expected, costs)
     for name in probe.inputs:
         yield compare_outputs(traces, expected, f"outputs/{name}", 0, costs)
@@ -140,14 +169,13 @@ def compare_looks(traces: Arrays, expected: ExpectedTraces, costs: RoundingCost,
                 compared.append(compare_loss(traces, expected, updates, costs))
             yield from compared if updates >= begin else ()
         if updates in probe.weights_after and updates > 0:
-            rounding = [max(weight_errors(*pair, expected.weights, updates).values()) for pair in expected.rounding]
-            cost = costs.update("weights", rounding)
+            cost = costs.add("weights", partial(largest_weight_error, start=expected.weights, updates=updates))
             if updates < begin:
                 continue
             errors = weight_errors(traces, exact, expected.weights, updates)
             worst = max(errors, key=lambda name: errors[name])
             kind = "gradient" if probe.name == "gradient" else "weights"
-            yield judge_error(expected, kind, updates, MeasuredError(errors[worst], cost, worst))
+            yield judge_error(expected, kind, updates, MeasuredError(errors[worst], worst), cost)
 
 
 def compare_resumed(traces: Arrays, singly: Arrays, expected: ExpectedTraces) -> Iterator[Check]:
@@ -163,34 +191,40 @@ def compare_resumed(traces: Arrays, singly: Arrays, expected: ExpectedTraces) ->
         if not present <= each.keys():
             yield Check(name, "weights", begin, None, float("inf"), None, 0, passed=False)
             continue
-        for check in compare_looks(each, expected, RoundingCost(), begin if each is traces else begin + 1):
+        for check in compare_looks(each, expected, RoundingCost(expected), begin if each is traces else begin + 1):
             yield replace(check, probe=name)
 
 
 def compare_outputs(traces: Arrays, expected: ExpectedTraces, key: str, updates: int, costs: RoundingCost) -> Check:
     """Return the check of outputs after so many updates; `key` is that of the trace."""
-    rounding = [output_error(low[key], full[key]) for low, full in expected.rounding]
-    cost = costs.update("outputs", rounding)
+    cost = costs.add("outputs", lambda low, exact: output_error(low[key], exact[key]))
     error = output_error(traces[key], expected.exact[key]) if key in traces else float("inf")
-    return judge_error(expected, "outputs", updates, MeasuredError(error, cost))
+    return judge_error(expected, "outputs", updates, MeasuredError(error), cost)
 
 
 def compare_loss(traces: Arrays, expected: ExpectedTraces, updates: int, costs: RoundingCost) -> Check:
     """Return the check of the loss for the batch whose outputs are recorded after so many updates."""
     probe, key = expected.probe, f"outputs/{updates}"
     y = expected.batches[f"{probe.output_batch(updates)}/y"]
-    cost = costs.update("loss", [loss_error(probe.task, low[key], full[key], y) for low, full in expected.rounding])
+    cost = costs.add("loss", lambda low, exact: loss_error(probe.task, low[key], exact[key], y))
     error = loss_error(probe.task, traces[key], expected.exact[key], y) if key in traces else float("inf")
-    return judge_error(expected, "loss", updates, MeasuredError(error, cost))
+    return judge_error(expected, "loss", updates, MeasuredError(error), cost)
 
 
-def judge_error(expected: ExpectedTraces, kind: str, updates: int, measured: MeasuredError) -> Check:
-    """Return the check of an error after so many updates."""
-    error, cost, parameter = measured
+def judge_error(
+    expected: ExpectedTraces,
+    kind: str,
+    updates: int,
+    measured: MeasuredError,
+    rounding_cost: Callable[[], float | None] = no_cost,
+) -> Check:
+    """Return the check of an error after so many updates; `rounding_cost` is called if it exceeds the tolerance."""
+    error, parameter = measured
     tolerance = tolerances_for(expected.probe, expected.precision, updates)[kind]
-    floor = UNIT_ROUNDOFF[expected.precision]
-    excess = error > tolerance and (cost is None or error > ROUNDING_FACTOR * max(cost, floor))
-    passed = bool(np.isfinite(error)) and not excess  # `not excess` alone would let a NaN pass
+    passed, cost = bool(error <= tolerance), None  # NaN is not
+    if not passed and np.isfinite(error):
+        cost = rounding_cost()
+        passed = cost is not None and error <= ROUNDING_FACTOR * max(cost, UNIT_ROUNDOFF[expected.precision])
     return Check(expected.probe.name, kind, updates, parameter, error, cost, tolerance, passed)
 
 
@@ -215,7 +249,7 @@ def check_repeats(first: Arrays, second: Arrays, expected: ExpectedTraces, devic
     last = max(probe.weights_after)
     errors = weight_errors(second, first, expected.weights, last)
     worst = max(errors, key=lambda name: errors[name])
-    costs = [max(weight_errors(*pair, expected.weights, last).values()) for pair in expected.rounding]
+    costs = [largest_weight_error(*pair, expected.weights, last) for pair in expected.rounding()]
     cost = max(costs, default=None)
     tolerance = repeat_tolerance(expected.precision, cost)
     return Check(probe.name, "repeats", last, worst, errors[worst], cost, tolerance, errors[worst] <= tolerance)

@@ -24,6 +24,7 @@ from crossframe.harness.worker.probes import ChangeCall, Probe, Recorder, name_r
 from crossframe.tasks.spec import Arrays
 
 AGREEMENT = 1e-3  # relative error below which a hypothesis is taken for the cause
+UNEXPLAINED, CLEARLY = 0.05, 1e-3  # shares of a difference: the largest of a cause, and one that needs no better cause
 NEGLIGIBLE = 1e-6  # difference of weights, relative to them, that rounding explains
 TIME_LIMIT_S = 20.0
 GATES = "ifgo"
@@ -69,31 +70,42 @@ class FailedCheck:
     dialect: Dialect
 
     def agrees_with(self, trace: Arrays) -> bool:
-        """Return whether a trace explains the backend's values where the check failed, better than the expected one.
+        """Return whether a trace explains the backend's values."""
+        return self.unexplained(trace) < np.inf
 
-        A mistake in training must also explain every other record of the weights.
+    def unexplained(self, trace: Arrays) -> float:
+        """Return the share of the failure that a trace does not explain; infinity if it is no explanation.
+
+        The outputs are compared where the check failed. A mistake in training must also explain every record of the
+        weights.
         """
+        share = 0.0
         if self.check.kind in ("outputs", "loss"):
             key = f"outputs/{self.check.updates}"
-            if key in trace and output_error(self.traces[key], trace[key]) >= min(AGREEMENT, self.check.error / 3):
-                return False
+            if key in trace:
+                error = output_error(self.traces[key], trace[key])
+                if error >= min(AGREEMENT, self.check.error / 3):
+                    return np.inf
+                share = error / self.check.error
             if self.check.updates == 0:
-                return key in trace
+                return share if key in trace else np.inf
         looks = [updates for updates in self.probe.weights_after if f"weights/{updates}/" in self.prefixes]
-        return bool(looks) and all(self._explains(trace, updates) for updates in looks)
+        return max((share, *(self._unexplained_weights(trace, updates) for updates in looks))) if looks else np.inf
 
     @cached_property
     def prefixes(self) -> set[str]:
         """The beginnings of the keys of the weights that the backend left."""
         return {key[: key.index("/", len("weights/")) + 1] for key in self.traces if key.startswith("weights/")}
 
-    def _explains(self, trace: Arrays, updates: int) -> bool:
+    def _unexplained_weights(self, trace: Arrays, updates: int) -> float:
         keys = [key for key in self.expected if key.startswith(f"weights/{updates}/")]
         start = {key: self.expected.get(key.replace(f"/{updates}/", "/0/")) for key in keys}
         distance = sum(float(np.linalg.norm(self.traces[key] - trace[key])) for key in keys)
         difference = sum(float(np.linalg.norm(self.traces[key] - self.expected[key])) for key in keys)
         scale = sum(float(np.linalg.norm(self.traces[key])) for key in keys if start[key] is None) or difference
-        return distance <= max(0.05 * difference, NEGLIGIBLE * scale)
+        if distance <= NEGLIGIBLE * scale:
+            return 0.0
+        return distance / difference if distance <= UNEXPLAINED * difference else np.inf
 
 
 class ForgetfulModel(reference.Model):
@@ -145,13 +157,9 @@ def find_hint(reference_traces: ReferenceTraces, check: Check, traces: Arrays, d
     probe_traces = {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
     failure = FailedCheck(check, probe, probe_traces, reference_traces.trace(probe, dialect), dialect)
     weights, batches = reference_traces.start(probe), reference_traces.batches
-    deadline = time.monotonic() + TIME_LIMIT_S
-    for hypothesis in list_hypotheses(probe, weights, dialect):
-        if time.monotonic() > deadline:
-            return None
-        arguments = hypothesis.weights, batches, hypothesis.dialect
-        if failure.agrees_with(compute_trace(hypothesis.probe, *arguments, change_call=hypothesis.change_call)):
-            return hypothesis.meaning
+    meaning = find_best_hypothesis(failure, list_hypotheses(probe, weights, dialect), batches)
+    if meaning:
+        return meaning
     if check.kind == "outputs" or check.kind == "loss":
         return None
     settings: Any = probe.task.optimizer
@@ -160,6 +168,22 @@ def find_hint(reference_traces: ReferenceTraces, check: Check, traces: Arrays, d
         if failure.agrees_with(trace(probe, nesterov, batches)):
             return "its momentum is Nesterov's, not Polyak's"
     return describe_common_factor(failure, weights, batches) or describe_lost_state(failure, reference_traces)
+
+
+def find_best_hypothesis(failure: FailedCheck, hypotheses: Iterator[Hypothesis], batches: Arrays) -> str | None:
+    """Return the meaning of the hypothesis that explains most of a failure; None if none does, or time runs out."""
+    deadline = time.monotonic() + TIME_LIMIT_S
+    best, meaning = np.inf, None
+    for hypothesis in hypotheses:
+        arguments = hypothesis.weights, batches, hypothesis.dialect
+        share = failure.unexplained(compute_trace(hypothesis.probe, *arguments, change_call=hypothesis.change_call))
+        if share < best:
+            best, meaning = share, hypothesis.meaning
+        if best < CLEARLY:
+            break
+        if time.monotonic() > deadline:
+            return None
+    return meaning
 
 
 def describe_bad_checkpoint(

@@ -39,7 +39,7 @@ from crossframe.tasks.spec import (
 
 SAMPLES = 16  # in a drawn batch
 FEW_SAMPLES = 4  # in each of many batches
-ODD_SAMPLES = (SAMPLES, 5, 1, 5)  # an incomplete batch, and one of one sample between two of another size
+ODD_SAMPLES = (5, 1, 5)  # incomplete batches, and one of one sample between two of another size
 STEPS = 20
 WEIGHTS_AFTER = (1, 2, STEPS)  # the first update shows the rule, the next the state of the optimizer; then many a call
 LONG_STEPS = 128
@@ -69,12 +69,23 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "rmsprop": RMSProp(0.002, decay=0.8, epsilon=1e-3),
 }
 Variant = Callable[[Task, float], Task]  # the task and a limit of gradient norms that is exceeded about half the time
-VARIANTS: dict[str, Variant] = {
-    "plain": lambda task, limit: task,
+SINGLE_VARIANTS: dict[str, Variant] = {
     "decay": lambda task, limit: replace(task, optimizer=replace(task.optimizer, weight_decay=DECAY)),
     "schedule": lambda task, limit: replace(task, schedule=StepSchedule(every=3, gamma=0.9)),
     "clip": lambda task, limit: replace(task, clip_norm=limit),
 }
+
+
+def combine_variants(task: Task, limit: float) -> Task:
+    """Return a task with all variants at once."""
+    for change in SINGLE_VARIANTS.values():
+        task = change(task, limit)
+    return task
+
+
+VARIANTS: dict[str, Variant] = {"plain": lambda task, limit: task, "all variants": combine_variants}
+# One variant at a time shows which of them is wrong. SGD is enough for that: a compiler takes longest for the others.
+SGD_VARIANTS = {"plain": VARIANTS["plain"], **SINGLE_VARIANTS, "all variants": combine_variants}
 MANY_TIES = 100
 SLOW_EPOCH, SLOW_POOLING = 0.1, 0.03  # shares of the rate
 LEAST_EPSILON = 1e-4  # in the task's own network, where some gradients are next to zero
@@ -141,13 +152,6 @@ def condition(optimizer: Any) -> Any:
     if not hasattr(optimizer, "epsilon"):
         return optimizer
     return replace(optimizer, epsilon=max(LEAST_EPSILON, optimizer.epsilon))
-
-
-def combine_variants(task: Task, limit: float) -> Task:
-    """Return a task with all variants at once."""
-    for change in VARIANTS.values():
-        task = change(task, limit)
-    return task
 
 
 @dataclass
@@ -244,9 +248,8 @@ def design_probes(  # the data of a run, and what to make of it
     """Return all probes of a task and their arrays, single layers first: the first that fails shows where the error is.
 
     `data` holds `x_train`, `y_train` and `order` (epochs, steps, batch); `weights` are those of the run. Batches are
-    `<batch>/x` and `<batch>/y`, weights `<set>/<parameter>`. `every_optimizer` adds all optimizers in all variants. It
-    is meant for the smallest network only, since an optimizer treats all parameters alike; another network gets its own
-    optimizer with all variants at once, and a small network with it.
+    `<batch>/x` and `<batch>/y`, weights `<set>/<parameter>`. `every_optimizer` adds all optimizers. It is meant for the
+    smallest network only, since an optimizer treats all parameters alike; every network gets its own optimizer.
     """
     initial = {f"{INITIAL}/{name}": value for name, value in weights.items()}
     design = Design(task, np.random.default_rng(seed), initial, [])
@@ -255,7 +258,7 @@ def design_probes(  # the data of a run, and what to make of it
     add_gradient_probes(design)
     if every_optimizer:
         add_optimizer_probes(design)
-    add_own_optimizer_probes(design, every_optimizer)
+    add_own_optimizer_probes(design)
     add_network_probe(design, len(data["order"][0]))
     add_epoch_probe(design, data)
     return design.probes, design.arrays
@@ -303,33 +306,25 @@ def add_gradient_probes(design: Design) -> None:
 
 
 def add_optimizer_probes(design: Design) -> None:
-    """Add every optimizer in every variant, on the network of the task."""
+    """Add every optimizer plain and with all variants, on the network of the task, and SGD with each variant."""
     names = design.draw_batches("drawn", [SAMPLES] * STEPS, design.task)
     limit = design.find_limit(design.task, names)
     for name, optimizer in OPTIMIZERS.items():
-        for variant, change in VARIANTS.items():
+        for variant, change in (SGD_VARIANTS if isinstance(optimizer, SGD) else VARIANTS).items():
             names = names[1:] + names[:1]  # every probe begins with another batch
             task = change(replace(design.task, optimizer=optimizer), limit)
             design.add(f"{name} {variant}", task, names, weights_after=WEIGHTS_AFTER)
 
 
-def add_own_optimizer_probes(design: Design, every_variant: bool) -> None:
-    """Add the optimizer of the task over many updates, on a small network: plain, and with variants."""
+def add_own_optimizer_probes(design: Design) -> None:
+    """Add the optimizer of the task over many updates, on a small network: plain, and with all variants."""
     task = shrink(design.task)
     design.draw_small_weights(task)
     # Large gradients first: the second moment of Adam then falls, which that of AMSGrad does not.
     scales = [LARGE] * LARGE_FIRST + [SMALLER * SCALES[number % 4] for number in range(LONG_STEPS - LARGE_FIRST)]
     names = design.draw_batches("long", [FEW_SAMPLES] * LONG_STEPS, task, scales)
     limit = design.find_limit(task, names)
-    variants = (
-        {**VARIANTS, "all variants": combine_variants}
-        if every_variant
-        else {
-            "plain": VARIANTS["plain"],
-            "all variants": combine_variants,
-        }
-    )
-    for variant, change in variants.items():
+    for variant, change in VARIANTS.items():
         changed = change(task, limit)
         design.add(f"{OWN} {variant}", changed, names, start=SMALL, weights_after=LONG_WEIGHTS_AFTER)
 

@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -123,8 +124,8 @@ class ReferenceTraces:
     def expect(self, probe: Probe, dialect: Dialect, precision: str) -> ExpectedTraces:
         """Return what a backend must compute for a probe, in its dialect and precision."""
         weights = self.start(probe)
-        exact, rounding = self.trace(probe, dialect), self.rounding_pairs(probe, dialect, precision)
-        return ExpectedTraces(probe, precision, exact, rounding, weights, self.batches)
+        rounding = partial(self.rounding_pairs, probe, dialect, precision)
+        return ExpectedTraces(probe, precision, self.trace(probe, dialect), rounding, weights, self.batches)
 
 
 def build_reference_traces(

@@ -19,7 +19,7 @@ from crossframe.harness.plan.readiness import prepare_environments
 from crossframe.harness.records.codec import to_json, to_plain
 from crossframe.harness.worker.states import State
 
-HEADINGS = ["task", "backend", "parity", "worst error (x: cost of rounding)"]
+HEADINGS = ["task", "backend", "parity", "worst error (of what is allowed)"]
 STYLES = {state.value: "green" if state == State.OK else "red" for state in State}
 
 
@@ -72,10 +72,12 @@ def format_json(results: Sequence[CellParity]) -> str:
 
 
 def describe_worst_error(checks: Sequence[Check]) -> str:
-    """Return the worst numerical error, and how many times the cost of rounding it is: `weights 1e-04 (1.0x)`."""
+    """Return the numerical error that is the largest share of what is allowed, and that share: `weights 1e-05 (10%)`.
+
+    Allowed is the tolerance, or a multiple of the cost of rounding where that is more.
+    """
     numerical = [check for check in checks if check.kind in ("outputs", "loss", "gradient", "weights")]
     if not numerical:
         return ""
-    worst = max(numerical, key=lambda check: (check.error / check.rounding if check.rounding else 0.0, check.error))
-    multiple = f" ({worst.error / worst.rounding:.1f}x)" if worst.rounding else ""
-    return f"{worst.kind} {worst.error:.0e}{multiple}"
+    worst = max(numerical, key=lambda check: check.error / check.allowed)
+    return f"{worst.kind} {worst.error:.0e} ({worst.error / worst.allowed:.0%})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -78,21 +79,17 @@ def check_weights(name: str, training: str, updates: int, weights: Arrays, refer
     traces = {f"weights/{updates}/{parameter}": value for parameter, value in weights.items()}
     errors = weight_errors(traces, expected, reference.start, updates)
     worst = max(errors, key=lambda parameter: errors[parameter])
-    return judge(name, "weights", updates, MeasuredError(errors[worst], None, worst), reference, training)
-
-
-def judge(  # noqa: PLR0913  # what is compared, and with what
-    name: str, kind: str, updates: int, measured: MeasuredError, reference: JobReference, training: str
-) -> JobCheck:
-    """Return the check of an error by the tolerances of parity; the cost of rounding is computed only if needed."""
-    probe = Probe(EPOCH if updates else name, reference.task, (), (updates,))
-    expected = ExpectedTraces(probe, reference.precision, {}, (), reference.start, {})
-    check = judge_error(expected, kind, updates, measured)
-    if not check.passed and updates and np.isfinite(measured.error):
-        cost = reference.expect_rounding(training, updates)
-        check = judge_error(expected, kind, updates, measured._replace(cost=cost))
+    probe = Probe(EPOCH, reference.task, (), (updates,))
+    measured = MeasuredError(errors[worst], worst)
+    cost = partial(reference.expect_rounding, training, updates)
+    check = judge_error(expect_nothing(probe, reference), "weights", updates, measured, cost)
     detail = None if check.passed else describe_check(check).removeprefix(f"{check.name} ")
-    return make_check(name, check.error, check.tolerance, check.passed, detail and f"{kind} {detail}")
+    return make_check(name, check.error, check.tolerance, check.passed, detail and f"weights {detail}")
+
+
+def expect_nothing(probe: Probe, reference: JobReference) -> ExpectedTraces:
+    """Return what parity needs to judge an error of a probe that has no traces."""
+    return ExpectedTraces(probe, reference.precision, {}, tuple, reference.start, {})
 
 
 def make_check(name: str, error: float, tolerance: float, passed: bool, detail: str | None) -> JobCheck:
@@ -123,13 +120,13 @@ def judge_outputs(  # noqa: PLR0913  # what is compared, and with what
 ) -> JobCheck:
     """Return the check of outputs, both (samples, ...)."""
     error = output_error(outputs, expected)
-    probe = Probe(name, reference.task, ())
-    traces = ExpectedTraces(probe, reference.precision, {}, (), reference.start, {})
-    check = judge_error(traces, "outputs", 0, MeasuredError(error, None))
-    if not check.passed and np.isfinite(error):
+
+    def compute_cost() -> float | None:
         low = reference.expect_output_rounding(arrays.trained, x)
-        cost = None if low is None else output_error(low, expected)
-        check = judge_error(traces, "outputs", 0, MeasuredError(error, cost))
+        return None if low is None else output_error(low, expected)
+
+    traces = expect_nothing(Probe(name, reference.task, ()), reference)
+    check = judge_error(traces, "outputs", 0, MeasuredError(error), compute_cost)
     detail = None
     if not check.passed:
         detail = f"off by {error:.1e} of the largest expected output (tolerance {check.tolerance:.0e})"

@@ -64,7 +64,7 @@ def measure_unfinished(model: Model, batches: Sequence[Batch], device: str) -> f
 
 
 def fill_queue(model: Model, batches: Sequence[Batch]) -> list[Batch]:
-    """Return the batches, repeated so that training on them takes about `QUEUED_S` or longer."""
+    """Return the batches, repeated or cut so that training on them takes about `QUEUED_S`, or on one of them longer."""
     spans = []
     for _ in range(4):
         begin = read_clocks()
@@ -73,7 +73,8 @@ def fill_queue(model: Model, batches: Sequence[Batch]) -> list[Batch]:
         end = read_clocks()
         # The elapsed time of a busy machine would be too long, the processor time of a GPU's host too short.
         spans.append(max(end.processor_s - begin.processor_s, (end.wall_s - begin.wall_s) / MOST_SLOWED))
-    return list(batches) * max(1, round(QUEUED_S / min(spans[1:])))  # the first compiles
+    updates = max(1, round(len(batches) * QUEUED_S / min(spans[1:])))  # the first compiles
+    return (list(batches) * (updates // len(batches) + 1))[:updates]
 
 
 def measure_leftover(model: Model, batches: Sequence[Batch]) -> Leftover:

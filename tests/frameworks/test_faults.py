@@ -43,11 +43,11 @@ CAUGHT_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "loss_summed": ("circle", ("gradient",)),
     "optimizer_epsilon_changed": ("circle", ("adam plain", "adagrad plain", "rmsprop plain")),
     "optimizer_momentum_changed": ("circle", ("momentum plain",)),
-    "decay_decoupled": ("circle", ("adam decay",)),
-    "decay_missing": ("circle", ("sgd decay", "adam decay")),
+    "decay_decoupled": ("circle", ("adam all variants",)),
+    "decay_missing": ("circle", ("sgd decay", "adam all variants")),
     "optimizer_rate_off_by_1_percent": ("circle", ("gradient", "adam plain", "first epoch")),
-    "clip_left_out": ("circle", ("sgd clip", "rmsprop clip")),
-    "schedule_left_out": ("circle", ("sgd schedule", "adam schedule")),
+    "clip_left_out": ("circle", ("sgd clip", "rmsprop all variants")),
+    "schedule_left_out": ("circle", ("sgd schedule", "adam all variants")),
     "optimizer_state_forgotten": ("circle", ("momentum plain", "adam plain")),
     "layer_dropout_left_on": ("autoencoder", ("forward dense1",)),
     "calls_pipelined": ("circle", ("first epoch",)),
@@ -192,6 +192,6 @@ def test_a_sync_that_is_no_barrier_is_caught(probed: ProbedBackend) -> None:
         assert not checks.check_barrier(probed.unfinished_without_barrier).passed
 
 
-def test_every_optimizer_has_a_probe_in_every_variant() -> None:
+def test_every_optimizer_has_a_probe_plain_and_with_all_variants() -> None:
     names = list_probes(small_task("circle")).keys()
     assert {f"{optimizer} {variant}" for optimizer in OPTIMIZERS for variant in VARIANTS} <= names

@@ -13,7 +13,7 @@ from crossframe.tasks.spec import Arrays
 from .optimizers import ALL
 from .wrappers import Entry, Mistake, Updater, change_settings, change_task, change_update
 
-CLIP, DECAY, SCHEDULE = ("sgd clip", "own"), ("sgd decay", "adam decay", "own"), ("sgd schedule", "own")
+CLIP, DECAY, SCHEDULE = ("sgd clip", "own"), ("sgd decay", "adam all variants", "own"), ("sgd schedule", "own")
 
 
 def norm(arrays: Arrays) -> float:

@@ -18,7 +18,7 @@ CHECK = Check("adam plain", "weights", 1, "dense1.w", 2e-2, 1e-6, 1e-4, passed=F
 
 def expect_outputs(probe: Probe, exact: Arrays, low: Arrays) -> ExpectedTraces:
     batches = {f"{name}/y": LABELS for name in probe.batches}
-    return ExpectedTraces(probe, "float32", exact, ((low, exact),), {"b": np.zeros(1)}, batches)
+    return ExpectedTraces(probe, "float32", exact, lambda: ((low, exact),), {"b": np.zeros(1)}, batches)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
@@ -61,6 +61,25 @@ def test_the_cost_of_rounding_never_falls() -> None:
     assert all(check.passed for check in results)
 
 
+def test_the_cost_of_rounding_is_computed_only_where_it_decides() -> None:
+    probe = Probe("forward", small_task("circle"), ("drawn0",), outputs=True)
+    computed: list[str] = []
+
+    def compute() -> checks.RoundingPairs:
+        computed.append("rounding")
+        return (({"outputs/0": OUTPUTS * 1.01}, {"outputs/0": OUTPUTS}),)
+
+    expected = replace(expect_outputs(probe, {"outputs/0": OUTPUTS}, {}), rounding=compute)
+    (outputs, *_) = checks.compare_traces({"outputs/0": OUTPUTS}, expected)
+    assert outputs.passed
+    assert outputs.rounding is None
+    assert not computed
+    (outputs, *_) = checks.compare_traces({"outputs/0": OUTPUTS * 1.02}, expected)
+    assert outputs.passed
+    assert outputs.rounding == pytest.approx(0.01)
+    assert computed
+
+
 def test_stored_checks_are_the_worst_and_finite() -> None:
     results = [replace(CHECK, error=1e-9, passed=True), replace(CHECK, error=np.inf), replace(CHECK, kind="loss")]
     worst = checks.select_worst(results)
@@ -80,7 +99,7 @@ def test_two_runs_must_agree_to_the_last_bit_on_a_cpu() -> None:
     probe = Probe("odd batches", small_task("circle"), ("drawn0",), weights_after=(1,), twice=True)
     weights = {"b": np.zeros(1)}
     first, second = {"weights/1/b": np.ones(1)}, {"weights/1/b": np.ones(1) + 1e-7}
-    expected = ExpectedTraces(probe, "float32", first, (), weights, {})
+    expected = ExpectedTraces(probe, "float32", first, tuple, weights, {})
     assert checks.check_repeats(first, first, expected, "cpu").passed
     assert not checks.check_repeats(first, second, expected, "cpu").passed
     assert checks.check_repeats(first, second, expected, "cuda:0").passed
