@@ -35,7 +35,7 @@ def find_unmeasured_modes(cells: Sequence[CellReport], backend: Backend) -> dict
     The reason is None for a mode that could have run, but was not asked for.
     """
     measured = list_measured_modes(cells)
-    reasons = {cell.mode: f"{cell.state}: {cell.reason}" for cell in cells if cell.state != State.OK}
+    reasons = {cell.mode: str(cell.state) for cell in cells if cell.state != State.OK}
     kinds = {cell.device.partition(":")[0] for cell in cells}
     refused = {
         entry.mode: f"can't run on {entry.device}: {entry.reason}"

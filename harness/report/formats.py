@@ -15,12 +15,13 @@ from crossframe.harness.records import codec
 from crossframe.harness.records.model import CELL_KEYS
 from crossframe.harness.report.framework_profiles import describe_modes, markdown_profiles
 from crossframe.harness.report.model import Report
+from crossframe.harness.report.titles import title_report
 from crossframe.harness.worker.states import State
 
 MARKDOWN_BYTES = 64_000  # the longest comment on a pull request
 STATE_STYLES = {state.value: "green" if state == State.OK else "red" for state in State}
 # Of the table. The tier is that of the next column, samples per second.
-FIRST_HEADINGS = ["task", "backend", "mode", "state", "parity", "held-out", "tier"]
+FIRST_HEADINGS = ["task", "framework", "mode", "state", "parity", "held-out", "tier"]
 HEADINGS = [*FIRST_HEADINGS, *(heading for heading, *_ in COLUMNS.values())]
 
 
@@ -115,9 +116,10 @@ def describe_evidence(cells: Sequence[CellReport]) -> list[str]:
 
 def as_table(report: Report) -> str:
     """Return a table for a terminal, with notes and the longest operators."""
+    titled = title_report(report)
     layout = TableLayout(right=range(6, len(HEADINGS)), styles=STATE_STYLES, grouped=True)
-    notes = [*list_notes(report), *operator_lines(report.cells)]
-    return terminal_table(HEADINGS, table_rows(report.cells), layout, notes)
+    notes = [*list_notes(titled), *operator_lines(titled.cells)]
+    return terminal_table(HEADINGS, table_rows(titled.cells), layout, notes)
 
 
 def as_json(report: Report) -> str:
@@ -138,6 +140,7 @@ def as_csv(report: Report) -> str:
 
 def as_markdown(report: Report) -> str:
     """Return a table for a pull request of at most 64 kB, of which notes take up to a half and profiles a quarter."""
+    report = title_report(report)
     notes = [f"- {escape_markdown(line)}" for line in list_notes(report)]
     end = fit_lines(notes, MARKDOWN_BYTES // 2, "- and {} more notes")
     end += fit_lines(markdown_profiles(report.profiles), MARKDOWN_BYTES // 4, "\n{} more lines of the profiles")

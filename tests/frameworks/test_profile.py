@@ -68,7 +68,7 @@ def test_profiles_are_part_of_table_markdown_and_json(profiled_run: Path, crossf
     for cell in report["cells"]:
         first = cell["operators"]["rows"][0]["name"]
         assert f"circle {titles[cell['backend']]} {cell['mode']}: " in table
-        assert re.search(rf"\| circle \| {cell['backend']} \| .*{re.escape(first[:20])}", markdown)
+        assert re.search(rf"\| circle \| {titles[cell['backend']]} \| .*{re.escape(first[:20])}", markdown)
 
 
 def test_a_resumed_run_keeps_the_request_for_profiles(profiled_run: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +56,14 @@ def test_failures_are_in_the_answer_and_in_the_table_and_have_a_reason(tmp_path:
 def test_cells_that_were_not_verified_are_marked(tmp_path: Path) -> None:
     unverified = make_record("d", 1, 0.01, parity=ParitySummary(State.FAILED, "gradient differs", None))
     assert "d eager unverified" in write_summary(tmp_path, [*make_three(), unverified])
+
+
+def test_tables_for_people_have_titles_and_files_for_programs_names(tmp_path: Path) -> None:
+    report = build_report(save_run(tmp_path / "run", make_three(), {"a": "Alpha"}))
+    assert "| circle | Alpha | eager | ok |" in formats.FORMATS["md"](report)
+    assert re.search(r"circle +Alpha +eager +ok", formats.FORMATS["table"](report))
+    assert "circle,a,eager,cpu" in formats.FORMATS["csv"](report)
+    assert [cell["backend"] for cell in json.loads(formats.FORMATS["json"](report))["cells"]] == ["a", "b", "c"]
 
 
 def test_warnings_have_titles(tmp_path: Path) -> None:
