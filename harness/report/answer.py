@@ -9,6 +9,7 @@ from crossframe.harness.analysis.labels import cell_labels
 from crossframe.harness.analysis.model import CellReport, RankedComparison
 from crossframe.harness.analysis.ranking import group_by_family, is_verified
 from crossframe.harness.records.model import Family
+from crossframe.harness.report.ratios import Ratio
 from crossframe.harness.worker.states import State
 
 SPEED = "train_samples_per_s"
@@ -79,10 +80,9 @@ def describe_advantage(pair: RankedComparison | None) -> str:
     """Return the ratio of a comparison as `1.73x as fast as b (95 % interval 1.55 to 1.90)`."""
     if pair is None:
         return "fastest"
-    interval = ""
-    if pair.low is not None and pair.high is not None and pair.low < pair.high:
-        interval = f" (95 % interval {pair.low:.2f} to {pair.high:.2f})"
-    return f"{pair.ratio:.2f}x as fast as {pair.b}{interval}"
+    ratio = Ratio(pair.ratio, pair.low, pair.high)
+    interval = f" (95 % interval {ratio.interval})" if ratio.interval else ""
+    return f"{ratio} as fast as {pair.b}{interval}"
 
 
 def describe_ties(cells: Sequence[CellReport], labels: Mapping[Family, str]) -> str | None:

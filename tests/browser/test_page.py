@@ -13,7 +13,7 @@ from crossframe.harness.records.codec import to_json
 from crossframe.harness.report import formats
 from crossframe.harness.report.document import build_report
 from crossframe.harness.report.framework_profiles import measured_rows
-from crossframe.harness.report.page.ratios import format_value
+from crossframe.harness.report.ratios import format_value
 from tests.browser.conftest import Browser, Tab, visit
 from tests.support.pages import TITLES
 

@@ -24,7 +24,7 @@ from crossframe.harness.report.page.plotly_panels import (
     trace,
     value_of,
 )
-from crossframe.harness.report.page.ratios import format_value
+from crossframe.harness.report.ratios import format_value
 from crossframe.harness.worker.profiling import OTHERS
 
 BARS = 5  # operators of a cell with a separate bar; all others share one bar

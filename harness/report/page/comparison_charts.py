@@ -23,7 +23,7 @@ from crossframe.harness.report.page.plotly_panels import (
     trace,
     value_of,
 )
-from crossframe.harness.report.page.ratios import Ratio, Ratios, format_value
+from crossframe.harness.report.ratios import Ratio, Ratios, format_value
 
 SPEED = "train_samples_per_s"
 

@@ -18,7 +18,7 @@ from crossframe.harness.report.answer import (
     shorten_list,
 )
 from crossframe.harness.report.model import Report
-from crossframe.harness.report.page.ratios import Ratio, Ratios
+from crossframe.harness.report.ratios import Ratio, Ratios
 from crossframe.harness.worker.states import State
 
 # Metric -> (the property in a sentence, the section with the evidence).

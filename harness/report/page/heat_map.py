@@ -11,9 +11,10 @@ from crossframe.harness.analysis.labels import ABSENT
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.records.model import Family
 from crossframe.harness.report.answer import SPEED, list_leaders
-from crossframe.harness.report.page.ratios import Ratio, Ratios, decimals_for, format_number, geometric_mean
+from crossframe.harness.report.ratios import Ratio, Ratios, decimals_for, format_number, geometric_mean
 
 MOST_COLUMNS = 8  # workloads with a column each; above that, a column is the geometric mean over those of a task
+MOST_ROWS_WITH_NOTES = 6
 SLOWEST = 0.1  # ratio at which the colour ends
 
 
@@ -38,6 +39,11 @@ class HeatCell:
     ratio: float | None = None  # to the fastest; None without a value
 
     @property
+    def title(self) -> str:
+        """The note and the reason, for hovering."""
+        return "; ".join(filter(None, [self.note, self.reason]))
+
+    @property
     def heat(self) -> int:
         """The strength of the colour from 0 to 10, on a logarithmic scale."""
         return 0 if self.ratio is None else round(10 * max(0.0, 1 - math.log(self.ratio, SLOWEST)))
@@ -59,6 +65,11 @@ class HeatMap:
     columns: list[str]
     rows: list[HeatRow]
     is_mean: bool  # whether a column is the mean over several workloads
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the notes are shown on hover only, so that all rows fit on the first screen."""
+        return len(self.rows) > MOST_ROWS_WITH_NOTES
 
 
 def build_heat_map(
@@ -106,9 +117,14 @@ def build_cell(cell: CellReport, fastest: CellReport | None, leaders: Sequence[s
         place = Place.FIRST if len(leaders) == 1 else Place.TIE
     else:
         place = Place.BEHIND if metric.tier else Place.OPEN
-    text = "1" if cell is fastest else f"{ratio.value:.{max(2, ratio.decimals)}f}"
+    text = "1" if cell is fastest else format_number(ratio.value, count_decimals(ratio.value))
     note = " ".join(filter(None, [str(place) if place != Place.BEHIND else "", ratio.interval]))
     return HeatCell(text, note, place, metric.tier_reason or "", ratio.value)
+
+
+def count_decimals(ratio: float) -> int:
+    """Return two decimals, or more for ratios that these would round to one digit."""
+    return 2 if ratio >= 0.095 else decimals_for(ratio, None, None) - 1
 
 
 def average(cells: Mapping[Family, HeatCell | None]) -> HeatCell:
@@ -120,8 +136,8 @@ def average(cells: Mapping[Family, HeatCell | None]) -> HeatCell:
     first = sum(cell.place in (Place.FIRST, Place.TIE) for cell in cells.values() if cell)
     is_open = any(cell.place == Place.OPEN for cell in cells.values() if cell)
     return HeatCell(
-        format_number(mean, max(2, decimals_for(mean, None, None))),
-        f"first in {first} of {len(cells)}",
+        format_number(mean, count_decimals(mean)),
+        "not ranked everywhere" if is_open else f"first in {first} of {len(cells)}",
         Place.OPEN if is_open else Place.BEHIND,
         "a workload is not ranked" if is_open else "",
         mean,

@@ -37,8 +37,8 @@ from crossframe.harness.report.page.dialect_table import list_dialects
 from crossframe.harness.report.page.flags import list_flags
 from crossframe.harness.report.page.heat_map import build_heat_map
 from crossframe.harness.report.page.plotly_panels import Families, Labels, Section
-from crossframe.harness.report.page.ratios import Ratios
 from crossframe.harness.report.page.weighing import DEFAULT_USE_CASE, build_weighing
+from crossframe.harness.report.ratios import Ratios
 from crossframe.harness.report.titles import map_titles, title_records, title_report
 from crossframe.harness.worker.states import State
 

@@ -42,16 +42,15 @@ class ModeFact:
 def list_facts(report: Report, backends: Mapping[str, Backend], warning_count: int) -> list[RunFact]:
     """Return the facts of the first screen. `report` has the names of backends, not titles."""
     run, cells = report.run, report.cells
-    processes = f"{run.repeats} process{'' if run.repeats == 1 else 'es'} per cell"
-    intervals = "95 % intervals over processes" if run.repeats > 1 else "no intervals: one process"
-    sure = [processes, intervals, describe_selftest(report.selftest)]
+    several = f"{run.repeats} processes per cell, 95 % intervals over processes"
+    processes = several if run.repeats > 1 else "one process per cell, so there are no intervals"
     settings = [run.created[:16].replace("T", " ") + " UTC", f"preset {run.preset}", *list_settings(cells)]
     settings.append(f"{run.threads} thread{'' if run.threads == 1 else 's'}")
     facts = [
         RunFact("Machine", describe_machine(report), "environment"),
         RunFact("Versions", describe_versions(report, backends), "environment"),
         RunFact("Modes", "; ".join(map(str, list_modes(report.profiles))), "profiles"),
-        RunFact("How sure", ", ".join(sure)),
+        RunFact("How sure", f"{processes}; {describe_selftest(report.selftest)}"),
         RunFact("Run", ", ".join(settings)),
     ]
     if warning_count:

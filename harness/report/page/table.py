@@ -11,8 +11,8 @@ from crossframe.harness.analysis.model import CellReport, Metric
 from crossframe.harness.analysis.ranking import is_verified
 from crossframe.harness.records.model import Family
 from crossframe.harness.report.model import Report
-from crossframe.harness.report.page.ratios import Ratio, Ratios, format_interval, format_value
 from crossframe.harness.report.page.run_facts import has_failed
+from crossframe.harness.report.ratios import Ratio, Ratios, format_interval, format_value
 from crossframe.harness.worker.states import State
 
 MOST_WARNINGS = 12

@@ -26,7 +26,7 @@ from crossframe.harness.report.page.plotly_panels import (
     trace,
     value_of,
 )
-from crossframe.harness.report.page.ratios import format_value
+from crossframe.harness.report.ratios import format_value
 from crossframe.harness.worker.measurements import EvaluationPoint
 
 PARTS = {"import_s": ("import", ""), "prepare_s": ("prepare", "/"), "first_step_s": ("first step", "x")}

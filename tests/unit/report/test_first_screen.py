@@ -20,7 +20,7 @@ from crossframe.harness.report.page.findings import list_findings
 from crossframe.harness.report.page.flags import list_flags
 from crossframe.harness.report.page.heat_map import HeatMap, Place, build_heat_map
 from crossframe.harness.report.page.page import write_page
-from crossframe.harness.report.page.ratios import Ratios
+from crossframe.harness.report.ratios import Ratios
 from crossframe.harness.worker.states import State
 from tests.support.pages import (
     STEPS_S,
@@ -57,7 +57,7 @@ def test_the_heat_map_is_relative_to_the_fastest_and_ordered(tmp_path: Path) -> 
     cells = [row.cells[0] for row in heat_map.rows]
     assert [cell.ratio for cell in cells] == pytest.approx([1, 1 / 1.5, 1 / 3])
     assert [cell.place for cell in cells] == [Place.FIRST, Place.BEHIND, Place.BEHIND]
-    assert [cell.text for cell in cells] == ["1", "0.667", "0.333"]
+    assert [cell.text for cell in cells] == ["1", "0.67", "0.33"]
     assert cells[0].heat == 10 > cells[1].heat > cells[2].heat > 0
 
 
@@ -149,7 +149,7 @@ def test_machine_versions_and_certainty_are_facts(tmp_path: Path) -> None:
     facts = make_facts(tmp_path)
     assert facts["Machine"] == "EPYC, 2 of 4 processors, 25 GB, H100, Debian"
     assert facts["Versions"] == "Alpha 1.0, Beta 1.0, Gamma 1.0"
-    assert facts["How sure"].startswith("7 processes per cell, 95 % intervals over processes, resolution")
+    assert facts["How sure"].startswith("7 processes per cell, 95 % intervals over processes; resolution")
     assert facts["Warnings"] == "2 warnings about this run"
 
 

@@ -21,7 +21,7 @@ from crossframe.harness.report import formats
 from crossframe.harness.report.document import build_report
 from crossframe.harness.report.model import Report
 from crossframe.harness.report.page import page
-from crossframe.harness.report.page.ratios import Ratios, format_interval, format_value
+from crossframe.harness.report.ratios import Ratios, format_interval, format_value
 from crossframe.harness.worker.measurements import Epoch, OperatorProfile, OperatorTime
 from crossframe.harness.worker.states import State
 from tests.support.pages import (

@@ -21,8 +21,8 @@ from crossframe.harness.decision.model import Candidate, Facts, Verdict
 from crossframe.harness.records.codec import to_plain
 from crossframe.harness.records.model import Record
 from crossframe.harness.report.page.page import HERE
-from crossframe.harness.report.page.ratios import Ratio
 from crossframe.harness.report.page.weighing import build_weighing
+from crossframe.harness.report.ratios import Ratio
 from tests.support.synthetic import make_record
 
 YES = Fact(value=True, date="2026-11-21", source="a page")

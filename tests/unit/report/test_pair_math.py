@@ -8,7 +8,7 @@ import quickjs
 
 from crossframe.harness.analysis.statistics import Comparison, compare
 from crossframe.harness.report.page.packing import HERE
-from crossframe.harness.report.page.ratios import Ratio
+from crossframe.harness.report.ratios import Ratio
 
 STEPS = [1.00, 1.01, 0.99, 1.02, 0.98, 1.00, 1.01, 1.0]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from crossframe.harness.analysis.model import Metric
-from crossframe.harness.report.page.ratios import Ratio, decimals_for, format_interval, format_value, geometric_mean
+from crossframe.harness.report.ratios import Ratio, decimals_for, format_interval, format_value, geometric_mean
 
 
 @pytest.mark.parametrize(
