@@ -93,7 +93,7 @@ LEAST_EPSILON = 1e-4  # in the task's own network, where some gradients are next
 
 def is_optimizer_probe(probe: Probe) -> bool:
     """Return whether a probe is about an optimizer, by its name, on the smallest network or on a small one."""
-    return probe.name.startswith(OWN) or probe.name.rpartition(" ")[0] in OPTIMIZERS
+    return probe.name.startswith(OWN) or probe.name.partition(" ")[0] in OPTIMIZERS
 
 
 def name_optimizer(optimizer: Optimizer) -> str:

@@ -12,6 +12,7 @@ import pytest
 from crossframe.backends import read_backend
 from crossframe.backends.contract import Precision
 from crossframe.harness.launch.launch import Outcome
+from crossframe.harness.parity.probe_design import OPTIMIZERS, OWN, is_optimizer_probe, name_optimizer
 from crossframe.harness.parity.probe_process import run_probe_job
 from crossframe.harness.parity.probe_set import write_probe_set
 from crossframe.harness.parity.reference_traces import ReferenceTraces
@@ -28,6 +29,19 @@ from tests.conftest import THIRD_PARTY
 
 CIRCLE = discover()["circle"]["quick"]
 CELL = Cell("circle", "partial", "some_parts", "cpu", "float32", CIRCLE.batch_size)
+
+
+def test_every_probe_of_an_optimizer_is_known_as_one(tmp_path: Path) -> None:
+    write_inputs(tmp_path / "inputs.npz", CIRCLE, None, None)
+    probe_set = write_probe_set(CIRCLE, tmp_path / "inputs.npz", tmp_path, every_optimizer=True)
+    by_optimizer: dict[str, set[str]] = {}
+    for probe in probe_set.probes:
+        if is_optimizer_probe(probe) and not probe.name.startswith(OWN):
+            optimizer, _, variant = probe.name.partition(" ")
+            assert name_optimizer(probe.task.optimizer) == optimizer
+            by_optimizer.setdefault(optimizer, set()).add(variant)
+    assert by_optimizer.keys() == OPTIMIZERS.keys()
+    assert all({"plain", "all variants"} <= variants for variants in by_optimizer.values())
 
 
 def run_probes(folder: Path, optimizer: Optimizer) -> tuple[ReferenceTraces, Outcome[ProbeMeasurements]]:
