@@ -125,11 +125,17 @@ def parity(options: RunOptions, seed: int, dialect_effects: bool, output_format:
     planned = make_plan(options)
     announce(planned)
     results = verify.verify_parity(planned, seed, dialect_effects)
-    print(verify.format_json(results) if output_format == "json" else verify.format_results(results), end="")
+    table = verify.format_results(results, list_titles(planned))
+    print(verify.format_json(results) if output_format == "json" else table, end="")
     states = {each.result.state for each in results}
     if State.NOT_INSTALLED in states:
         return MISSING
     return GATE_TRIPPED if states - {State.OK, State.UNSUPPORTED} else DONE
+
+
+def list_titles(plan: Plan) -> dict[str, str]:
+    """Return the title of each backend of a plan, which tables show."""
+    return {name: backend.manifest.title for name, backend in plan.backends.items()}
 
 
 @click.command()
@@ -145,8 +151,7 @@ def infer(options: RunOptions, output_format: str) -> int:
     planned = make_plan(replace(options, batch_size=[]))
     announce(planned)
     rows = inference.measure_inference(planned, options.batch_size or INFER_BATCH_SIZES)
-    titles = {name: backend.manifest.title for name, backend in planned.backends.items()}
-    table = fit_terminal(inference.format_rows(rows, titles))
+    table = fit_terminal(inference.format_rows(rows, list_titles(planned)))
     text = to_json(rows, indent=1) + "\n" if output_format == "json" else table
     print(text, end="")
     return CELL_FAILED if any(row.state not in (State.OK, State.UNSUPPORTED) for row in rows) else DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crossframe.harness.console import TableLayout, terminal_table
@@ -19,7 +19,7 @@ from crossframe.harness.plan.readiness import prepare_environments
 from crossframe.harness.records.codec import to_json, to_plain
 from crossframe.harness.worker.states import State
 
-HEADINGS = ["task", "backend", "parity", "worst error (of what is allowed)"]
+HEADINGS = ["task", "framework", "parity", "worst error (of what is allowed)"]
 STYLES = {state.value: "green" if state == State.OK else "red" for state in State}
 
 
@@ -44,23 +44,29 @@ def verify_parity(plan: Plan, seed: int, compute_effects: bool) -> list[CellPari
     return results
 
 
-def format_results(results: Sequence[CellParity]) -> str:
-    """Return the results as a table by task; below it the reasons and hints, the dialects, and their effects."""
+def format_results(results: Sequence[CellParity], titles: Mapping[str, str]) -> str:
+    """Return the results as a table by task; below it the reasons and hints, the dialects, and their effects.
+
+    `titles` are those of the backends, by name.
+    """
     several = len({each.cell.precision for each in results}) > 1
     rows, reasons = [], []
     for each in sorted(results, key=lambda each: each.cell.task):
         cell, result = each.cell, each.result
-        variant = f"{cell.variant} {cell.precision}" if several else cell.variant
+        name = f"{titles[cell.backend]} {cell.mode}"
+        variant = f"{name} {cell.precision}" if several else name
         rows.append([cell.task, variant, str(result.state), describe_worst_error(result.checks)])
         if result.reason:
             hint = f"; {result.hint}" if result.hint else ""
             reasons.append(f"{cell.task} {variant}: {result.state}: {result.reason}{hint}")
         for optimizer, reason in result.missing_optimizers.items():
             reasons.append(f"{variant} has no {optimizer}, which {cell.task} does not use: {reason}")
-    dialects = {each.cell.backend: each.result.dialect for each in results if each.result.dialect}
-    for backend, dialect in dialects.items():
-        reasons.append(f"dialect of {backend}: {', '.join(f'{name} = {value}' for name, value in dialect.items())}")
-    effects = [describe_effect(each.cell.backend, each.cell.task, each.effect) for each in results if each.effect]
+    dialects = {titles[each.cell.backend]: each.result.dialect for each in results if each.result.dialect}
+    for title, dialect in dialects.items():
+        reasons.append(f"dialect of {title}: {', '.join(f'{name} = {value}' for name, value in dialect.items())}")
+    effects = [
+        describe_effect(titles[each.cell.backend], each.cell.task, each.effect) for each in results if each.effect
+    ]
     layout = TableLayout(wrap=(1,), styles=STYLES, grouped=True)
     return terminal_table(HEADINGS, rows, layout, [*dict.fromkeys(reasons), *dict.fromkeys(effects)])
 
