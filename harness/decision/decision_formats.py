@@ -36,7 +36,7 @@ def as_markdown(record: DecisionRecord) -> str:
         *_section("Consequences", sections.list_consequences(record)),
         *_section("Cost of switching", sections.tabulate_switching(record)),
         *_section("Not measured", [f"- {escape_markdown(text)}" for text in record.not_measured]),
-        *_section("Judgements", [f"- {text}" for text in record.judged]),
+        *_section("Judgements", [f"- {escape_markdown(text)}" for text in record.judged]),
         *_section("Sources", sections.list_sources(record)),
         *_section("Signatures", markdown_table(["role", "name", "date", "accepted or rejected"], signatures)),
         *[f"\nwarning: {escape_markdown(text)}" for text in record.warnings],

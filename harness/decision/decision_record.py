@@ -23,7 +23,7 @@ from crossframe.harness.records.model import SCHEMA_VERSION, Host, RunInfo
 
 VALID_FOR = timedelta(days=180)  # a judgement: frameworks release every one to four months
 JUDGED = (
-    "the weights",
+    "the weights; `--criteria FILE` sets others",
     "a factor of two has the same value in every metric; of a first step and an import, half a second is not counted",
     "yes for a looked-up fact is worth a factor of two",
     "all workloads have the same weight",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import compress
 
 from crossframe.harness.analysis.labels import ABSENT, format_significant
 from crossframe.harness.console import escape_markdown, markdown_table
@@ -71,12 +72,11 @@ def tabulate_criteria(record: DecisionRecord) -> list[str]:
         [
             _name_criterion(name),
             f"{record.weights[name]:.0%}",
-            "measured" if name in MEASURED else "looked up",
             *(_format_value(candidate, name) for candidate in candidates),
         ]
         for name in CRITERIA
     ]
-    headings = ["criterion", "weight (judged)", "kind", *(candidate.title for candidate in candidates)]
+    headings = ["criterion", "weight", *(candidate.title for candidate in candidates)]
     reference = map_titles(record)[record.reference]
     leader = ", which leads at these weights" if record.reference in record.choice else ""
     intro = (
@@ -90,25 +90,39 @@ def tabulate_workloads(record: DecisionRecord) -> list[str]:
     """Return a table of the measured values in each workload, for the criteria that have a weight."""
     candidates = [candidate for candidate in record.candidates if candidate.values]
     weighed = [name for name in MEASURED if record.weights[name]]
-    workloads = {_name_workload(workload): None for candidate in candidates for workload in candidate.workloads}
-    if len(workloads) < 2 or not weighed:  # the table of criteria has the same values
+    labels, common = _label_workloads([workload for candidate in candidates for workload in candidate.workloads])
+    if len(labels) < 2 or not weighed:  # the table of criteria has the same values
         return []
+    # Every candidate with values has all workloads, in the same order.
     reference = next(candidate for candidate in candidates if candidate.name == record.reference)
     rows = [
-        [label, _name_criterion(name), *(_format_measured(each, reference, label, name) for each in candidates)]
-        for label in workloads
+        [
+            label,
+            _name_criterion(name),
+            *(_format_measured(each.workloads[index], reference.workloads[index], name) for each in candidates),
+        ]
+        for index, label in enumerate(labels)
         for name in weighed
     ]
-    return markdown_table(["workload", "criterion", *(candidate.title for candidate in candidates)], rows)
+    intro = [f"All: {', '.join(common)}.", ""] if common else []
+    return [*intro, *markdown_table(["workload", "criterion", *(candidate.title for candidate in candidates)], rows)]
+
+
+def _label_workloads(workloads: Sequence[Workload]) -> tuple[list[str], list[str]]:
+    """Return the label of each workload, its task and the settings that differ; and the settings that all share."""
+    settings = [_read_settings(workload) for workload in workloads]
+    differs = [len(set(values)) > 1 for values in zip(*settings)]
+    labels = [", ".join([workload.task, *compress(each, differs)]) for workload, each in zip(workloads, settings)]
+    common = [] if not settings else [value for value, differ in zip(settings[0], differs) if not differ]
+    return list(dict.fromkeys(labels)), common
 
 
 def _name_criterion(name: str) -> str:
-    unit = f", {UNITS[name][0]}" if name in UNITS else ""
-    return f"{CRITERIA[name]}{unit} (`{name}`)"
+    return f"{CRITERIA[name]}, {UNITS[name][0] if name in MEASURED else 'looked up'}"
 
 
-def _name_workload(workload: Workload) -> str:
-    return f"{workload.task} (batch {workload.batch_size}, {workload.precision}, {workload.device})"
+def _read_settings(workload: Workload) -> list[str]:
+    return [f"batch {workload.batch_size}", workload.precision, workload.device]
 
 
 def _format_value(candidate: CandidateReport, criterion: str) -> str:
@@ -125,18 +139,13 @@ def _format_value(candidate: CandidateReport, criterion: str) -> str:
     return _format_with_ratio(criterion, mean, value.ratio)
 
 
-def _format_measured(candidate: CandidateReport, reference: CandidateReport, label: str, criterion: str) -> str:
-    """Return the value of a candidate in one workload, with its ratio to that of the reference."""
-    value, base = (_find_value(each, label, criterion) for each in (candidate, reference))
+def _format_measured(workload: Workload, reference: Workload, criterion: str) -> str:
+    """Return a value in one workload, with its ratio to that of the reference."""
+    value, base = workload.values.get(criterion), reference.values.get(criterion)
     if value is None:
         return ABSENT
     ratio = None if base is None else 2 ** (to_points(criterion, value) - to_points(criterion, base))
     return _format_with_ratio(criterion, value, ratio)
-
-
-def _find_value(candidate: CandidateReport, label: str, criterion: str) -> float | None:
-    values = (workload.values for workload in candidate.workloads if _name_workload(workload) == label)
-    return next((each[criterion] for each in values if criterion in each), None)
 
 
 def _format_with_ratio(criterion: str, value: float, ratio: float | None) -> str:
