@@ -30,7 +30,7 @@ def weighted_medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     below = weights[order]
     for row in range(1, len(below)):  # as cumsum, which takes three times as long down the columns
         below[row] += below[row - 1]
-    return np.asarray(values[order][np.argmax(below >= below[-1] / 2, axis=0)])
+    return np.asarray(values[order][np.sum(below < below[-1] / 2, axis=0)])
 
 
 def draw_round_weights(last: int) -> np.ndarray:

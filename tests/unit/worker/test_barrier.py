@@ -81,10 +81,18 @@ class InWeights(Model):
 
 
 class Afterwards(Model):
-    """A thread works after `sync`, for which nothing waits."""
+    """A thread works after the `sync` of a training, for which nothing waits."""
+
+    trained = False
+
+    def train(self, batches: Sequence[Batch]) -> None:
+        super().train(batches)
+        self.trained = True
 
     def sync(self) -> None:
-        threading.Thread(target=self.work, daemon=True).start()
+        if self.trained:
+            threading.Thread(target=self.work, daemon=True).start()
+        self.trained = False
 
     def work(self) -> None:
         end = time.thread_time() + 0.05
