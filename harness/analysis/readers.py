@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from crossframe.harness.analysis import gpu
-from crossframe.harness.analysis.statistics import steady
+from crossframe.harness.analysis.statistics import mean, steady
 from crossframe.harness.records.model import Record
 
 Reader = Callable[[Record], float | None]
@@ -55,7 +55,7 @@ def read_train_samples_per_s(record: Record) -> float | None:
     epochs = record.measurements.epochs
     if not epochs:
         return None
-    return record.cell.batch_size / float(np.mean(steady([epoch.train_s / epoch.steps for epoch in epochs])))
+    return record.cell.batch_size / float(mean(steady([epoch.train_s / epoch.steps for epoch in epochs])))
 
 
 def read_jitter_s(record: Record) -> float | None:

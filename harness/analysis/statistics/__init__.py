@@ -16,7 +16,14 @@ from crossframe.harness.analysis.statistics.comparison import (
     runs_needed,
     tiers,
 )
-from crossframe.harness.analysis.statistics.intervals import LEVEL, difference, interval, median_interval, steady
+from crossframe.harness.analysis.statistics.intervals import (
+    LEVEL,
+    difference,
+    interval,
+    mean,
+    median_interval,
+    steady,
+)
 from crossframe.harness.analysis.statistics.permutation_tests import (
     EXACT,
     draw_flips,
@@ -45,6 +52,7 @@ __all__ = [
     "interval",
     "is_paired",
     "joint_p",
+    "mean",
     "median_interval",
     "p_unpaired",
     "p_value",

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from crossframe.harness.analysis.statistics.intervals import LEVEL, median, median_interval, moments
+from crossframe.harness.analysis.statistics.intervals import LEVEL, mean, median, median_interval, moments
 from crossframe.harness.analysis.statistics.permutation_tests import (
     fewest_rounds,
     holm,
@@ -68,8 +68,8 @@ def round_effects(logarithms: np.ndarray) -> np.ndarray:
     effects = median(relative.T)
     if variants == 1:
         return effects
-    centred = relative - relative.mean(axis=1, keepdims=True)
-    means = centred.mean(axis=0)
+    centred = relative - mean(relative)[:, None]
+    means = mean(centred, axis=0)
     noise = float(((centred - means) ** 2).sum()) / ((variants - 1) * (n - 1)) / variants
     variance = moments(means)[1]
     return effects * max(0.0, 1 - noise / variance) if variance > 0 else np.zeros(n)

@@ -26,11 +26,17 @@ def steady(samples: Sequence[float]) -> np.ndarray:
 @lru_cache(2**16)  # several metrics follow from the same samples, and cells, ranks and decisions read them again
 def _cut_warm_up(samples: tuple[float, ...]) -> np.ndarray:
     values = np.asarray(samples, float)
-    centred = (values - values.mean())[::-1]  # sums over the last samples; centred, so that no digits cancel
+    centred = (values - mean(values))[::-1]  # sums over the last samples; centred, so that no digits cancel
     count = np.arange(1, len(values) + 1)
-    squares = np.maximum(np.cumsum(centred**2) - np.cumsum(centred) ** 2 / count, 0)
+    squares = np.maximum((centred**2).cumsum() - centred.cumsum() ** 2 / count, 0)
     errors = (np.sqrt(squares) / count)[::-1]
-    return values[int(np.argmin(errors[: len(values) // 2 + 1])) :]
+    return values[int(errors[: len(values) // 2 + 1].argmin()) :]
+
+
+def mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the means over an axis. They equal those of `numpy.mean`, which takes three times as long on few values."""
+    means: np.ndarray = np.add.reduce(values, axis=axis) / values.shape[axis]
+    return means
 
 
 def median(values: np.ndarray) -> np.ndarray:
@@ -45,9 +51,9 @@ def moments(values: np.ndarray) -> tuple[float, float]:
 
     They equal `values.mean()` and `values.var(ddof=1)`, which take four times as long on so few values.
     """
-    mean = np.add.reduce(values) / len(values)
-    deviations = values - mean
-    return float(mean), float(np.add.reduce(deviations * deviations) / (len(values) - 1))
+    middle = mean(values)
+    deviations = values - middle
+    return float(middle), float(np.add.reduce(deviations * deviations) / (len(values) - 1))
 
 
 @cache
@@ -65,9 +71,9 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
     """
     n, ordered = len(values), np.sort(values)
     if n < 6:
-        mean, variance = moments(values)
+        middle, variance = moments(values)
         half = _student_quantile(n - 1) * math.sqrt(variance) / math.sqrt(n)
-        return mean - half, mean + half
+        return middle - half, middle + half
     d, weight = _interpolate_sign_test(n)
     low = (1 - weight) * ordered[d - 1] + weight * ordered[d]
     return float(low), float((1 - weight) * ordered[n - d] + weight * ordered[n - d - 1])

@@ -94,6 +94,7 @@ def test_the_interval_holds_its_median_and_scales(values: list[float]) -> None:
 def test_medians_and_moments_are_exactly_those_of_numpy(n: int) -> None:
     rows = np.random.default_rng(n).normal(size=(3, n))
     assert intervals.median(rows).tolist() == np.median(rows, axis=1).tolist()
+    assert intervals.mean(rows, axis=0).tolist() == np.mean(rows, axis=0).tolist()
     assert intervals.moments(rows[0]) == (rows[0].mean(), rows[0].var(ddof=1))
 
 
