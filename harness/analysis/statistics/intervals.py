@@ -34,7 +34,7 @@ def _cut_warm_up(samples: tuple[float, ...]) -> np.ndarray:
 
 
 def mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return the means over an axis. They equal those of `numpy.mean`, which takes three times as long on few values."""
+    """Return the means over an axis. They equal those of `numpy.mean`, which takes three times as long on so few."""
     means: np.ndarray = np.add.reduce(values, axis=axis) / values.shape[axis]
     return means
 
