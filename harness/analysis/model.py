@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from crossframe.backends.contract import FrameworkSettings
 from crossframe.harness.records.model import Cell, ParitySummary
@@ -53,7 +54,7 @@ class CellReport:
     gpu_memory: str | None
     metrics: dict[str, Metric]
 
-    @property
+    @cached_property
     def cell(self) -> Cell:
         """The cell of the report."""
         return Cell(self.task, self.backend, self.mode, self.device, self.precision, self.batch_size)

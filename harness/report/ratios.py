@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from crossframe.harness.analysis.labels import ABSENT
@@ -115,22 +115,17 @@ class Ratios:
         count: Counter[str] = Counter()
         for pair in comparisons:
             family = Family(pair.task, pair.device, pair.precision, pair.batch_size)
-            ratio = Ratio(pair.ratio, pair.low, pair.high)
-            self.ratios[family, pair.metric, pair.a, pair.b] = ratio
-            self.ratios[family, pair.metric, pair.b, pair.a] = ratio.invert()
+            self.ratios[family, pair.metric, pair.a, pair.b] = Ratio(pair.ratio, pair.low, pair.high)
             count.update((pair.a, pair.b))
         self.variants = sorted(count)
         self.baseline = max(self.variants, key=lambda name: count[name], default=None)
 
     def find(self, family: Family, metric: str, variant: str, rival: str) -> Ratio | None:
         """Return the ratio of a variant to a rival; None if they are not compared."""
-        return self.ratios.get((family, metric, variant, rival))
+        ratio = self.ratios.get((family, metric, variant, rival))
+        inverse = None if ratio else self.ratios.get((family, metric, rival, variant))
+        return inverse.invert() if inverse else ratio
 
     def to_baseline(self, family: Family, metric: str, variant: str) -> Ratio | None:
         """Return the ratio of a variant to the baseline; None if they are not compared."""
         return self.find(family, metric, variant, self.baseline) if self.baseline else None
-
-
-def geometric_mean(values: Mapping[str, float]) -> float:
-    """Return the geometric mean of positive values."""
-    return math.exp(sum(math.log(value) for value in values.values()) / len(values))

@@ -59,7 +59,8 @@ def roofline_section(families: Families, labels: Labels, records: Mapping[Cell, 
         bars = {name: share for name, share in shares.items() if share.value is not None}
         if bars:
             missing = {name: share.reason or "no value" for name, share in shares.items() if name not in bars}
-            panels.append(Panel(labels[family], utilization_panel(bars), missing))
+            hatched = {name: note for name, share in bars.items() if (note := describe_bar(share))}
+            panels.append(Panel(labels[family], utilization_panel(bars), missing, hatched))
         rows += [
             [labels[family], cell.cell.variant, *format_roofline(cell)]
             for cell in members
@@ -88,7 +89,7 @@ def read_share(cell: CellReport, records: Sequence[Record]) -> Metric:
 
 
 def utilization_panel(shares: Mapping[str, Metric]) -> str:
-    """Return bars; those above the ceiling are hatched and labelled with the reason, as are those without interval."""
+    """Return bars; those above the ceiling or without an interval are hatched."""
     order = dict(sorted(shares.items(), key=lambda item: value_of(item[1])))
     bars = trace(
         "bar",
@@ -97,21 +98,18 @@ def utilization_panel(shares: Mapping[str, Metric]) -> str:
         orientation="h",
         marker={
             "color": SHADES[1],
-            "pattern": {"shape": ["/" if share.reason else "" for share in order.values()], "fillmode": "overlay"},
+            "pattern": {"shape": ["/" if describe_bar(share) else "" for share in order.values()], "size": 6},
         },
-        text=[describe_bar(share) for share in order.values()],
-        hovertext=[share.reason or "" for share in order.values()],
-        textposition="auto",
         error_x=error_bars(error_span(share, 0.01) for share in order.values()),
     )
     return panel([bars], "% of the ceiling →", "", 100 + 28 * len(order), xaxis={"rangemode": "tozero"})
 
 
-def describe_bar(share: Metric) -> str:
-    """Return the text in a bar that is no ordinary value; empty for others."""
+def describe_bar(share: Metric) -> str | None:
+    """Return why a bar is no ordinary value; None for others."""
     if share.reason:
-        return f"above the ceiling: {share.reason.partition(': ')[2] or share.reason}"
-    return "one process: no interval" if share.low is None else ""
+        return f"in some of its processes {share.reason}"
+    return "one process has no interval" if share.low is None else None
 
 
 def format_roofline(cell: CellReport) -> list[str]:

@@ -101,7 +101,8 @@ def describe_range(advantages: Sequence[Ratio | None]) -> str:
         return ""
     if len(known) == 1:
         return f" ({known[0]} better than the next{f', {known[0].interval}' if known[0].interval else ''})"
-    return f" ({str(known[0]).rstrip('x')} to {known[-1]} better than the next)"
+    least, most = (f"{ratio.value:.{min(2, ratio.decimals)}f}" for ratio in (known[0], known[-1]))
+    return f" ({least} to {most}x better than the next)"
 
 
 def describe_portability(report: Report) -> str | None:

@@ -11,7 +11,8 @@ from crossframe.harness.analysis.labels import ABSENT
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.records.model import Family
 from crossframe.harness.report.answer import SPEED, list_leaders
-from crossframe.harness.report.ratios import Ratio, Ratios, decimals_for, format_number, geometric_mean
+from crossframe.harness.report.page.geometric_means import Pair, Speeds, mean_over_workloads
+from crossframe.harness.report.ratios import Ratio, Ratios, decimals_for, format_number
 
 MOST_COLUMNS = 8  # workloads with a column each; above that, a column is the geometric mean over those of a task
 MOST_ROWS_WITH_NOTES = 6
@@ -37,6 +38,7 @@ class HeatCell:
     place: Place
     reason: str = ""  # for a missing rank or value
     ratio: float | None = None  # to the fastest; None without a value
+    pair: Pair | None = None  # the cell and the fastest of its family
 
     @property
     def title(self) -> str:
@@ -73,7 +75,7 @@ class HeatMap:
 
 
 def build_heat_map(
-    families: Mapping[Family, Sequence[CellReport]], labels: Mapping[Family, str], ratios: Ratios
+    families: Mapping[Family, Sequence[CellReport]], labels: Mapping[Family, str], ratios: Ratios, speeds: Speeds
 ) -> HeatMap:
     """Return the heat map of all variants of a run."""
     cells = [cell for members in families.values() for cell in members]
@@ -90,9 +92,9 @@ def build_heat_map(
     rows = []
     for variant in dict.fromkeys(cell.cell.variant for cell in cells):
         across = {column: {family: grid.get((variant, family)) for family in group} for column, group in groups.items()}
-        columns = [average(group) if is_mean else next(iter(group.values())) for group in across.values()]
+        columns = [average(group, speeds) if is_mean else next(iter(group.values())) for group in across.values()]
         missing = HeatCell(ABSENT, "", Place.MISSING, "not in this run")
-        mean = average({family: cell for group in across.values() for family, cell in group.items()})
+        mean = average({family: cell for group in across.values() for family, cell in group.items()}, speeds)
         rows.append(HeatRow(variant, [cell or missing for cell in columns], mean))
     rows.sort(key=lambda row: -(row.mean.ratio or 0.0))
     return HeatMap(list(groups), rows, is_mean)
@@ -119,7 +121,7 @@ def build_cell(cell: CellReport, fastest: CellReport | None, leaders: Sequence[s
         place = Place.BEHIND if metric.tier else Place.OPEN
     text = "1" if cell is fastest else format_number(ratio.value, count_decimals(ratio.value))
     note = " ".join(filter(None, [str(place) if place != Place.BEHIND else "", ratio.interval]))
-    return HeatCell(text, note, place, metric.tier_reason or "", ratio.value)
+    return HeatCell(text, note, place, metric.tier_reason or "", ratio.value, (cell.cell, fastest.cell))
 
 
 def count_decimals(ratio: float) -> int:
@@ -127,18 +129,19 @@ def count_decimals(ratio: float) -> int:
     return 2 if ratio >= 0.095 else decimals_for(ratio, None, None) - 1
 
 
-def average(cells: Mapping[Family, HeatCell | None]) -> HeatCell:
+def average(cells: Mapping[Family, HeatCell | None], speeds: Speeds) -> HeatCell:
     """Return the geometric mean of a variant over workloads; without one if it lacks a value on any of them."""
-    values = {str(family): cell.ratio for family, cell in cells.items() if cell and cell.ratio is not None}
-    if len(values) < len(cells):
-        return HeatCell(ABSENT, f"{len(values)} of {len(cells)}", Place.MISSING, "a workload has no value")
-    mean = geometric_mean(values)
-    first = sum(cell.place in (Place.FIRST, Place.TIE) for cell in cells.values() if cell)
-    is_open = any(cell.place == Place.OPEN for cell in cells.values() if cell)
+    pairs = [cell.pair for cell in cells.values() if cell and cell.pair]
+    mean = mean_over_workloads(pairs, speeds) if len(pairs) == len(cells) else None
+    if mean is None or mean.value is None:
+        return HeatCell(ABSENT, f"{len(pairs)} of {len(cells)}", Place.MISSING, "a workload has no value")
+    places = [cell.place for cell in cells.values() if cell]
+    first = f"first in {sum(place in (Place.FIRST, Place.TIE) for place in places)} of {len(cells)}"
+    is_open = Place.OPEN in places
     return HeatCell(
-        format_number(mean, count_decimals(mean)),
-        "not ranked everywhere" if is_open else f"first in {first} of {len(cells)}",
+        format_number(mean.value, count_decimals(mean.value)),
+        Ratio(mean.value, mean.low, mean.high).interval or ("" if is_open else first),
         Place.OPEN if is_open else Place.BEHIND,
-        "a workload is not ranked" if is_open else "",
-        mean,
+        "a workload is not ranked" if is_open else first,
+        mean.value,
     )

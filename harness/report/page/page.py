@@ -35,6 +35,7 @@ from crossframe.harness.report.page import (
 )
 from crossframe.harness.report.page.dialect_table import list_dialects
 from crossframe.harness.report.page.flags import list_flags
+from crossframe.harness.report.page.geometric_means import read_speeds
 from crossframe.harness.report.page.heat_map import build_heat_map
 from crossframe.harness.report.page.plotly_panels import Families, Labels, Section
 from crossframe.harness.report.page.weighing import DEFAULT_USE_CASE, build_weighing
@@ -43,7 +44,7 @@ from crossframe.harness.report.titles import map_titles, title_records, title_re
 from crossframe.harness.worker.states import State
 
 HERE = Path(__file__).parent
-MOST_RECORDS = 2000  # of which the page has a table
+MOST_RECORDS = 2000  # of which the page offers tables
 MOST_ROWS = 100  # of the table in the HTML; the page's scripts add the others
 
 
@@ -83,7 +84,7 @@ def build_view(
         "report": titled,
         "host": asdict(titled.host),
         "headline": answer.write_headline(titled.cells, decision, DEFAULT_USE_CASE),
-        "heat_map": build_heat_map(families, family_labels, ratios),
+        "heat_map": build_heat_map(families, family_labels, ratios, read_speeds(titled_records)),
         "findings": findings.list_findings(titled, family_labels, ratios, [section.name for section in sections]),
         "facts": run_facts.list_facts(report, backends, len(notices)),
         "notices": notices,
@@ -115,10 +116,10 @@ def build_view(
 
 
 def list_downloads(run: Path, report: Report, records: Sequence[Record]) -> dict[str, packing.Download]:
-    """Return the files that the page offers, by name; for a large run, the records in place of a table of them."""
-    files = {"report.json": codec.to_json(report), "metrics.csv": formats.as_csv(report)}
+    """Return the files that the page offers, by name; for a large run, its records in place of tables of them."""
+    files = {"report.json": codec.to_json(report)}
     if len(records) <= MOST_RECORDS:
-        files["processes.csv"] = packing.write_processes_csv(records)
+        files |= {"metrics.csv": formats.as_csv(report), "processes.csv": packing.write_processes_csv(records)}
     downloads = {name: packing.provide_download(run, name, content) for name, content in files.items()}
     return downloads | ({} if len(records) <= MOST_RECORDS else {store.RECORDS: packing.Download(None, store.RECORDS)})
 

@@ -25,7 +25,6 @@ const pageCharts = (() => {
     if (axis.type !== "log" || !positive.length || high / low <= 6) return { ...axis, tickmode: "auto" };
     return { ...axis, tickmode: "array", tickvals: tickValues, ticktext: tickTexts };
   };
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
   const ground = () => getComputedStyle(document.body).backgroundColor;
   const applyTheme = (data, layout) => {
     const line = page.isDark() ? "#363d46" : "#d8dee4", ink = page.isDark() ? "#e6e9ed" : "#1b1f24";
@@ -80,7 +79,7 @@ const pageCharts = (() => {
   const metricSelect = find("#ratio select");
   const ratioCharts = () => charts.filter(({ element }) => element.closest("#ratio"));
   const listEntries = (family, metric, baseline) => {
-    const variants = resultTable.variantsOf(JSON.stringify(family)), entries = [], missing = [];
+    const variants = resultTable.variantsOf(family), entries = [], missing = [];
     for (const { name, title } of variants) {
       const ratio = name === baseline ? { ratio: 1, low: null, high: null } : resultTable.ratioTo(family, metric, name, baseline);
       if (ratio) entries.push({ name, ...ratio });
@@ -125,7 +124,7 @@ const pageCharts = (() => {
     const isDefault = metric === SPEED && baseline === defaultBaseline;
     if (!list.length || !baseline || (isDefault && !isChanged)) return;
     isChanged = true;
-    const contents = list.map(({ figure }) => listEntries(figure.layout.meta.family, metric, baseline));
+    const contents = list.map(({ figure }) => listEntries(JSON.stringify(figure.layout.meta.family), metric, baseline));
     const ends = contents.flatMap(({ entries }) => entries.flatMap(({ low, ratio, high }) => [low, ratio, high])).filter((end) => end > 0);
     const [low, high] = [Math.log10(Math.min(...ends)), Math.log10(Math.max(...ends))];
     const margin = Math.max(0.02, 0.05 * (high - low)), range = [low - margin, high + margin];
@@ -168,5 +167,5 @@ const pageCharts = (() => {
   register(find("main"));
   page.onTheme(() => charts.filter(({ element }) => element.data).forEach(drawChart));
 
-  return { draw, watch, updateRatioCharts, metricSelect, colour, ground, fileName, drawAll: () => charts.forEach(drawChart) };
+  return { draw, watch, updateRatioCharts, metricSelect, ground, drawAll: () => charts.forEach(drawChart) };
 })();

@@ -16,7 +16,12 @@ const resultTable = (() => {
   const filterRows = () => {
     const text = page.get("text").toLowerCase(), mark = page.get("mark");
     const lacksMark = (marks) => (mark === "none" ? marks.length > 0 : !marks.includes(mark));
+    const isFiltered = ["text", "task", "backend", "state", "mark"].some((name) => page.get(name));
     for (const row of rows) {
+      if (!isFiltered) {
+        row.hidden = false;
+        continue;
+      }
       const marks = row.dataset.marks.split(" ").filter(Boolean);
       row.hidden =
         ["task", "backend", "state"].some((name) => page.get(name) && row.dataset[name] !== page.get(name)) ||
@@ -38,7 +43,9 @@ const resultTable = (() => {
       if (x === "" || y === "") return (x === "") - (y === ""); // missing values are last in both directions
       return sign * (column >= FIRST_METRIC ? x - y : x.localeCompare(y));
     };
-    body.append(...(column < 0 ? rows : [...rows].sort(compareRows)));
+    const order = column < 0 ? rows : [...rows].sort(compareRows);
+    const current = [...body.rows];
+    if (order.some((row, index) => row !== current[index])) body.append(...order);
   };
   headings.forEach((heading) => {
     const button = document.createElement("button");
@@ -69,39 +76,43 @@ const resultTable = (() => {
   };
 
   // ---- ratios, from the comparisons of the report ----
-  const ratios = new Map();
-  const ratioKey = (family, metric, a, b) => JSON.stringify([...family, metric, a, b]);
-  const ratioTo = (family, metric, variant, baseline) => ratios.get(ratioKey(family, metric, variant, baseline));
+  const ratios = new Map(), familyIndex = new Map();
+  const ratioKey = (index, metric, a, b) => `${index}\n${metric}\n${a}\n${b}`;
   const storeRatios = ({ families, rows: pairs }) => {
+    families.forEach((family, index) => familyIndex.set(JSON.stringify(family), index));
     for (const [index, metric, a, b, ratio, low, high, separated, more] of pairs) {
-      const entry = { ratio, low, high, separated: Boolean(separated), more };
-      ratios.set(ratioKey(families[index], metric, a, b), entry);
-      ratios.set(ratioKey(families[index], metric, b, a), { ...entry, ...pageMath.invertRatio(entry) });
+      ratios.set(ratioKey(index, metric, a, b), { ratio, low, high, separated: Boolean(separated), more });
     }
   };
+  // Return the comparison of two variants in a family, given as JSON; undefined if they are not compared.
+  const ratioTo = (family, metric, variant, rival) => {
+    const index = familyIndex.get(family), entry = ratios.get(ratioKey(index, metric, variant, rival));
+    if (entry) return entry;
+    const inverse = ratios.get(ratioKey(index, metric, rival, variant));
+    return inverse && { ...inverse, ...pageMath.invertRatio(inverse) };
+  };
   const baseline = () => filters.elements.baseline?.value;
+  const firstBaseline = baseline();
+  let isChanged = false; // whether the ratios are no longer those that the page was written with
   const updateRatios = () => {
-    if (!ratios.size || !baseline()) return;
+    if (!ratios.size || (baseline() === firstBaseline && !isChanged)) return;
+    isChanged = true;
     findAll(".baseline").forEach((element) => { element.textContent = baseline(); });
     for (const row of rows) {
-      const family = JSON.parse(row.dataset.family), cells = [...row.cells];
+      const cells = [...row.cells];
       cells.slice(FIRST_METRIC).forEach((cell, index) => {
         const metric = cell.dataset.metric ?? headings[index + FIRST_METRIC].dataset.sort;
-        const ratio = ratioTo(family, metric, row.dataset.variant, baseline()), element = find(".ratio", cell);
+        const ratio = ratioTo(row.dataset.family, metric, row.dataset.variant, baseline()), element = find(".ratio", cell);
         element.textContent = ratio ? pageMath.formatRatio(ratio) : "";
         element.title = ratio ? pageMath.formatInterval(ratio) : "";
       });
     }
   };
-  // Family as JSON without spaces -> its rows.
-  const byFamily = new Map();
+  const byFamily = new Map(); // family as JSON -> its rows
   const groupRows = () => {
-    for (const row of rows) {
-      const family = JSON.stringify(JSON.parse(row.dataset.family));
-      byFamily.set(family, [...(byFamily.get(family) ?? []), row]);
-    }
+    for (const row of rows) byFamily.set(row.dataset.family, [...(byFamily.get(row.dataset.family) ?? []), row]);
   };
-  const families = () => [...byFamily.keys()].map((family) => JSON.parse(family));
+  const families = () => [...byFamily.keys()];
   const variantsOf = (family) =>
     byFamily.get(family).map((row) => ({
       name: row.dataset.variant,

@@ -95,8 +95,9 @@ const pageWeights = (() => {
 
   // ---- the verdict on two variants ----
   const pair = find("#pair form")?.elements;
+  let isPairNear = false;
   const updatePair = () => {
-    if (!pair) return;
+    if (!isPairNear) return;
     const [a, b] = [pair.a.value, pair.b.value], metrics = Object.entries(page.data.metrics), families = resultTable.families();
     const table = find("#pair-table"), entry = (family, metric) => resultTable.ratioTo(family, metric, a, b) ?? null;
     const known = metrics.filter(([metric]) => families.some((family) => entry(family, metric)));
@@ -107,7 +108,7 @@ const pageWeights = (() => {
     }
     for (const family of families) {
       const texts = known.map(([metric, [, better]]) => pairMath.describeEntry(entry(family, metric), better, a, b));
-      page.addRow(table.tBodies[0], [resultTable.workloadOf(JSON.stringify(family)), ...texts], "th");
+      page.addRow(table.tBodies[0], [resultTable.workloadOf(family), ...texts], "th");
     }
     find("#pair-verdict").textContent = a === b ? "Choose two different candidates." : describePair(a, b, families, entry);
   };
@@ -150,6 +151,12 @@ const pageWeights = (() => {
     page.set(target.name, target.value);
     updatePair();
   });
+  if (pair) {
+    pageCharts.watch(find("#pair"), () => {
+      isPairNear = true;
+      updatePair();
+    });
+  }
   pageCharts.watch(find("#flips"), () => {
     isChartNear = true;
     update();

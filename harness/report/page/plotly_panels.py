@@ -55,11 +55,18 @@ class Appearance:
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure of plotly as JSON, and the variants that it can't show, with the reasons."""
+    """One figure of plotly as JSON, the variants that it can't show with the reasons, and notes on those it shows."""
 
     title: str
     figure: str
     missing: dict[str, str] = field(default_factory=dict)
+    hatched: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """The sentences below the figure."""
+        missing = [f"{name} is not drawn: {reason}" for name, reason in self.missing.items()]
+        return missing + [f"{name} is hatched: {reason}" for name, reason in self.hatched.items()]
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def build_rows(cells: Sequence[CellReport], family_labels: Mapping[Family, str],
     return [
         Row(
             cell=cell,
-            family=json.dumps([cell.task, cell.device, cell.precision, cell.batch_size]),
+            family=json.dumps([cell.task, cell.device, cell.precision, cell.batch_size], separators=(",", ":")),
             workload=family_labels[cell.cell.family],
             variant=cell.cell.variant,
             marks=list_marks(cell),

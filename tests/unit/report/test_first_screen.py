@@ -9,6 +9,7 @@ import pytest
 
 from crossframe.backends.manifest import Fact
 from crossframe.harness.analysis.ranking import group_by_family
+from crossframe.harness.analysis.statistics import interval
 from crossframe.harness.records.model import DialectEffect, GpuInfo, ParitySummary, Record
 from crossframe.harness.records.portability import PortabilityState, RuntimeResult, Stage
 from crossframe.harness.report.answer import label_families
@@ -18,6 +19,7 @@ from crossframe.harness.report.page import run_facts
 from crossframe.harness.report.page.dialect_table import list_dialects
 from crossframe.harness.report.page.findings import list_findings
 from crossframe.harness.report.page.flags import list_flags
+from crossframe.harness.report.page.geometric_means import mean_over_workloads, read_speeds
 from crossframe.harness.report.page.heat_map import HeatMap, Place, build_heat_map
 from crossframe.harness.report.page.page import write_page
 from crossframe.harness.report.ratios import Ratios
@@ -47,7 +49,7 @@ OLDER_SELFTEST = (
 def map_heat(tmp_path: Path, records: Sequence[Record]) -> HeatMap:
     report = build_report(save_run(tmp_path / "run", records))
     families = group_by_family(report.cells)
-    return build_heat_map(families, label_families(families), Ratios(report.comparisons))
+    return build_heat_map(families, label_families(families), Ratios(report.comparisons), read_speeds(records))
 
 
 def test_the_heat_map_is_relative_to_the_fastest_and_ordered(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_the_heat_map_is_relative_to_the_fastest_and_ordered(tmp_path: Path) -> 
 def test_ties_are_visible(tmp_path: Path) -> None:
     heat_map = map_heat(tmp_path, make_three((1.0, 1.0, 3.0)))
     assert [row.cells[0].place for row in heat_map.rows] == [Place.TIE, Place.TIE, Place.BEHIND]
-    assert [row.mean.note for row in heat_map.rows] == ["first in 1 of 1"] * 2 + ["first in 0 of 1"]
+    assert [row.mean.reason for row in heat_map.rows] == ["first in 1 of 1"] * 2 + ["first in 0 of 1"]
 
 
 def test_the_mean_is_geometric_and_needs_all_workloads(tmp_path: Path) -> None:
@@ -77,6 +79,24 @@ def test_the_mean_is_geometric_and_needs_all_workloads(tmp_path: Path) -> None:
     assert means["d eager"].note == "1 of 2"
     assert heat_map.rows[-1].variant == "d eager"
     assert heat_map.rows[-1].cells[1].reason == "not in this run"
+
+
+def test_the_mean_has_an_interval_over_shared_rounds() -> None:
+    noise = (1.0, 1.2, 0.9, 1.1, 0.95)
+    speeds = read_speeds(
+        [
+            *make_repeats("a", [0.01] * 5),
+            *make_repeats("b", [0.02 * factor for factor in noise]),
+            *make_repeats("a", [0.01] * 6, cell={"task": "cnn"}),
+            *make_repeats("b", [0.08 * factor for factor in noise], cell={"task": "cnn"}),
+        ]
+    )
+    a, b, a_cnn, b_cnn = speeds
+    mean = mean_over_workloads([(b, a), (b_cnn, a_cnn)], speeds)
+    assert mean is not None
+    expected = interval([0.25 / factor for factor in noise])
+    assert (mean.value, mean.low, mean.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert mean_over_workloads([(b, a), (b_cnn, replace(a_cnn, batch_size=1))], speeds) is None
 
 
 def test_failures_and_unranked_cells_are_shown_with_their_reason(tmp_path: Path) -> None:
@@ -106,7 +126,7 @@ def test_many_workloads_are_a_column_per_task(tmp_path: Path) -> None:
     heat_map = map_heat(tmp_path, records)
     assert (heat_map.columns, heat_map.is_mean) == (["circle"], True)
     assert heat_map.rows[1].cells[0].ratio == pytest.approx(0.5)
-    assert heat_map.rows[0].cells[0].note == "first in 9 of 9"
+    assert heat_map.rows[0].cells[0].reason == "first in 9 of 9"
 
 
 def list_texts(tmp_path: Path, records: Sequence[Record]) -> list[str]:

@@ -263,6 +263,11 @@ def test_utilization_and_operators_are_shown(tmp_path: Path) -> None:
     share = {(cell.task, cell.backend): cell.metrics["compute_utilization"].value for cell in cells}
     assert share["circle", "torch"] == pytest.approx(0.5)
     assert share["circle-x2", "jax"] is None
+    notes = html.partition('<section id="roofline">')[2].partition("</section>")[0]
+    assert "jax eager is hatched: in some of its processes more than the ceiling" in notes
+    assert "torch eager is hatched: one process has no interval" in notes
+    (above,) = [f for f in map(json.loads, re.findall(r'json">(.*?)</script>', notes)) if f["data"][0]["x"][-1] > 100]
+    assert above["data"][0]["x"][-1] == pytest.approx(200, rel=0.1)
     assert "compute-bound (1.00)" in html
     assert "launch-bound (0.00)" in html
     assert "&lt;b&gt;product" in html

@@ -3,7 +3,7 @@
 import pytest
 
 from crossframe.harness.analysis.model import Metric
-from crossframe.harness.report.ratios import Ratio, decimals_for, format_interval, format_value, geometric_mean
+from crossframe.harness.report.ratios import Ratio, decimals_for, format_interval, format_value
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,3 @@ def test_a_ratio_and_its_interval_have_the_same_digits() -> None:
     assert (str(narrow), narrow.interval) == ("1.69x", "1.52 to 2.09")
     single = Ratio(1.5)
     assert (str(single), single.interval) == ("1.50x", "")
-
-
-def test_geometric_means() -> None:
-    assert geometric_mean({"a": 0.5, "b": 2.0}) == pytest.approx(1.0)
-    assert geometric_mean({"a": 1.0, "b": 0.25}) == pytest.approx(0.5)
