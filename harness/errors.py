@@ -32,3 +32,7 @@ class UsageError(Exception):
 
 class MissingError(Exception):
     """A device, an environment or a package is missing; the message names the remedy."""
+
+
+class DamagedFileError(ValueError):
+    """A file is not what it must be; the message names the file and the reason."""

@@ -7,6 +7,7 @@ a link in its place is an error, not a wait.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import math
 import os
@@ -21,15 +22,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from crossframe.harness.errors import DamagedFileError, UsageError
+
 MEGABYTE = 1 << 20
 TEXT_BYTES = 256 * MEGABYTE  # most of a text file
 ARCHIVE_BYTES = 1024 * MEGABYTE  # most of the arrays of an archive
 COPY_BYTES = 4096 * MEGABYTE  # most of a file that is copied
 MOST_ARRAYS = 10_000  # of an archive
-
-
-class DamagedFileError(ValueError):
-    """A file is not what it must be; the message names the file and the reason."""
 
 
 def write_atomically(path: Path, content: str | bytes | Mapping[str, np.ndarray]) -> None:
@@ -70,6 +69,19 @@ def append_line(path: Path, line: str) -> None:
         os.fsync(file.fileno())
     if not existed:
         sync_folder(path.parent)
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; UsageError if another process holds it. The lock ends with the process."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UsageError(f"{folder} is in use: another crossframe works in it; wait until it has ended") from None
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from crossframe.harness.cli.options import RuntimeArguments, add_format, add_lis
 from crossframe.harness.cli.parameters import NAMES, PATH, POSITIVES
 from crossframe.harness.console import say
 from crossframe.harness.errors import CELL_FAILED, INTERRUPTED, UsageError
+from crossframe.harness.files import lock_folder, remove_folder
 from crossframe.harness.plan.options import create_run_folder, usable_cpus
 from crossframe.harness.records.model import RunOptions
 
@@ -75,7 +76,8 @@ def portability(arguments: PortabilityArguments, runtime_arguments: RuntimeArgum
         low_precision=arguments.low_precision,
         resources=resources,
     )
-    result = session.run_portability(folder, request)
+    with lock_folder(folder):
+        result = session.run_portability(folder, request)
     print(formats.FORMATS[output_format](result), end="")
     say(f"stored in {folder / 'portability.json'}, results line by line in portability.jsonl")
     return session.select_exit_code(result.results)
@@ -99,14 +101,16 @@ def make_quick_run(arguments: PortabilityArguments, device: str) -> Path:
     )
     plan = make_plan(options)
     folder = create_run_folder(None, options.preset)
-    start_run(plan, folder)
-    if run_to_exit_code(plan, folder, set()) == INTERRUPTED:
-        raise click.exceptions.Exit(INTERRUPTED)
+    with lock_folder(folder):
+        start_run(plan, folder)
+        if run_to_exit_code(plan, folder, set()) == INTERRUPTED:
+            raise click.exceptions.Exit(INTERRUPTED)
     return folder
 
 
 def select_runtimes(arguments: RuntimeArguments) -> tuple[list[str], Resources]:
     """Return the names of the runtimes to use, and what each of their processes may take."""
+    from crossframe.backends import discover as discover_backends
     from crossframe.harness import runtimes
     from crossframe.harness.machine.gpus import resolve_device
     from crossframe.harness.plan.plan import select_names
@@ -114,7 +118,9 @@ def select_runtimes(arguments: RuntimeArguments) -> tuple[list[str], Resources]:
 
     device = resolve_device(arguments.device)
     available = list(runtimes.find_runtimes(device))
-    for name in select_names("runtime", [*arguments.runtimes, *arguments.interpreters], list(runtimes.discover())):
+    select_names("backend or runtime", arguments.interpreters, [*discover_backends(), *runtimes.discover()])
+    named = [*arguments.runtimes, *(name for name in arguments.interpreters if name in runtimes.discover())]
+    for name in select_names("runtime", named, list(runtimes.discover())):
         if name not in available:
             raise UsageError(f"{name} runs on a GPU only; use --device cuda")
     names = select_names("runtime", arguments.runtimes or available, available)
@@ -140,7 +146,8 @@ def check(model: Path, reference: Path | None, runtime_arguments: RuntimeArgumen
     if not model.is_file():
         raise UsageError(f"{model} is not a file")
     names, resources = select_runtimes(runtime_arguments)
-    folder = create_run_folder(None, f"check-{model.stem}")
+    name = re.sub(r"[^\w.-]+", "-", model.stem)[:50]
+    folder = create_run_folder(None, f"check-{name}")
     keep = False  # the folder is worth keeping only if it holds a reproducer of a fault
     try:
         result = single_file.check_file(model, reference, folder, names, resources)
@@ -150,6 +157,6 @@ def check(model: Path, reference: Path | None, runtime_arguments: RuntimeArgumen
         return CELL_FAILED
     finally:
         if not keep:
-            shutil.rmtree(folder)
+            remove_folder(folder)
     print(formats.FORMATS[output_format](result), end="")
     return session.select_exit_code(result.results)

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
+from crossframe.harness.cli.system_errors import describe_system_error
 from crossframe.harness.console import say, suggest_name
-from crossframe.harness.errors import DONE, INTERRUPTED, MISSING, USAGE, ExitCode, MissingError, UsageError
+from crossframe.harness.errors import (
+    DONE,
+    INTERRUPTED,
+    MISSING,
+    USAGE,
+    DamagedFileError,
+    ExitCode,
+    MissingError,
+    UsageError,
+)
+
+PIPE_CLOSED = 141  # as a shell reports a program that SIGPIPE ended
 
 # Command -> (module, summary). A module is imported when its command runs, so that `crossframe --help` starts fast.
 COMMANDS = {
@@ -119,11 +134,13 @@ def exit_code_for(error: Exception) -> ExitCode | None:
 
     if isinstance(error, (UsageError, ManifestError, click.ClickException)):
         return USAGE
-    return MISSING if isinstance(error, (MissingError, DataError)) else None
+    return MISSING if isinstance(error, (MissingError, DataError, DamagedFileError, OSError, MemoryError)) else None
 
 
 def describe_error(error: Exception) -> str:
     """Return the message of an error; of a wrong argument, with the usage and the command whose help explains it."""
+    if isinstance(error, (OSError, MemoryError)):
+        return describe_system_error(error)
     if not isinstance(error, click.UsageError):
         return error.format_message() if isinstance(error, click.ClickException) else str(error)
     context = error.ctx or click.Context(crossframe, info_name="crossframe")
@@ -134,8 +151,8 @@ def describe_error(error: Exception) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments`, by default those of the process, and return its exit code."""
-    # A termination from outside is handled like Ctrl-C, so that child processes end too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handle_signals()
+    use_plain_output()
     try:
         code = crossframe.main(arguments, prog_name="crossframe", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -144,6 +161,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):  # `run` handles an interrupt itself, since it keeps its records
         say("interrupted")
         return INTERRUPTED
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except Exception as error:
         exit_code = exit_code_for(error)
         if exit_code is None:
@@ -151,3 +172,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"crossframe: {describe_error(error)}")
         return exit_code
     return int(code or DONE)
+
+
+def handle_signals() -> None:
+    """Handle a termination from outside, or the end of the terminal, like Ctrl-C, so that child processes end too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as with nohup
+            signal.signal(number, signal.default_int_handler)
+
+
+def use_plain_output() -> None:
+    """Replace characters that the output cannot encode, as in an ASCII locale, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

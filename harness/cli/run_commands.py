@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from crossframe.harness.cli.parameters import PATH
 from crossframe.harness.cli.result_commands import format_report
 from crossframe.harness.console import fit_terminal, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, ExitCode, MissingError
+from crossframe.harness.files import lock_folder, remove_folder
 from crossframe.harness.plan.options import RESULTS, create_run_folder
 from crossframe.harness.records.model import RunOptions
 from crossframe.harness.worker.states import State
@@ -30,7 +31,12 @@ INFER_BATCH_SIZES = [1, 8, 64, 512]
 @click.command()
 @add_run_options([*SELECTION, *REPETITION])
 @click.option("--out", type=PATH, metavar="DIR", help="new folder for the run (default: one under results/)")
-@click.option("--resume", type=PATH, metavar="RUN", help="continue an interrupted run; all other options are ignored")
+@click.option(
+    "--resume",
+    type=PATH,
+    metavar="RUN",
+    help="continue an interrupted run; all other options but --python and --data-dir are ignored",
+)
 @add_format("table", "json", "csv", "md")
 @add_wide
 def run(options: RunOptions, out: Path | None, resume: Path | None, output_format: str, wide: bool) -> int:
@@ -39,10 +45,11 @@ def run(options: RunOptions, out: Path | None, resume: Path | None, output_forma
     from crossframe.harness.report.page import page
     from crossframe.harness.run.run import run_to_exit_code
 
-    plan, folder, finished = resume_run(resume) if resume else start_new_run(options, out)
-    announce(plan)
-    say(f"{len(plan.jobs)} jobs on {plan.device} into {folder}")
-    code = run_to_exit_code(plan, folder, finished)
+    with ExitStack() as stack:
+        plan, folder, finished = resume_run(resume, options, stack) if resume else start_new_run(options, out, stack)
+        announce(plan)
+        say(f"{len(plan.jobs)} jobs on {plan.device} into {folder}")
+        code = run_to_exit_code(plan, folder, finished)
     if code != INTERRUPTED:
         print(format_report(document.build_report(folder), output_format, wide), end="")
     try:
@@ -61,30 +68,41 @@ def announce(plan: Plan) -> None:
         say(note)
 
 
-def start_new_run(options: RunOptions, out: Path | None) -> tuple[Plan, Path, set[str]]:
-    """Create the folder of a new run; return its plan, the folder, and the names of the jobs that are done: none."""
+def start_new_run(options: RunOptions, out: Path | None, stack: ExitStack) -> tuple[Plan, Path, set[str]]:
+    """Create the folder of a new run; return its plan, the folder, and the names of the jobs that are done: none.
+
+    The folder is locked until the end of `stack`.
+    """
     from crossframe.harness.plan.plan import make_plan
     from crossframe.harness.run.folder import start_run
 
     check_interpreters(options.python)
     plan = make_plan(options)
     folder = create_run_folder(out, options.preset)
+    stack.enter_context(lock_folder(folder))
     try:
         start_run(plan, folder)
     except BaseException:
-        shutil.rmtree(folder)
+        remove_folder(folder)
         raise
     return plan, folder, set()
 
 
-def resume_run(folder: Path) -> tuple[Plan, Path, set[str]]:
-    """Read the folder of an interrupted run; return its plan, the folder, and the names of the jobs that are done."""
+def resume_run(folder: Path, options: RunOptions, stack: ExitStack) -> tuple[Plan, Path, set[str]]:
+    """Read the folder of an interrupted run; return its plan, the folder, and the names of the jobs that are done.
+
+    The folder is locked until the end of `stack`.
+    """
     from crossframe.harness.records import store
     from crossframe.harness.run.folder import resume_plan
+    from crossframe.harness.run.resume import list_finished, restore_inputs, take_programs
 
-    plan = resume_plan(store.read_run(folder))
+    info = store.read_run(folder)
+    stack.enter_context(lock_folder(folder))
+    plan = resume_plan(take_programs(info, options, folder))
     check_interpreters(plan.options.python)
-    finished = {record.job for record in store.read_with_warnings(folder)}
+    restore_inputs(plan, folder)
+    finished = list_finished(store.read_with_warnings(folder))
     say(f"{len(finished & {job.name for job in plan.jobs})} of {len(plan.jobs)} jobs are already done")
     return plan, folder, finished
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from crossframe.harness.files import MEGABYTE, DamagedFileError, open_file, read_archive, read_file
+from crossframe.harness.errors import DamagedFileError
+from crossframe.harness.files import MEGABYTE, open_file, read_archive, read_file
 from crossframe.harness.records.checks import check_values
 from crossframe.harness.records.codec import from_json
 from crossframe.harness.worker.states import State

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from crossframe.harness.errors import UsageError
 
 RESULTS = Path("results")
+MOST_FOLDERS = 1000  # of one name
 
 # Field of RunOptions -> help text. The command line shows the default of the field beside it, unless the text has one.
 OPTION_HELP = {
@@ -41,9 +43,19 @@ def usable_cpus(threads: int | None) -> list[int]:
     return affinity[:threads]
 
 
+def unused_folder(name: str) -> Path:
+    """Create a folder of this name below the results, with a number behind it if another run took the name."""
+    for number in range(1, MOST_FOLDERS):
+        folder = RESULTS / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise UsageError(f"there are {MOST_FOLDERS} folders {RESULTS / name}; use --out")
+
+
 def create_run_folder(path: Path | None, preset: str) -> Path:
     """Create the folder of a new run, by default under `results/`; UsageError if `path` is not empty."""
-    folder = path or RESULTS / f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
+    folder = path or unused_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{preset}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not empty; to continue that run: crossframe run --resume {folder}")
     folder.mkdir(parents=True, exist_ok=True)

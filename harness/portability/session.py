@@ -12,8 +12,8 @@ import numpy as np
 from crossframe.backends import discover
 from crossframe.harness import runtimes
 from crossframe.harness.console import Progress, say
-from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, UsageError
-from crossframe.harness.files import DamagedFileError, below, make_empty_folder, write_atomically
+from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING, DamagedFileError, UsageError
+from crossframe.harness.files import below, make_empty_folder, write_atomically
 from crossframe.harness.launch.leavings import read_log
 from crossframe.harness.machine.runtime_environments import make_runtime_environments
 from crossframe.harness.portability import run_models, spec_onnx, variants
@@ -143,9 +143,24 @@ def export_again(matrix: RuntimeMatrix, run: Path, model: TrainedModel, options:
     recipes = list_recipes(file, options)
     if not recipes:
         return Reexport({}, {})
-    python = store.read_run(run).options.python.get(file.exporter)
-    source = ExportSource(run_models.job_folder(run, record), record.cell.mode, Path(python) if python else None)
+    python = options.resources.python.get(file.exporter)
+    source = ExportSource(run_models.job_folder(run, record), record.cell.mode, python)
     return Reexport(*variants.export_variants(matrix, file, source, recipes))
+
+
+def require_interpreters(run: Path, options: PortabilityOptions) -> None:
+    """Raise UsageError if an exporter that exports again used an interpreter that the user does not name here.
+
+    The folder of a run is no source of programs.
+    """
+    if not (options.opsets or options.routes or options.opset_range):
+        return
+    for name, python in store.read_run(run).options.python.items():
+        if name in options.exporters and name not in options.resources.python:
+            raise UsageError(
+                f"{name} was run with the interpreter {python}, which is never taken from the folder of a run; if you "
+                f"trust it, add --python {name}={python}"
+            )
 
 
 def measure_files(matrix: RuntimeMatrix, files: Sequence[PreparedFile], names: Sequence[str]) -> list[RuntimeResult]:
@@ -189,6 +204,7 @@ def select_variants(
 
 def run_portability(run: Path, options: PortabilityOptions) -> PortabilityReport:
     """Test the files of a run, and write `portability.json` and the results as `portability.jsonl` to its folder."""
+    require_interpreters(run, options)
     folder = below(run, "portability")
     make_empty_folder(folder)
     ranges: list[OpsetRange] = []

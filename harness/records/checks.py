@@ -26,6 +26,7 @@ SAMPLES = ("step_samples_s", "infer_samples_s", "infer_batch_samples_s")
 GPU_COLUMNS = ("at_s", "memory_bytes", "utilisation", "power_w", "clock_hz", "energy_j", "throttle")
 AMOUNTS = ("_s", "_bytes", "_j")  # the ends of names of values that are never negative
 LARGEST_AMOUNT, LARGEST_NUMBER = 1e18, 1e300
+MOST_SEEDS, LONGEST_TIMEOUT_S = 1_000_000, 1e6
 LONGEST_TEXT, LONGEST_REASON = 100_000, 300  # characters
 # Names of tasks, backends, modes and so on: they become parts of paths, of tables and of formulas.
 NAME = re.compile(r"\w[\w.+:@ ()-]{0,199}")
@@ -48,8 +49,9 @@ def check_run(info: RunInfo) -> None:
         check_names([job.name, *cell_names(job.cell)])
         if job.repeat < 1:
             raise ValueError(f"the job {job.name} is for the {job.repeat}th time")
-    if info.options.seeds < 1:
-        raise ValueError("the options have no seed")
+    check_values(info.options)
+    if not 1 <= info.options.seeds <= MOST_SEEDS or not 0 < info.options.timeout_s <= LONGEST_TIMEOUT_S:
+        raise ValueError(f"the options have {info.options.seeds} seeds and a timeout of {info.options.timeout_s} s")
 
 
 def cell_names(cell: Cell) -> Iterable[str]:

@@ -14,6 +14,7 @@ from crossframe.backends import Backend, discover
 from crossframe.backends.contract import Precision
 from crossframe.harness.analysis.gpu_warnings import find_caveats
 from crossframe.harness.console import say
+from crossframe.harness.files import below
 from crossframe.harness.launch.gpu_sampler import GpuSampler
 from crossframe.harness.launch.launch import launch
 from crossframe.harness.machine.environments import Environment
@@ -69,7 +70,7 @@ def measure_ceiling(
         precision=Precision(precision),
         cpus=plan.options.cpus,
     )
-    job_folder = (folder / "jobs" / f"ceiling-{backend.name}-{precision}").resolve()
+    job_folder = below(folder.resolve(), "jobs", f"ceiling-{backend.name}-{precision}")
     with GpuSampler(plan.device) as sampler:
         outcome = launch(environment.python, backend, job, job_folder, plan.options.timeout_s)
     if outcome.state != State.OK:

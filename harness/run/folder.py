@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tomllib
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from crossframe.harness.plan.inputs import draw_inputs
 from crossframe.harness.plan.plan import Plan, select_names
 from crossframe.harness.records import store
 from crossframe.harness.records.model import SCHEMA_VERSION, BackendInfo, Cell, GpuInfo, RunInfo, TaskInfo
+from crossframe.harness.run.pins import pin_inputs
 from crossframe.harness.selftest import selftest
 from crossframe.harness.worker.quality import pca_mse
 from crossframe.tasks.spec import Dense, Task, from_json, to_json
@@ -26,12 +28,11 @@ from crossframe.tasks.spec import Dense, Task, from_json, to_json
 
 def describe_commit() -> str | None:
     """Return the commit of this checkout, with a `+` if files differ from it; None outside of a checkout."""
-    described = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # there is no git
+        return None
     return described.stdout.strip() or None
 
 
@@ -77,6 +78,7 @@ def start_run(plan: Plan, folder: Path) -> None:
         jobs=list(plan.jobs),
         specs={name: to_json(task) for name, task in plan.tasks.items()},
     )
+    pin_inputs(folder)
     store.write_run(folder, info)
 
 
@@ -90,10 +92,15 @@ def draw_task_inputs(plan: Plan, folder: Path, task: Task) -> TaskInfo:
 
 
 def resume_plan(info: RunInfo) -> Plan:
-    """Return the plan of a run. UsageError if a backend of it no longer exists, and as `require_same_gpus`."""
+    """Return the plan of a run. UsageError if a part of it no longer exists here, and as `require_same_gpus`."""
     require_same_gpus(info)
     available = discover()
     names = select_names("backend", info.backends, list(available))
+    select_names("backend", [job.cell.backend for job in info.jobs], names)
+    select_names("task", [job.cell.task for job in info.jobs], list(info.specs))
+    missing = sorted({*info.options.cpus} - os.sched_getaffinity(0))
+    if missing or not info.options.cpus:
+        raise UsageError(f"{info.name} uses the processors {info.options.cpus}, and this process may not use {missing}")
     tasks: dict[str, Task] = {name: from_json(spec) for name, spec in info.specs.items()}
     return Plan(tasks, {name: available[name] for name in names}, info.device, tuple(info.jobs), info.options)
 

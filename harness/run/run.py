@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from crossframe.backends.contract import Precision
@@ -50,6 +50,8 @@ from crossframe.harness.run.evaluate import evaluate
 from crossframe.harness.run.folder import utc_now
 from crossframe.harness.run.job_checks import check_speed, describe_failures
 from crossframe.harness.run.onnx_checker import OnnxChecker
+from crossframe.harness.run.pins import ChangedInputsError, Pins, read_pins
+from crossframe.harness.run.resume import resume_command
 from crossframe.harness.worker.failures import summarize_error
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.measurements import TrainMeasurements
@@ -67,6 +69,7 @@ class Execution:
     parity: Mapping[Cell, ParitySummary]
     ceilings: Sequence[CeilingResult]
     checker: OnnxChecker
+    pins: Pins = field(default_factory=lambda: Pins({}))
 
     def execute_job(self, planned: PlannedJob) -> Record:
         """Run one job and store its record."""
@@ -104,7 +107,14 @@ class Execution:
         if environment is None:
             return Outcome(*self.missing[planned.cell.backend], 0.0, TrainMeasurements())
         backend, job = self.plan.backends[planned.cell.backend], self.make_job(planned)
-        return launch(environment.python, backend, job, self.job_folder(planned), self.plan.options.timeout_s)
+        try:
+            self.pins.require(Path(job.inputs))
+            return launch(environment.python, backend, job, self.job_folder(planned), self.plan.options.timeout_s)
+        except ChangedInputsError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"it can't be run here: {error}"
+        return Outcome(State.FAILED, reason, 0.0, TrainMeasurements())
 
     def judge_outcome(
         self, planned: PlannedJob, outcome: Outcome[TrainMeasurements], samples: GpuSamples | None
@@ -184,7 +194,8 @@ def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
     ceilings = measure_ceilings(plan, folder, environments, sorted({cell.precision for cell in cells}))
     begin = time.monotonic()
     with closing(OnnxChecker(plan.options.timeout_s)) as checker:
-        execution = Execution(plan, folder, environments, missing, parity, ceilings, checker)
+        pins = Pins(read_pins(folder) or {})
+        execution = Execution(plan, folder, environments, missing, parity, ceilings, checker, pins)
         labels = dict(zip(cells, map(" ".join, cell_labels(cells))))
         execute_jobs(execution, pending, labels)
         if budget_s:
@@ -248,8 +259,11 @@ def verify_run(
     """Verify the cells whose backend can run; all checks go to `parity.jsonl`."""
     runnable = [cell for cell in cells if cell.backend in environments]
     summaries = {}
+    jobs = below(folder.resolve(), "jobs")
+    for cell in runnable:
+        below(jobs, f"parity-{cell.name}")
     references = build_reference_traces(plan, folder, runnable)
-    verifier = Verifier(plan, environments, references, folder / "jobs")
+    verifier = Verifier(plan, environments, references, jobs)
     for cell, result in show_progress(verifier, runnable):
         append_line(below(folder, "parity.jsonl"), to_json({"cell": cell, **to_plain(result)}))
         dialect = dialect_in(result.dialect, cell.precision)
@@ -263,7 +277,7 @@ def run_to_exit_code(plan: Plan, folder: Path, finished: Collection[str]) -> Exi
     try:
         execute(plan, folder, finished)
     except KeyboardInterrupt:
-        say(f"\ninterrupted; finished jobs are stored. To continue: crossframe run --resume {folder}")
+        say(f"\ninterrupted; finished jobs are stored. To continue: {resume_command(folder, plan.options)}")
         return INTERRUPTED
     records = store.read_with_warnings(folder)
     if any(record.state != State.OK for record in records):

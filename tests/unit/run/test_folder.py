@@ -31,7 +31,7 @@ def test_a_run_is_resumed_with_the_plan_that_it_was_started_with(tmp_path: Path)
     assert info.commit
     assert info.tasks["circle"].parameters == 65
     inputs = {path.name for path in (tmp_path / "run" / "inputs").iterdir()}
-    assert inputs == {"circle-8.npz", "circle-8-seed1.npz", "circle-64.npz", "circle-64-seed1.npz"}
+    assert inputs == {"circle-8.npz", "circle-8-seed1.npz", "circle-64.npz", "circle-64-seed1.npz", "digests.json"}
 
 
 def test_a_run_whose_backend_is_gone_is_not_resumed(tmp_path: Path) -> None:
