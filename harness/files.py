@@ -109,6 +109,16 @@ def below(folder: Path, *names: str) -> Path:
     return path
 
 
+def make_link(path: Path, target: Path) -> None:
+    """Make a link to a folder, in place of any other link of this name."""
+    if path.is_symlink() and path.readlink() == target:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    part.symlink_to(target, target_is_directory=True)
+    part.replace(path)
+
+
 def make_empty_folder(path: Path) -> None:
     """Make a folder, or replace what there is of this name, be it a file or a link, by an empty folder."""
     if path.is_symlink() or path.is_file():

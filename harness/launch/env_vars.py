@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from crossframe.backends import Plugin
+from crossframe.harness.files import make_link
 from crossframe.harness.machine.cache import cache_folder
 from crossframe.harness.worker.process import THREAD_POOLS
 
@@ -32,10 +32,7 @@ def import_path(plugin: Plugin) -> Path:
     key = hashlib.sha256("\n".join(map(str, links.values())).encode()).hexdigest()[:12]
     folder = cache_folder() / "import_path" / key
     for name, target in links.items():
-        link = folder / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            link.symlink_to(target, target_is_directory=True)
+        make_link(folder / name, target)
     return folder
 
 

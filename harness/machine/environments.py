@@ -7,12 +7,13 @@ import fcntl
 import hashlib
 import json
 import platform
-import shutil
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +21,8 @@ from pathlib import Path
 from crossframe.backends import Plugin
 from crossframe.harness.console import say
 from crossframe.harness.errors import MissingError
-from crossframe.harness.machine.cache import cache_folder
+from crossframe.harness.files import remove_folder, write_atomically
+from crossframe.harness.machine.cache import cache_folder, read_cached
 
 # Setting of pip -> option of uv. A setting may hold several values.
 PIP_TO_UV = {
@@ -29,6 +31,7 @@ PIP_TO_UV = {
     "extra-index-url": "--index",
     "trusted-host": "--allow-insecure-host",
 }
+TRUE = ("y", "yes", "t", "true", "on", "1")  # the spellings of pip
 RECEIPT = "crossframe.json"  # written last: it marks a complete environment
 INTERPRETER_TIMEOUT_S = 60  # of the check of an interpreter
 # Prints which of its arguments, and NumPy, are installed or importable, as a JSON list.
@@ -59,7 +62,16 @@ class EnvironmentState(StrEnum):
     """The state of an environment."""
 
     READY = "ready"
+    BROKEN = "broken"  # torn, or something in it is missing: it is made again when it is needed
     ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class InstallReceipt:
+    """The content of `crossframe.json`, which marks a complete environment."""
+
+    install_s: float
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ def build_uv_options(plugin: Plugin, device_kind: str) -> list[str]:
     options = [
         part for name, option in PIP_TO_UV.items() for value in settings.get(name, []) for part in (option, value)
     ]
-    if settings.get("no-index") == ["true"]:
+    if settings.get("no-index", [""])[0].lower() in TRUE:
         options.append("--no-index")
     # pip takes the best version of all indexes; the default of uv is the first index that has the package.
     options += ["--index-strategy", "unsafe-best-match"]
@@ -127,13 +139,46 @@ def folder_size(folder: Path) -> int:
     return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir() or file.is_symlink())
 
 
-def read_environment(folder: Path) -> Environment | None:
-    """Return the environment in `folder`; None if it does not exist or is incomplete."""
-    receipt = folder / RECEIPT
-    if not receipt.exists():
+def read_environment(folder: Path, requirements: Path | None = None) -> Environment | None:
+    """Return the environment in `folder`; None if it does not exist, is incomplete, or lacks its interpreter.
+
+    With `requirements`, None also if a package is missing.
+    """
+    receipt, python = read_cached(folder / RECEIPT, InstallReceipt), folder / "bin" / "python"
+    if receipt is None or not python.exists():
         return None
-    cost = json.loads(receipt.read_text())
-    return Environment(folder / "bin" / "python", cost["install_s"], cost["bytes"])
+    if requirements is not None and list_missing(folder, requirements):
+        return None
+    return Environment(python, receipt.install_s, receipt.bytes)
+
+
+def list_missing(folder: Path, requirements: Path) -> list[str]:
+    """Return the pinned packages that an environment lacks."""
+    pattern = "lib/python3*/site-packages/*.dist-info/METADATA"
+    installed = {normalize(path.parent.name.partition("-")[0]) for path in folder.glob(pattern)}
+    pins = (line.partition("==")[0].strip() for line in requirements.read_text().splitlines() if "==" in line)
+    return [name for name in pins if not name.startswith("#") and normalize(name) not in installed]
+
+
+def normalize(name: str) -> str:
+    """Return the name of a package in the only spelling that can be compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
+
+
+@contextmanager
+def lock_environment(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes or removes an environment, and keep it from doing so."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def delete_environment(folder: Path) -> None:
+    """Delete an environment. Its receipt goes first: what is left after a crash is not taken for complete."""
+    (folder / RECEIPT).unlink(missing_ok=True)
+    if folder.exists():
+        remove_folder(folder)
 
 
 def run_uv(*arguments: str) -> None:
@@ -146,7 +191,7 @@ def run_uv(*arguments: str) -> None:
 
 def install_environment(plugin: Plugin, device_kind: str, requirements: Path, folder: Path) -> Environment:
     """Make an environment in `folder`, replacing its content; MissingError if uv fails."""
-    shutil.rmtree(folder, ignore_errors=True)
+    delete_environment(folder)
     say(f"making the environment of {plugin.name} ({device_kind})")
     begin = time.perf_counter()
     python = folder / "bin" / "python"
@@ -154,7 +199,8 @@ def install_environment(plugin: Plugin, device_kind: str, requirements: Path, fo
     options = build_uv_options(plugin, device_kind)
     run_uv("pip", "install", "--python", str(python), "--requirements", str(requirements), "--no-deps", *options)
     environment = Environment(python, time.perf_counter() - begin, folder_size(folder))
-    (folder / RECEIPT).write_text(json.dumps({"install_s": environment.install_s, "bytes": environment.bytes}))
+    receipt = {"install_s": environment.install_s, "bytes": environment.bytes}
+    write_atomically(folder / RECEIPT, json.dumps(receipt))
     return environment
 
 
@@ -169,12 +215,12 @@ def make_environment(plugin: Plugin, device_kind: str) -> Environment:
     if requirements is None:
         raise MissingError(f"{plugin.name} has no requirements for {device_kind}")
     folder = environment_folder(plugin, device_kind)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making the same environment
-        existing = read_environment(folder)
+    with lock_environment(folder):
+        existing = read_environment(folder, requirements)
         if existing:
             return existing
+        if folder.exists():
+            say(f"the environment of {plugin.name} ({device_kind}) is incomplete and made again")
         environment = install_environment(plugin, device_kind, requirements, folder)
     say(f"  {plugin.name}: {(environment.bytes or 0) / 1e6:,.0f} MB in {environment.install_s or 0:.0f} s")
     return environment
@@ -240,12 +286,13 @@ def list_environments(plugins: Mapping[str, Plugin]) -> list[EnvironmentRow]:
     for plugin in plugins.values():
         for device_kind in plugin.manifest.install:
             folder = environment_folder(plugin, device_kind)
-            environment = read_environment(folder)
+            environment = read_environment(folder, plugin.requirements(device_kind))
+            state = EnvironmentState.READY if environment else EnvironmentState.BROKEN
             rows.append(
                 EnvironmentRow(
                     backend=plugin.name,
                     device=device_kind,
-                    state=EnvironmentState.READY if environment else EnvironmentState.ABSENT,
+                    state=state if folder.exists() else EnvironmentState.ABSENT,
                     install_s=environment.install_s if environment else None,
                     bytes=environment.bytes if environment else None,
                     folder=str(folder),
@@ -258,5 +305,6 @@ def remove_environments(plugin: Plugin) -> int:
     """Delete every environment of a backend or runtime, including those of older pins; return how many."""
     folders = [path for path in (cache_folder() / "environments").glob(f"{plugin.name}-*") if path.is_dir()]
     for folder in folders:
-        shutil.rmtree(folder)
+        with lock_environment(folder):
+            delete_environment(folder)
     return len(folders)

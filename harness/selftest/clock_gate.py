@@ -15,12 +15,12 @@ import crossframe.harness.worker
 import crossframe.tasks
 from crossframe.backends import Backend
 from crossframe.backends.contract import Precision
-from crossframe.harness.files import digest, read_file, write_atomically
-from crossframe.harness.machine.cache import cache_folder
+from crossframe.harness.files import digest, write_atomically
+from crossframe.harness.machine.cache import cache_folder, read_cached
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.machine.host import fingerprint
 from crossframe.harness.plan.plan import Plan
-from crossframe.harness.records.codec import from_json, to_json, to_plain
+from crossframe.harness.records.codec import to_json, to_plain
 from crossframe.harness.records.model import Cell, ParitySummary
 from crossframe.harness.selftest.clock import find_clock_check
 from crossframe.harness.selftest.model import ClockCheck
@@ -76,10 +76,9 @@ def is_checked(cell: Cell) -> bool:
 def check_variant(plan: Plan, variant: Variant, backend: Backend, environment: Environment, folder: Path) -> ClockCheck:
     """Return the check of a variant, from the cache if it ended well before with the same code and machine."""
     cached = cached_check_path(variant, backend, environment)
-    try:
-        return from_json(read_file(cached), ClockCheck)
-    except (OSError, ValueError):
-        pass
+    kept = read_cached(cached, ClockCheck)
+    if kept is not None:
+        return kept
     folder.mkdir(parents=True, exist_ok=True)
     timer = StepTimer(
         folder.resolve(),

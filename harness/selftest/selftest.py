@@ -21,8 +21,8 @@ from pathlib import Path
 
 from crossframe.backends import Backend, discover
 from crossframe.harness.console import Progress
-from crossframe.harness.files import read_file, write_atomically
-from crossframe.harness.machine.cache import cache_folder
+from crossframe.harness.files import write_atomically
+from crossframe.harness.machine.cache import cache_folder, read_cached
 from crossframe.harness.machine.environments import Environment, make_environment
 from crossframe.harness.machine.gpus import refusal
 from crossframe.harness.machine.host import fingerprint
@@ -114,8 +114,5 @@ def report_path(device: str) -> Path:
 
 def last_summary(device: str) -> str | None:
     """Return the summary and the date of the last self-test on a device; None without a report of this version."""
-    try:
-        report = codec.from_json(read_file(report_path(device)), SelftestReport)
-    except (OSError, ValueError):
-        return None
-    return f"{summarize(report)} ({report.created})"
+    report = read_cached(report_path(device), SelftestReport)
+    return None if report is None else f"{summarize(report)} ({report.created})"

@@ -1,15 +1,18 @@
 """The environments of backends: where their packages come from, and what decides their folder."""
 
+import os
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crossframe.backends import Backend, discover
+from crossframe.backends import Backend, Plugin, discover
 from crossframe.backends.manifest import InstallRecipe
 from crossframe.harness.errors import MissingError
 from crossframe.harness.machine import environments
-from crossframe.harness.machine.environments import EnvironmentState
+from crossframe.harness.machine.environments import Environment, EnvironmentState
 
 
 def test_pip_settings_reach_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -46,24 +49,115 @@ def test_every_package_of_a_backend_is_pinned(backend: Backend, kind: str) -> No
     assert [line for line in lines if "==" not in line] == []
 
 
-def test_an_environment_is_ready_when_its_receipt_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def torch_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return the folder of an environment that seems to be complete."""
     monkeypatch.setenv("CROSSFRAME_CACHE", str(tmp_path))
     torch = discover()["torch"]
     folder = environments.environment_folder(torch, "cpu")
-    assert folder.is_relative_to(tmp_path)
-    folder.mkdir(parents=True)
-    assert environments.read_environment(folder) is None
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(sys.executable)
+    requirements = torch.requirements("cpu")
+    assert requirements is not None
+    for line in requirements.read_text().splitlines():
+        if "==" in line:
+            name = line.partition("==")[0].replace("-", "_")
+            package = folder / "lib" / "python3.11" / "site-packages" / f"{name}-1.dist-info"
+            package.mkdir(parents=True)
+            (package / "METADATA").write_text("")
     (folder / environments.RECEIPT).write_text('{"install_s": 4.0, "bytes": 1000}')
-    environment = environments.read_environment(folder)
+    return folder
+
+
+def list_states() -> list[EnvironmentState]:
+    return [row.state for row in environments.list_environments({"torch": discover()["torch"]})]
+
+
+def test_an_environment_is_ready_when_its_receipt_is_written(torch_folder: Path, tmp_path: Path) -> None:
+    assert torch_folder.is_relative_to(tmp_path)
+    environment = environments.read_environment(torch_folder)
     assert environment is not None
     assert (environment.install_s, environment.bytes) == (4.0, 1000)
-    rows = environments.list_environments({"torch": torch})
-    assert [(row.device, row.state) for row in rows] == [
-        ("cpu", EnvironmentState.READY),
-        ("cuda", EnvironmentState.ABSENT),
-    ]
-    assert environments.remove_environments(torch) == 1
-    assert not folder.exists()
+    assert list_states() == [EnvironmentState.READY, EnvironmentState.ABSENT]
+    (torch_folder / environments.RECEIPT).unlink()
+    assert environments.read_environment(torch_folder) is None
+    assert environments.remove_environments(discover()["torch"]) == 1
+    assert not torch_folder.exists()
+
+
+def cut_receipt(folder: Path) -> None:
+    (folder / environments.RECEIPT).write_text('{"install_s": 4.0, "by')
+
+
+def remove_interpreter(folder: Path) -> None:
+    (folder / "bin" / "python").unlink()
+
+
+def break_interpreter(folder: Path) -> None:
+    remove_interpreter(folder)
+    (folder / "bin" / "python").symlink_to("/gone/python")
+
+
+def remove_package(folder: Path) -> None:
+    next(folder.glob("lib/*/site-packages/torch-*/METADATA")).unlink()
+
+
+def replace_receipt(folder: Path) -> None:
+    (folder / environments.RECEIPT).unlink()
+    os.mkfifo(folder / environments.RECEIPT)
+
+
+@pytest.mark.parametrize(
+    "damage", [cut_receipt, remove_interpreter, break_interpreter, remove_package, replace_receipt]
+)
+def test_a_broken_environment_is_named_and_made_again(
+    torch_folder: Path,
+    damage: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage(torch_folder)
+    assert list_states()[0] == EnvironmentState.BROKEN
+    made: list[Path] = []
+
+    def install(plugin: Plugin, kind: str, requirements: Path, folder: Path) -> Environment:
+        made.append(folder)
+        return Environment(folder / "bin" / "python", 1.0, 1)
+
+    monkeypatch.setattr(environments, "install_environment", install)
+    environments.make_environment(discover()["torch"], "cpu")
+    assert made == [torch_folder]
+    assert "is incomplete and made again" in capsys.readouterr().err
+
+
+def test_an_environment_is_not_complete_while_it_is_deleted(
+    torch_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(environments, "remove_folder", crash)
+    with pytest.raises(KeyboardInterrupt):
+        environments.delete_environment(torch_folder)
+    assert list_states()[0] == EnvironmentState.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1", True),
+        ("true", True),
+        ("True", True),
+        ("yes", True),
+        ("on", True),
+        ("t", True),
+        ("0", False),
+        ("no", False),
+    ],
+)
+def test_no_index_is_honoured_in_all_spellings(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", value)
+    assert ("--no-index" in environments.build_uv_options(discover()["torch"], "cpu")) == expected
 
 
 def test_the_folder_of_an_environment_follows_what_is_installed() -> None:
