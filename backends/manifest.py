@@ -37,6 +37,8 @@ FACTS = (
     "community",
 )
 
+DATE_RULE = "must be a date, as 2026-11-21"
+
 M = TypeVar("M", bound="EnvironmentManifest")
 
 
@@ -90,6 +92,15 @@ class UnsupportedMode:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KnownIssue:
+    """An error of the framework that its users should know about; reports show it as a flag."""
+
+    text: str
+    date: str  # ISO 8601, on which it was seen
+    source: str  # what reproduces or describes it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest(EnvironmentManifest):
     """The content of a `backend.toml`."""
 
@@ -99,6 +110,7 @@ class Manifest(EnvironmentManifest):
     onnx_opset: int = 0  # the opset of a run's export; 0 where the backend has no exporter
     onnx_routes: tuple[str, ...] = ()  # names of exporters, if there are several; the default first
     unsupported: tuple[UnsupportedMode, ...] = ()
+    known_issues: tuple[KnownIssue, ...] = ()
     facts: dict[str, Fact] = field(default_factory=dict)
 
 
@@ -191,10 +203,12 @@ def _check_backend(manifest: Manifest) -> None:
     for number, entry in enumerate(manifest.unsupported):
         if entry.mode not in manifest.modes:
             raise ManifestError(f"`unsupported[{number}].mode` must be one of {', '.join(manifest.modes)}")
+    for number, issue in enumerate(manifest.known_issues):
+        _check(f"known_issues[{number}].date", issue.date, date.fromisoformat, DATE_RULE)
     for name, fact in manifest.facts.items():
         if name not in FACTS:
             raise ManifestError(f"unknown key `facts.{name}`{_suggest(name, FACTS)}")
-        _check(f"facts.{name}.date", fact.date, date.fromisoformat, "must be a date, as 2026-11-21")
+        _check(f"facts.{name}.date", fact.date, date.fromisoformat, DATE_RULE)
 
 
 def _check(key: str, value: str, parse: Callable[[str], object], rule: str) -> None:

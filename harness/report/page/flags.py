@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from crossframe.backends import Backend
 from crossframe.harness.records.portability import PortabilityState, RuntimeResult
 from crossframe.harness.report.answer import shorten_list
 from crossframe.harness.report.model import FrameworkProfile, Report
@@ -24,14 +25,28 @@ class Flag:
     source: str  # with a web address, or the id of a section of the page behind `#`
 
 
-def list_flags(report: Report) -> list[Flag]:
+def list_flags(report: Report, backends: Mapping[str, Backend]) -> list[Flag]:
     """Return the flags of all frameworks of a run; `report` has titles."""
     flags = []
     for profile in report.profiles:
+        backend = backends.get(profile.backend)
         results = [result for result in report.portability or [] if result.exporter == profile.title]
         flags += [*flag_maintenance(profile), *flag_defects(profile), *flag_failures(report, profile.title)]
         flags += flag_exports(profile.title, results)
+        issues = backend.manifest.known_issues if backend else ()
+        flags += [Flag(profile.title, "known issue", issue.text, f"{issue.source}, {issue.date}") for issue in issues]
     return flags
+
+
+def summarize_flags(flags: Sequence[Flag]) -> dict[str, str]:
+    """Return title -> what its flags say, in a few words."""
+    words: dict[str, list[str]] = {}
+    for flag in flags:
+        words.setdefault(flag.title, []).append(flag.short)
+    return {
+        title: ", ".join(f"{count} x {short}" if count > 1 else short for short, count in Counter(shorts).items())
+        for title, shorts in words.items()
+    }
 
 
 def flag_maintenance(profile: FrameworkProfile) -> list[Flag]:

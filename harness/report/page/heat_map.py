@@ -55,6 +55,7 @@ class HeatCell:
 class HeatRow:
     """A variant."""
 
+    backend: str
     variant: str
     cells: list[HeatCell]
     mean: HeatCell
@@ -90,12 +91,12 @@ def build_heat_map(
     for family in families:
         groups.setdefault(family.task if is_mean else labels[family], []).append(family)
     rows = []
-    for variant in dict.fromkeys(cell.cell.variant for cell in cells):
+    for variant, backend in {cell.cell.variant: cell.backend for cell in cells}.items():
         across = {column: {family: grid.get((variant, family)) for family in group} for column, group in groups.items()}
         columns = [average(group, speeds) if is_mean else next(iter(group.values())) for group in across.values()]
         missing = HeatCell(ABSENT, "", Place.MISSING, "not in this run")
         mean = average({family: cell for group in across.values() for family, cell in group.items()}, speeds)
-        rows.append(HeatRow(variant, [cell or missing for cell in columns], mean))
+        rows.append(HeatRow(backend, variant, [cell or missing for cell in columns], mean))
     rows.sort(key=lambda row: -(row.mean.ratio or 0.0))
     return HeatMap(list(groups), rows, is_mean)
 

@@ -34,7 +34,7 @@ from crossframe.harness.report.page import (
     words,
 )
 from crossframe.harness.report.page.dialect_table import list_dialects
-from crossframe.harness.report.page.flags import list_flags
+from crossframe.harness.report.page.flags import list_flags, summarize_flags
 from crossframe.harness.report.page.geometric_means import read_speeds
 from crossframe.harness.report.page.heat_map import build_heat_map
 from crossframe.harness.report.page.plotly_panels import Families, Labels, Section
@@ -79,7 +79,7 @@ def build_view(
     }
     weighing = build_weighing(titled.cells, titled_records, facts)
     decision = weighing.use_cases[DEFAULT_USE_CASE].decision
-    notices = table.list_notices(titled)
+    notices, flags = table.list_notices(titled), list_flags(titled, backends)
     return {
         "report": titled,
         "host": asdict(titled.host),
@@ -98,7 +98,8 @@ def build_view(
         "tasks": {name: task.about for name, task in titled.tasks.items() if task.about},
         "ratios": ratios,
         "dialects": list_dialects(titled.cells),
-        "flags": list_flags(titled),
+        "flags": flags,
+        "flag_words": summarize_flags(flags),
         "problems": formats.list_problems(titled.cells),
         "sections": sections,
         "weighing": weighing,

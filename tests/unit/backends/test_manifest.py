@@ -18,6 +18,11 @@ not_inherited = ["TEST_*"]
 [facts]
 maintained = {{ value = true, date = "2026-11-21", source = "a page" }}
 
+[[known_issues]]
+text = "it is slow"
+date = "2026-11-22"
+source = "a script"
+
 [env_vars]
 TEST_THREADS = "{{threads}}"
 
@@ -40,6 +45,7 @@ def test_a_valid_manifest_is_typed(tmp_path: Path) -> None:
     assert manifest.install == {"cpu": InstallRecipe(python="3.11", requirements="requirements-cpu.txt")}
     assert manifest.facts["maintained"].value is True
     assert manifest.onnx_opset == 0
+    assert [issue.text for issue in manifest.known_issues] == ["it is slow"]
     backend = read_backend("test", "test", tmp_path)
     assert isinstance(backend, Backend)
     assert backend.has_builds
@@ -57,6 +63,11 @@ def test_a_valid_manifest_is_typed(tmp_path: Path) -> None:
         ('["fast", "slow"]', '["fast", 3]', r"`modes\[1\]` must be a string, not 3"),
         ('["fast", "slow"]', '["fast", "fast"]', "`modes` must be a list of distinct names"),
         ('uncompiled_mode = "slow"', 'uncompiled_mode = "eager"', "`uncompiled_mode` must be one of fast, slow"),
+        (
+            '"2026-11-22"',
+            '"soon"',
+            r"`known_issues\[0\].date` must be a date",
+        ),
         ('python = "3.11"', "python = 3.11", "`install.cpu.python` must be a string, not 3.11"),
         ("[install.cpu]", "[install.tpu]", "unknown key `install.tpu`"),
         ('"requirements-cpu.txt"', '"other.txt"', "`install.cpu.requirements`: there is no file 'other.txt'"),

@@ -1,13 +1,14 @@
 """The first screen: heat map, findings, facts, flags and dialects."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crossframe.backends.manifest import Fact
+from crossframe.backends import Backend
+from crossframe.backends.manifest import Fact, KnownIssue
 from crossframe.harness.analysis.ranking import group_by_family
 from crossframe.harness.analysis.statistics import interval
 from crossframe.harness.records.model import DialectEffect, GpuInfo, ParitySummary, Record
@@ -18,7 +19,7 @@ from crossframe.harness.report.model import Report
 from crossframe.harness.report.page import run_facts
 from crossframe.harness.report.page.dialect_table import list_dialects
 from crossframe.harness.report.page.findings import list_findings
-from crossframe.harness.report.page.flags import list_flags
+from crossframe.harness.report.page.flags import list_flags, summarize_flags
 from crossframe.harness.report.page.geometric_means import mean_over_workloads, read_speeds
 from crossframe.harness.report.page.heat_map import HeatMap, Place, build_heat_map
 from crossframe.harness.report.page.page import write_page
@@ -204,23 +205,31 @@ def test_measured_modes_and_others_are_named(tmp_path: Path, monkeypatch: pytest
     assert "Alpha eager (not measured: compiled); Beta eager; Gamma eager" in answer
 
 
-def flag_texts(report: Report) -> list[str]:
-    return [f"{flag.title}: {flag.short}: {flag.text}" for flag in list_flags(report)]
+def flag_texts(report: Report, backends: Mapping[str, Backend]) -> list[str]:
+    return [f"{flag.title}: {flag.short}: {flag.text}" for flag in list_flags(report, backends)]
 
 
 def test_issues_of_a_framework_are_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     retired = Fact(value=False, date="2026-11-21", source="https://example.org", note="retired")
-    install_backends(monkeypatch, make_backend(tmp_path / "a", "a", {"maintained": retired}))
+    backend = make_backend(tmp_path / "a", "a", {"maintained": retired})
+    issue = KnownIssue(text="adds one", date="2026-11-21", source="a script")
+    backend = replace(backend, manifest=replace(backend.manifest, known_issues=(issue,) * 2))
+    install_backends(monkeypatch, backend)
     failed = ParitySummary(State.FAILED, "gates are swapped", None)
     records = [*make_three(), *make_repeats("b", STEPS_S, cell={"task": "lstm"}, parity=failed), make_failure("c")]
     result = RuntimeResult("circle", "c", "int8", "tract", 18, None, PortabilityState.WRONG, Stage.COMPARE, "far off")
     report = replace(build_report(save_run(tmp_path / "run", records)), portability=[result])
-    assert flag_texts(report) == [
+    assert flag_texts(report, {"a": backend}) == [
         "a: not maintained: retired",
+        "a: known issue: adds one",
+        "a: known issue: adds one",
         "b: fails parity: lstm eager: gates are swapped",
         "c: 1 failed cells: circle eager: failed",
         "c: 1 ONNX files wrong: circle in tract",
     ]
+    assert summarize_flags(list_flags(report, {"a": backend}))["a"] == "not maintained, 2 x known issue"
+    heat_map = write_page(tmp_path / "run").read_text().partition('class="heat"')[2].partition("</table>")[0]
+    assert 'aria-label="Flags of a: not maintained, 2 x known issue"' in heat_map
 
 
 def test_dialects_are_one_table_with_their_effect(tmp_path: Path) -> None:
