@@ -20,6 +20,7 @@ from crossframe.tasks.data.download import DataError, obtain
 from crossframe.tasks.data.split import Split
 
 WHITE = 255
+MOST_BYTES = 1 << 27  # of a member of the tarball, four times those of the largest
 FILE = "cifar-10-python.tar.gz"
 URL = f"https://www.cs.toronto.edu/~kriz/{FILE}"
 CHECKSUM = "md5:c58f30108f718f92721af3b95e74349a"
@@ -63,6 +64,8 @@ def read_batches(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                 continue
             if not member.isreg() or member.name not in (*TRAIN, HELD_OUT) or member.name in batches:
                 raise DataError(f"{path} contains {member.name!r}, which is not a part of CIFAR-10: download it again")
+            if member.size > MOST_BYTES:
+                raise DataError(f"{path}: {member.name} has {member.size} bytes, too many: download it again")
             stream = tar.extractfile(member)
             assert stream is not None  # None only for members that are not files
             batches[member.name] = read_batch(stream, f"{path}: {member.name}")

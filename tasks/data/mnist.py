@@ -17,6 +17,7 @@ from crossframe.tasks.data.download import DataError, obtain
 from crossframe.tasks.data.split import Split
 
 WHITE = 255
+MOST_BYTES = 1 << 28  # of an unpacked file, five times those of the largest
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 CHECKSUMS = {
     "train-images-idx3-ubyte.gz": "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -48,9 +49,12 @@ def load_part(name: str, folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
 def read_idx(path: Path, axes: int) -> np.ndarray:
     """Return the unsigned bytes of a gzip IDX file with `axes` axes; DataError if it is not one."""
     try:
-        content = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            content = file.read(MOST_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a complete gzip file ({error}): download it again") from error
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{path} has more than {MOST_BYTES} bytes when it is unpacked: download it again")
     magic, header = bytes([0, 0, 8, axes]), 4 + 4 * axes
     if content[:4] != magic or len(content) < header:
         raise DataError(

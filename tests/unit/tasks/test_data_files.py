@@ -268,3 +268,19 @@ def test_a_batch_that_comes_twice_is_refused(tmp_path: Path) -> None:
         for _ in range(2):
             tar.addfile(member, io.BytesIO(content))
     assert f"contains {FIRST!r}" in cifar_error(tmp_path, stream.getvalue())
+
+
+def test_a_gzip_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "MOST_BYTES", 100_000)
+    files = make_mnist_files(train=20)
+    bomb = "train-labels-idx1-ubyte.gz"
+    write_files(tmp_path, files | {bomb: gzip.compress(encode_idx(np.zeros(1_000_000, np.uint8)))})
+    with pytest.raises(DataError, match=f"{bomb} has more than 100000 bytes"):
+        mnist.load(tmp_path)
+
+
+def test_a_member_of_a_tarball_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar10, "MOST_BYTES", 1000)
+    write_files(tmp_path, {cifar10.FILE: make_tarball(make_cifar_members(pickle_as_python_3))})
+    with pytest.raises(DataError, match="too many"):
+        cifar10.load(tmp_path)
