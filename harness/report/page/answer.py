@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.decision.model import Decision, Verdict
 from crossframe.harness.report.answer import join_names
+from crossframe.harness.report.model import RunSummary
 
 
-def write_headline(cells: Sequence[CellReport], decision: Decision, use_case: str) -> str:
-    """Return the decision of a use case, or that there is nothing to decide on yet."""
+def write_headline(run: RunSummary, cells: Sequence[CellReport], decision: Decision, use_case: str) -> str:
+    """Return the decision of a use case, or that there is nothing to decide on yet, with the command for more."""
+    command = f"crossframe run --resume results/{run.name}"
     if not cells:
-        return "Nothing was measured yet: continue with crossframe run --resume RUN."
-    return describe_decision(decision, use_case)
+        return f"Nothing was measured yet: continue with {command}."
+    more = f" To measure them: {command} --repeats {run.repeats + decision.more_runs}" if decision.more_runs else ""
+    return describe_decision(decision, use_case) + more
 
 
 def describe_decision(decision: Decision, use_case: str) -> str:

@@ -83,7 +83,7 @@ def build_view(
     return {
         "report": titled,
         "host": asdict(titled.host),
-        "headline": answer.write_headline(titled.cells, decision, DEFAULT_USE_CASE),
+        "headline": answer.write_headline(report.run, titled.cells, decision, DEFAULT_USE_CASE),
         "heat_map": build_heat_map(families, family_labels, ratios, read_speeds(titled_records)),
         "findings": findings.list_findings(titled, family_labels, ratios, [section.name for section in sections]),
         "facts": run_facts.list_facts(report, backends, len(notices)),

@@ -13,6 +13,7 @@ from plotly import graph_objects
 from plotly.offline import get_plotlyjs_version
 
 from crossframe.harness.analysis import labels
+from crossframe.harness.analysis.statistics import fewest_rounds
 from crossframe.harness.records import store
 from crossframe.harness.records.codec import from_json, to_json
 from crossframe.harness.records.model import Family, GpuSamples, ParitySummary, Record, Roofline
@@ -138,6 +139,8 @@ def test_a_tie_names_no_winner(tmp_path: Path) -> None:
 def test_too_few_repeats_name_no_winner(tmp_path: Path) -> None:
     answer = read_answer(write_html(tmp_path, [make_record(name, 1, 0.01) for name in "ab"]))
     assert "Not enough evidence to choose for research" in answer
+    needed = fewest_rounds(1)
+    assert f"To measure them: crossframe run --resume results/run --repeats {needed}" in answer
     assert "No training speed is ranked: not enough evidence" in answer
 
 
