@@ -1,7 +1,6 @@
 """Charts: one axis for all ratios, missing variants with reasons, colours of frameworks, criteria without weight."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -76,7 +75,8 @@ def test_criteria_without_weight_are_hidden(tab: Tab) -> None:
     assert criteria["onnx_bytes"]["about"] in tab.inner_text("#changes")
 
 
-def test_two_candidates_have_a_verdict(tab: Tab, run: Path) -> None:
+def test_two_candidates_have_a_verdict(tab: Tab) -> None:
+    tab.click("nav a >> text=Two candidates")
     tab.select_option("[name=a]", "Alpha eager")
     tab.select_option("[name=b]", "Beta eager")
     verdict = tab.inner_text("#pair-verdict")

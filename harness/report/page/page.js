@@ -45,6 +45,7 @@
   addEventListener("beforeprint", () => {
     findAll("details:not(.packed, .menu)").forEach((element) => { element.open = true; });
     pageCharts.drawAll();
+    pageWeights.drawAll();
   });
   const start = async () => {
     await resultTable.addRows();

@@ -162,5 +162,9 @@ const pageWeights = (() => {
     update();
   });
   page.onTheme(() => { if (isChartNear) update(); });
-  return { restore };
+  const drawAll = () => {
+    isChartNear = isPairNear = true;
+    update();
+  };
+  return { restore, drawAll };
 })();
