@@ -142,6 +142,15 @@ def test_findings_name_the_leader_of_each_metric(tmp_path: Path) -> None:
     assert not any(text.startswith("Least memory") for text in texts)  # all took the same
 
 
+def test_the_interval_of_an_advantage_is_in_its_finding(tmp_path: Path) -> None:
+    noise = (1.0, 1.04, 0.97, 1.02, 0.95, 1.01, 0.99)
+    slow = make_repeats("b", [2 * factor * step_s for factor, step_s in zip(noise, STEPS_S)])
+    (text, *_) = list_texts(tmp_path, [*make_repeats("a", STEPS_S), *slow])
+    assert re.fullmatch(
+        r"a eager trains circle 2\.0\d*x as fast as b eager \(95 % interval 1\.9\d* to 2\.\d+\)\.", text
+    )
+
+
 def test_a_tie_in_a_metric_is_no_finding(tmp_path: Path) -> None:
     assert not any(text.startswith("Shortest") for text in list_texts(tmp_path, make_three((1.0, 1.0, 3.0))))
 
@@ -232,6 +241,14 @@ def test_issues_of_a_framework_are_flags(tmp_path: Path, monkeypatch: pytest.Mon
     assert 'aria-label="Flags of a: not maintained, 2 x known issue"' in heat_map
 
 
+def test_a_maintained_framework_has_no_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maintained = Fact(value=True, date="2026-11-21", source="https://example.org")
+    backend = make_backend(tmp_path / "a", "a", {"maintained": maintained})
+    install_backends(monkeypatch, backend)
+    assert list_flags(build_report(save_run(tmp_path / "run", make_three())), {"a": backend}) == []
+    assert 'id="flags"' not in write_page(tmp_path / "run").read_text()
+
+
 def test_dialects_are_one_table_with_their_effect(tmp_path: Path) -> None:
     def verify(effect: DialectEffect) -> ParitySummary:
         return ParitySummary(State.OK, None, None, effect)
@@ -248,3 +265,7 @@ def test_dialects_are_one_table_with_their_effect(tmp_path: Path) -> None:
     assert rows[1].effect == ""
     html = write_html(tmp_path / "page", records)
     assert html.count("crossframe parity --dialect-effects") == 1
+    assert html.count("not computed") == 1
+    without = write_html(tmp_path / "unknown", make_repeats("b", STEPS_S, parity=unknown))
+    assert "not computed" not in without
+    assert "adam epsilon: before correction" in without

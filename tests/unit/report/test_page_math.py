@@ -57,7 +57,7 @@ def test_a_single_value_has_no_interval(page_math: quickjs.Context) -> None:
 
 def test_the_text_of_ratios(page_math: quickjs.Context) -> None:
     draw = random.Random(0)
-    ratios = [Ratio(1.5), Ratio(2.0, 2.0, 2.0)]
+    ratios = [Ratio(1.5), Ratio(2.0, 2.0, 2.0), Ratio(2.0, 2.0, 2.0000000001)]
     for _ in range(200):
         value = math.exp(draw.gauss(0, 1))
         width = 10 ** draw.uniform(-5, 1)
