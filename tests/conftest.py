@@ -14,7 +14,7 @@ THIRD_PARTY = Path(__file__).parent / "third_party"  # a folder of installed dis
 
 
 # Folders of tests that start frameworks, whole commands or a browser: `pytest -m "not frameworks"` leaves them out.
-SLOW_FOLDERS = {"browser", "end_to_end", "frameworks", "gpu"}
+SLOW_FOLDERS = {"browser", "end_to_end", "faults", "frameworks", "gpu"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

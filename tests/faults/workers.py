@@ -1,0 +1,139 @@
+"""Jobs of a backend that misbehaves in every way: each ends in a record, and the next job runs unharmed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from crossframe.backends import read_backend
+from crossframe.harness.records import store
+from crossframe.harness.records.model import Record
+from crossframe.harness.worker.states import State
+from tests.conftest import THIRD_PARTY
+from tests.faults.model import Fault
+
+GROUP = "workers"
+BACKEND = THIRD_PARTY / "misbehaving_backend"
+HONEST = "honest"
+CHUNK = 25  # modes of a run
+TIMEOUT_S = 20  # of a job
+END_S = 5.0  # after which nothing may be left running
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
+FORMATS = ("table", "json", "csv", "md", "html")
+
+# Modes that change nothing that a result depends on: their jobs may end well.
+HARMLESS = frozenset([
+    "child_daemon_no_variables", "log_filled", "predict_list", "settings_details_controls",
+    "settings_details_numbered", "weights_extra",
+])  # fmt: skip
+
+
+def list_modes() -> list[str]:
+    """Return all modes of the backend but the honest one."""
+    return list(read_backend("misbehaving", "misbehaving", BACKEND / "misbehaving").manifest.modes[1:])
+
+
+def run_command(*arguments: str, cwd: Path, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
+    """Run `crossframe` in a process in which the backend is installed."""
+    return subprocess.run(
+        [sys.executable, "-m", "crossframe", *arguments],
+        env={**os.environ, "PYTHONPATH": str(BACKEND)},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        cwd=cwd,
+        check=False,
+    )
+
+
+def try_workers(modes: Sequence[str], folder: Path) -> Iterator[Fault]:
+    """Try modes in runs of `CHUNK` of them; each run has an honest job too, which must end well."""
+    for start in range(0, len(modes), CHUNK):
+        part = modes[start : start + CHUNK]
+        yield from try_run(part, folder / f"run-{start}")
+
+
+def try_run(modes: Sequence[str], run: Path) -> Iterator[Fault]:
+    """Try modes in one run."""
+    selection = ["--backend", "misbehaving", "--mode", ",".join([*modes, HONEST]), "--task", "circle"]
+    options = ["--preset", "quick", "--no-parity", "--timeout", str(TIMEOUT_S), "--out", str(run)]
+    done = run_command("run", *selection, *options, cwd=run.parent, timeout_s=60 + 3 * TIMEOUT_S * len(modes))
+    left = find_children()
+    records = {record.cell.mode: record for record in store.read(run)[0]}
+    problems = [*check_end(done), *check_formats(run)]
+    if HONEST not in records or not passed(records[HONEST]):
+        problems.append("the honest neighbour did not end well")
+    if left:
+        problems.append(f"{len(left)} processes live on")
+    for mode in modes:
+        problem = check_record(mode, records.get(mode)) or ("; ".join(problems) or None)
+        yield Fault(GROUP, mode, problem)
+
+
+def check_end(done: subprocess.CompletedProcess[str]) -> Iterator[str]:
+    """Yield the problems of the end of a command."""
+    if done.returncode not in (0, 1, 4):
+        yield f"code {done.returncode}: {done.stderr.strip()[-200:]}"
+    if "Traceback" in done.stderr:
+        yield f"traceback: {done.stderr.strip()[-200:]}"
+    if CONTROLS.search(done.stderr + done.stdout):
+        yield "control characters in the output"
+
+
+def check_formats(run: Path) -> Iterator[str]:
+    """Yield the problems of the report of a run in all formats."""
+    for name in FORMATS:
+        done = run_command("report", str(run), "--format", name, cwd=run.parent)
+        if done.returncode or "Traceback" in done.stderr:
+            yield f"report as {name}: {done.stderr.strip()[-200:]}"
+        if name == "json" and not done.returncode:
+            json.loads(done.stdout, parse_constant=reject_constant)
+
+
+def reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def check_record(mode: str, record: Record | None) -> str | None:
+    """Return the problem of the record of a mode; None if it is as it must be."""
+    if record is None:
+        return "no record"
+    if record.state != State.OK and not record.reason:
+        return f"{record.state} without a reason"
+    if record.reason and (len(record.reason) > 3000 or CONTROLS.search(record.reason)):
+        return "its reason is too long, or has control characters"
+    if passed(record) and mode not in HARMLESS:
+        return "passed"
+    return None
+
+
+def passed(record: Record) -> bool:
+    """Return whether nothing failed: neither the job, nor its file, nor a check."""
+    evaluation = record.evaluation
+    if record.state != State.OK or evaluation is None:
+        return False
+    return evaluation.onnx.state == State.OK and all(check.passed for check in evaluation.checks)
+
+
+def find_children() -> list[int]:
+    """Return the processes of misbehaving jobs that are left after `END_S`."""
+    end = time.monotonic() + END_S
+    while left := [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if is_child(pid)]:  # noqa: PTH208
+        if time.monotonic() > end:
+            return left
+        time.sleep(0.1)
+    return []
+
+
+def is_child(pid: int) -> bool:
+    try:
+        return b"misbehaving-child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
