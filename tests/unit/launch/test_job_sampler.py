@@ -68,10 +68,12 @@ def test_a_process_that_left_the_process_group_ends_with_the_job(tmp_path: Path)
 
 def test_other_children_of_this_process_are_left_alone(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "600"], start_new_session=True, env={}) as bystander:
-        reference, timer = discover()["reference"], StepTimer(tmp_path, CPUS[:1], "cpu", 60)
-        timer.time_steps(select_smallest_task(), reference, PYTHON)
-        assert bystander.poll() is None
-        bystander.kill()
+        try:
+            reference, timer = discover()["reference"], StepTimer(tmp_path, CPUS[:1], "cpu", 60)
+            timer.time_steps(select_smallest_task(), reference, PYTHON)
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
 
 
 def test_the_worker_of_a_concurrent_job_is_not_included_before_its_program_starts() -> None:
