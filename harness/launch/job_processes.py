@@ -12,6 +12,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import NamedTuple, Self
 
+from crossframe.harness.launch.guard import report_processes
+
 TOKEN = "CROSSFRAME_JOB"  # the environment variable that every process of a job inherits
 SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 END_S = 2.0  # for which killed processes are awaited
@@ -88,6 +90,7 @@ class JobProcesses:
         unknown = {pid: stat for pid in self._list_new() if (stat := read_stat(pid)) and is_process(pid)}
         while included := {pid for pid, stat in unknown.items() if self._includes(pid, stat)}:  # then their children
             self.members |= included
+            report_processes(included)
             unknown = {pid: stat for pid, stat in unknown.items() if pid not in included}
         self.strangers |= unknown.keys()
         self.members = {pid for pid in self.members if exists(pid)}

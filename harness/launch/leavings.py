@@ -22,8 +22,8 @@ from crossframe.tasks.spec import Arrays
 M = TypeVar("M")
 
 MEASURES = "measures.json"
-MEASURES_BYTES = 64 * MEGABYTE
-ARRAYS_BYTES = 512 * MEGABYTE  # most of the arrays of one archive
+MEASURES_BYTES = 16 * MEGABYTE
+ARRAYS_BYTES = 256 * MEGABYTE  # most of the arrays of one archive, unless the caller knows how large they must be
 MODEL_BYTES = 2048 * MEGABYTE  # most of a file of protobuf, as ONNX files are
 REASON_LENGTH = 2000  # characters
 NUMBERS = "biuf"  # kinds of the types of arrays
@@ -62,10 +62,10 @@ def read_left(folder: Path, name: str, most_bytes: int) -> bytes:
     return read_file(folder / name, most_bytes)
 
 
-def read_arrays(folder: Path, name: str, finite: bool = True) -> Arrays:
+def read_arrays(folder: Path, name: str, finite: bool = True, most_bytes: int | None = None) -> Arrays:
     """Return the arrays that a worker left. DamagedFileError unless all are numbers, which must be `finite`."""
     require_folder(folder)
-    arrays = read_archive(folder / name, ARRAYS_BYTES)
+    arrays = read_archive(folder / name, most_bytes or ARRAYS_BYTES)
     for key, array in arrays.items():
         if array.dtype.kind not in NUMBERS or (finite and not np.isfinite(array).all()):
             raise DamagedFileError(f"{name}: the array {key} has values that are not finite numbers")

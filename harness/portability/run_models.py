@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.backends import discover
-from crossframe.harness.files import below, copy_file, make_empty_folder, read_archive
+from crossframe.harness.files import (
+    ARCHIVE_BYTES,
+    COPY_BYTES,
+    below,
+    copy_file,
+    make_empty_folder,
+    open_file,
+    read_archive,
+)
 from crossframe.harness.launch.launch import launch
 from crossframe.harness.launch.leavings import read_arrays, require_shape
 from crossframe.harness.plan.inputs import inputs_path
@@ -33,6 +41,11 @@ class UnreadableError(Exception):
 
 def inspect(path: Path, folder: Path) -> ModelStructure:
     """Return the structure of the file `path`, read by a process in `folder`; UnreadableError if it is no model."""
+    try:
+        with open_file(path, COPY_BYTES, follow=True):
+            pass
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"load: {error}") from None
     job = InspectJob(cpus=sorted(os.sched_getaffinity(0)), model=str(path.resolve()))
     outcome = launch(Path(sys.executable), discover()["reference"], job, folder.resolve(), INSPECT_TIMEOUT_S)
     structure = outcome.measurements.structure
@@ -71,7 +84,7 @@ def load_inputs(run: Path, cell: Cell) -> Arrays:
 def load_outputs(job: Path) -> Arrays:
     """Return the outputs and weights that a job left; UnreadableError if they are missing or damaged."""
     try:
-        return read_arrays(job, "outputs.npz")
+        return read_arrays(job, "outputs.npz", most_bytes=ARCHIVE_BYTES)
     except (OSError, ValueError) as error:
         raise UnreadableError(f"its outputs can't be read: {error}") from None
 

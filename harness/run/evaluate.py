@@ -5,12 +5,13 @@ Only the harness evaluates, by the same code for every backend.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from crossframe.harness.launch.leavings import read_arrays, require_shape
+from crossframe.harness.launch.leavings import ARRAYS_BYTES, read_arrays, require_shape
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.job_references import JobReference
 from crossframe.harness.records.model import Evaluation, OnnxAgreement
@@ -34,11 +35,12 @@ def evaluate(job: TrainJob, folder: Path, measurements: TrainMeasurements, check
 
     Any error means that they are damaged: they come from the code of someone else.
     """
-    stored, checks = (read_arrays(folder, name) for name in ("outputs.npz", "checks.npz"))
     if measurements.export is None:
         raise ValueError("the worker left no result of its ONNX export")
     dialect = dialect_in(measurements.dialect, job.precision)
     reference = JobReference(job.task, Path(job.inputs), dialect, job.precision)
+    limit = most_bytes(job.task, len(reference.data["x_test"]))
+    stored, checks = (read_arrays(folder, name, most_bytes=limit) for name in ("outputs.npz", "checks.npz"))
     outputs, trained = require_arrays(job.task, stored, checks, len(reference.data["x_test"]))
     onnx = OnnxAgreement(**vars(measurements.export), max_error=None)
     if onnx.state == State.OK:
@@ -53,6 +55,13 @@ def evaluate(job: TrainJob, folder: Path, measurements: TrainMeasurements, check
         onnx=onnx,
         checks=results,
     )
+
+
+def most_bytes(task: Task, samples: int) -> int:
+    """Return the most bytes that an archive of a job may have: eight sets of weights and two of outputs, in float64."""
+    weights = sum(math.prod(shape) for shape in task.parameters().values())
+    outputs = samples * (math.prod(task.output_shape()) + math.prod(task.input_shape))
+    return ARRAYS_BYTES + 8 * (8 * weights + 2 * outputs)
 
 
 def require_arrays(task: Task, stored: Arrays, checks: Arrays, samples: int) -> tuple[np.ndarray, Arrays]:

@@ -32,6 +32,7 @@ launch(folder / "python", plugin, job, folder / "job", 600)
 """
 WORKER = """#!/bin/sh
 setsid sh -c 'echo $$ > {folder}/child; exec sleep 600' &
+setsid env --ignore-environment sh -c 'sleep 600 & echo $! > {folder}/daemon' &
 echo $$ > {folder}/worker
 exec sleep 600
 """
@@ -50,11 +51,12 @@ def start_harness(folder: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
         # A shell that starts the tests in the background has them ignore signals.
         preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)],
     )
-    files = [folder / "worker", folder / "child"]
+    files = [folder / name for name in ("worker", "child", "daemon")]
     end = time.monotonic() + 30
     while not all(file.exists() and file.read_text().endswith("\n") for file in files):
         assert time.monotonic() < end, "the worker did not start"
         time.sleep(0.01)
+    time.sleep(1.0)  # the parent of the daemon has ended, and the harness has seen it
     return harness, [int(file.read_text()) for file in files]
 
 
