@@ -11,16 +11,19 @@ from crossframe.harness.analysis.ranking import group_by_family
 from crossframe.harness.records.model import Family
 from crossframe.harness.records.portability import PortabilityState
 from crossframe.harness.report.answer import (
+    SPEED,
     describe_fastest,
     describe_success,
     describe_ties,
     join_names,
+    list_leaders,
     shorten_list,
 )
 from crossframe.harness.report.model import Report
 from crossframe.harness.report.ratios import Ratio, Ratios
 from crossframe.harness.worker.states import State
 
+MOST_NAMED = 4  # workloads that a finding names
 # Metric -> (the property in a sentence, the section with the evidence).
 FURTHER_METRICS = {
     "host_peak_bytes": ("least memory", "trade"),
@@ -45,12 +48,10 @@ def list_findings(
     cells = report.cells
     if not cells:
         return []
-    texts = [(describe_fastest(cells, report.comparisons, labels), "ratio")]
-    ties = describe_ties(cells, labels)
-    texts += [(ties, "ratio")] if ties else []
+    families = group_by_family(cells)
+    texts = [(text, "ratio") for text in describe_speed(report, families, labels, ratios)]
     has_failures = any(cell.state != State.OK for cell in cells)
     texts.append((describe_success(cells), "problems" if has_failures else "results"))
-    families = group_by_family(cells)
     for name, (about, section) in FURTHER_METRICS.items():
         text = describe_leaders(families, labels, ratios, name)
         texts += [(f"{about[0].upper()}{about[1:]}: {text}.", section)] if text else []
@@ -58,6 +59,18 @@ def list_findings(
     texts += [(exports, "onnx")] if exports else []
     always = {"problems", "results"}
     return [Finding(text, section if section in (always | {*sections}) else "results") for text, section in texts]
+
+
+def describe_speed(
+    report: Report, families: Mapping[Family, Sequence[CellReport]], labels: Mapping[Family, str], ratios: Ratios
+) -> list[str]:
+    """Return what trains fastest where, and what ties; in numbers of workloads if there are many."""
+    fastest = describe_fastest(report.cells, report.comparisons, labels)
+    leaders = describe_leaders(families, labels, ratios, SPEED)
+    if len(families) <= MOST_NAMED or leaders is None:
+        return [text for text in (fastest, describe_ties(report.cells, labels)) if text]
+    ties = sum(len(names) > 1 for names in list_leaders(report.cells).values())
+    return [f"Fastest training: {leaders}.", f"The first place is shared on {ties} of {len(families)} workloads."]
 
 
 def describe_leaders(
@@ -90,8 +103,10 @@ def find_advantage(ratios: Ratios, family: Family, metric: str, leader: str, riv
 
 
 def describe_workloads(names: Sequence[str], total: int) -> str:
-    """Return `all 4 workloads`, or their names."""
-    return f"all {total} workloads" if len(names) == total > 1 else shorten_list(names)
+    """Return `all 4 workloads`, their names, or the number of many."""
+    if len(names) == total > 1:
+        return f"all {total} workloads"
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} of {total} workloads"
 
 
 def describe_range(advantages: Sequence[Ratio | None]) -> str:
@@ -102,7 +117,7 @@ def describe_range(advantages: Sequence[Ratio | None]) -> str:
     if len(known) == 1:
         return f" ({known[0]} better than the next{f', {known[0].interval}' if known[0].interval else ''})"
     least, most = (f"{ratio.value:.{min(2, ratio.decimals)}f}" for ratio in (known[0], known[-1]))
-    return f" ({least} to {most}x better than the next)"
+    return f" ({least if least == most else f'{least} to {most}'}x better than the next)"
 
 
 def describe_portability(report: Report) -> str | None:

@@ -151,6 +151,20 @@ def test_the_interval_of_an_advantage_is_in_its_finding(tmp_path: Path) -> None:
     )
 
 
+def test_many_workloads_are_counted(tmp_path: Path) -> None:
+    factors = {1: 2.0, 2: 2.0, 3: 2.0, 4: 2.0, 5: 2.0, 6: 1.0}
+    records = [
+        record
+        for size, factor in factors.items()
+        for name, slowdown in (("a", 1.0), ("b", factor))
+        for record in make_repeats(name, [slowdown * step_s for step_s in STEPS_S], cell={"batch_size": size})
+    ]
+    assert list_texts(tmp_path, records)[:2] == [
+        "Fastest training: a eager on 5 of 6 workloads (2.00x better than the next).",
+        "The first place is shared on 1 of 6 workloads.",
+    ]
+
+
 def test_a_tie_in_a_metric_is_no_finding(tmp_path: Path) -> None:
     assert not any(text.startswith("Shortest") for text in list_texts(tmp_path, make_three((1.0, 1.0, 3.0))))
 
