@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if is_slow(item):
             item.add_marker("frameworks")
-    items.sort(key=lambda item: (is_slow(item), item.path.name != "test_layout.py"))
+    items.sort(key=lambda item: (bool(item.get_closest_marker("frameworks")), item.path.name != "test_layout.py"))
 
 
 def is_slow(item: pytest.Item) -> bool:

@@ -24,6 +24,7 @@ SIZE = 64 << 20
 CPUS = sorted(os.sched_getaffinity(0))
 
 
+@pytest.mark.frameworks  # measures for seconds
 @pytest.mark.parametrize("holder", ["worker", "freed", "reset", "child", "grandchild"])
 def test_memory_counts_whoever_holds_it(tmp_path: Path, holder: str) -> None:
     reference, timer = discover()["reference"], StepTimer(tmp_path, CPUS[:1], "cpu", 60)

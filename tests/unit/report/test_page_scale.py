@@ -42,6 +42,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> WidePage:
     return WidePage(folder, path.read_text(), time.process_time() - started_s)
 
 
+@pytest.mark.frameworks  # draws for seconds
 def test_the_page_of_many_workloads_is_small_and_soon_written(wide: WidePage) -> None:
     assert wide.cpu_s < MOST_CPU_S
     assert len(wide.html.encode()) < LARGEST
@@ -51,6 +52,7 @@ def test_the_page_of_many_workloads_is_small_and_soon_written(wide: WidePage) ->
     assert count == len(re.findall("<figure>", scaling)) == 4  # the only chart with a panel for each task
 
 
+@pytest.mark.frameworks  # draws for seconds
 def test_rows_and_panels_beyond_the_first_are_compressed(wide: WidePage) -> None:
     (rest,) = re.findall(r'id="more-rows">([^<]+)<', wide.html)
     assert len(re.findall("<tr data-task", unpack(rest))) == 2000 - page.MOST_ROWS
@@ -62,6 +64,7 @@ def test_rows_and_panels_beyond_the_first_are_compressed(wide: WidePage) -> None
     assert "Show 500 panels" in ratio
 
 
+@pytest.mark.frameworks  # draws for seconds
 def test_large_files_are_beside_the_page(wide: WidePage) -> None:
     links = {attributes.get("href") for tag, attributes in Elements(wide.html).elements if tag == "a"}
     assert {f"{FOLDER}/report.json", "records.jsonl"} <= links

@@ -43,6 +43,7 @@ def overdue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Backend:
     return read_backend("overdue", "overdue", THIRD_PARTY / "overdue")
 
 
+@pytest.mark.frameworks  # measures for seconds
 def test_a_cell_whose_clock_fails_is_not_ranked(overdue: Backend, tmp_path: Path) -> None:
     checks = clock_gate.check_clocks(make_plan(overdue), CELLS.values(), {"overdue": PYTHON}, tmp_path / "clock")
     parity = clock_gate.withhold(dict.fromkeys(CELLS.values(), VERIFIED), checks)

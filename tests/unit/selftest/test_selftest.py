@@ -28,6 +28,7 @@ def run_command(*words: str) -> int:
     return program.main(["selftest", "--pairs", "0", "--tries", "0", *words])
 
 
+@pytest.mark.frameworks  # measures for seconds
 @pytest.mark.usefixtures("hopper")
 def test_clocks_are_tested_where_the_backend_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("--backend", "reference,mxnet", "--format", "json") == 0

@@ -128,6 +128,7 @@ def test_a_barrier_leaves_nothing() -> None:
     assert measure(Model) < BARRIER / 2
 
 
+@pytest.mark.frameworks  # measures for seconds
 @pytest.mark.parametrize("kind", [InThreads, FirstArray, EverySecond, InWeights, Afterwards, InChild])
 def test_work_that_is_left_is_seen(kind: type[Model]) -> None:
     assert measure(kind) > BARRIER
