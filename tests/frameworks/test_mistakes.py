@@ -14,8 +14,6 @@ from tests.support.mistake_probes import Finding
 from tests.support.mistake_runs import CatalogueRun
 from tests.third_party.mistakes.catalogue import CLASSES, CONTROLS, MISTAKES
 
-pytestmark = pytest.mark.campaign
-
 # Framework -> mistakes. Each class is in several frameworks, and each framework has mistakes of all kinds of checks.
 SAMPLE: dict[str, tuple[str, ...]] = {
     "torch": (
