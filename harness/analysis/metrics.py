@@ -38,6 +38,11 @@ class MetricDefinition:
     read: Reader
     absent: str  # the reason where `read` returns None for a job that is ok
     better: Better = "less"
+    of_complete: bool = False  # only of jobs that train to the end
+
+    def select(self, records: Iterable[Record]) -> list[Record]:
+        """Return the records that can have the metric."""
+        return [record for record in records if record.complete or not self.of_complete]
 
 
 NOT_MEASURED = "not measured"
@@ -63,12 +68,14 @@ METRICS: dict[str, MetricDefinition] = {
     "step_jitter_s": MetricDefinition(read_jitter_s, NOT_MEASURED),
     "train_samples_per_s": MetricDefinition(read_train_samples_per_s, NOT_MEASURED, "more"),
     "evaluate_s": MetricDefinition(read_evaluate_s, NOT_MEASURED),
-    "time_to_target_s": MetricDefinition(read_measurement("time_to_target_s"), "the target was not reached"),
-    "accuracy": MetricDefinition(read_quality("accuracy"), NOT_THIS_LOSS, "more"),
-    "precision": MetricDefinition(read_quality("precision"), NOT_THIS_LOSS, "more"),
-    "recall": MetricDefinition(read_quality("recall"), NOT_THIS_LOSS, "more"),
-    "f1": MetricDefinition(read_quality("f1"), NOT_THIS_LOSS, "more"),
-    "mse": MetricDefinition(read_quality("mse"), NOT_THIS_LOSS),
+    "time_to_target_s": MetricDefinition(
+        read_measurement("time_to_target_s"), "the target was not reached", of_complete=True
+    ),
+    "accuracy": MetricDefinition(read_quality("accuracy"), NOT_THIS_LOSS, "more", of_complete=True),
+    "precision": MetricDefinition(read_quality("precision"), NOT_THIS_LOSS, "more", of_complete=True),
+    "recall": MetricDefinition(read_quality("recall"), NOT_THIS_LOSS, "more", of_complete=True),
+    "f1": MetricDefinition(read_quality("f1"), NOT_THIS_LOSS, "more", of_complete=True),
+    "mse": MetricDefinition(read_quality("mse"), NOT_THIS_LOSS, of_complete=True),
     "first_epoch_gap": MetricDefinition(
         lambda record: record.evaluation.first_epoch_gap if record.evaluation else None, "not evaluated"
     ),
@@ -78,16 +85,16 @@ METRICS: dict[str, MetricDefinition] = {
     "host_baseline_bytes": MetricDefinition(read_measurement("host_baseline_bytes"), NO_PROC),
     "host_peak_bytes": MetricDefinition(read_measurement("host_peak_bytes"), NO_PROC),
     "device_peak_bytes": MetricDefinition(read_measurement("device_peak_bytes"), "no allocator to ask on this device"),
-    "checkpoint_bytes": MetricDefinition(read_measurement("checkpoint_bytes"), NOT_MEASURED),
-    "onnx_bytes": MetricDefinition(read_onnx("onnx_bytes"), "not exported"),
-    "export_s": MetricDefinition(read_onnx("export_s"), "not exported"),
+    "checkpoint_bytes": MetricDefinition(read_measurement("checkpoint_bytes"), NOT_MEASURED, of_complete=True),
+    "onnx_bytes": MetricDefinition(read_onnx("onnx_bytes"), "not exported", of_complete=True),
+    "export_s": MetricDefinition(read_onnx("export_s"), "not exported", of_complete=True),
     "environment_bytes": MetricDefinition(
         lambda record: record.environment.bytes, "the environment was not made by Crossframe"
     ),
     "environment_install_s": MetricDefinition(
         lambda record: record.environment.install_s, "the environment was not made by Crossframe"
     ),
-    "energy_j": MetricDefinition(read_energy_j, NO_ENERGY),
+    "energy_j": MetricDefinition(read_energy_j, NO_ENERGY, of_complete=True),
     "energy_per_sample_j": MetricDefinition(read_energy_per_sample_j, NO_SAMPLES),
     "gpu_memory_peak_bytes": MetricDefinition(gpu.read_memory_peak_bytes, NO_NVML),
     "gpu_context_bytes": MetricDefinition(gpu.read_context_bytes, NOT_PREPARED),
@@ -130,7 +137,7 @@ def build_cell_report(records: Iterable[Record], withheld: str | None = None) ->
     state, reason = (bad[0].state, bad[0].reason) if bad else (State.OK, None)
     if bad and len(records) > 1:
         reason = f"{len(bad)} of {len(records)} repeats: {reason}"
-    first = good[0] if good else records[0]
+    first = next((record for record in good if record.complete), good[0] if good else records[0])
     cell = first.cell
     return CellReport(
         task=cell.task,
@@ -144,13 +151,19 @@ def build_cell_report(records: Iterable[Record], withheld: str | None = None) ->
         parity=first.parity,
         withheld=withheld,
         deviation=join_failed_checks(good),
-        onnx=OnnxState(first.evaluation.onnx.state, first.evaluation.onnx.reason) if first.evaluation else None,
+        onnx=read_export(first),
         versions=first.measurements.versions,
         dialect=first.measurements.dialect,
         operators=first.measurements.operators,
         gpu_memory=describe_memory(good),
         metrics={name: _measure(name, good, f"the cell is {state}") for name in METRICS},
     )
+
+
+def read_export(record: Record) -> OnnxState | None:
+    """Return how the export of a job ended; None if it was not tried."""
+    agreement = record.evaluation.onnx if record.evaluation else None
+    return OnnxState(agreement.state, agreement.reason) if agreement else None
 
 
 def join_failed_checks(records: Sequence[Record]) -> str | None:
@@ -170,7 +183,7 @@ def join_failed_checks(records: Sequence[Record]) -> str | None:
 def _measure(name: str, records: Sequence[Record], unavailable: str) -> Metric:
     """Return one metric over the records that are ok, or the reason `unavailable` if there is no such record."""
     definition = METRICS[name]
-    values = [value for record in records if (value := definition.read(record)) is not None]
+    values = [value for record in definition.select(records) if (value := definition.read(record)) is not None]
     if name in UTILIZATIONS and any(value > 1 for value in values):
         return Metric(None, reason=EXCEEDED)
     return interval(values) if values else Metric(None, reason=definition.absent if records else unavailable)

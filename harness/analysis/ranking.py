@@ -127,7 +127,7 @@ def _compare_family(
     rounds: dict[str, statistics.Rounds] = {}
     excluded = {}
     for report in reports:
-        repeats = records[report.cell]
+        repeats = METRICS[metric].select(records[report.cell])
         read = METRICS[metric].read
         values = {
             record.repeat: value

@@ -26,7 +26,7 @@ def read_quality(name: str) -> Reader:
 
 def read_onnx(name: Literal["onnx_bytes", "export_s"]) -> Reader:
     """Return the reader of a number about the exported file."""
-    return lambda record: getattr(record.evaluation.onnx, name) if record.evaluation else None
+    return lambda record: getattr(record.evaluation.onnx, name, None) if record.evaluation else None
 
 
 def read_percentile(name: str, share: float) -> Reader:

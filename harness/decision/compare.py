@@ -206,7 +206,8 @@ def compare_metrics(pairs: Sequence[CellPair]) -> list[MetricChange]:
 
 def _read_rounds(records: Iterable[Record], metric: str) -> dict[int, float]:
     """Return repeat -> value above 0, by repeat."""
-    values = {record.repeat: METRICS[metric].read(record) for record in sorted(records, key=lambda r: r.repeat)}
+    ordered = sorted(METRICS[metric].select(records), key=lambda record: record.repeat)
+    values = {record.repeat: METRICS[metric].read(record) for record in ordered}
     return {repeat: value for repeat, value in values.items() if value is not None and value > 0}
 
 

@@ -81,27 +81,27 @@ def _count(some: Sequence[object], repeats: Sequence[object]) -> str:
 
 
 def _read_export(record: Record) -> Outcome:
-    evaluation = record.evaluation
-    return (evaluation.onnx.state, evaluation.onnx.reason) if evaluation else (NOT_CHECKED, None)
+    agreement = record.evaluation.onnx if record.evaluation else None
+    return (agreement.state, agreement.reason) if agreement else (NOT_CHECKED, None)
 
 
 def _read_parity(record: Record) -> Outcome:
     return (record.parity.state, record.parity.reason) if record.parity else (NOT_CHECKED, None)
 
 
-# Kind -> how it ended in a repeat, and whether it is read from repeats that did not end well, too.
-OUTCOMES: dict[RegressionKind, tuple[Callable[[Record], Outcome], bool]] = {
-    RegressionKind.STATE: (lambda record: (record.state, record.reason), True),
-    RegressionKind.PARITY: (_read_parity, True),
-    RegressionKind.EXPORT: (_read_export, False),
+# Kind -> how it ended in a repeat, and whether a repeat has it.
+OUTCOMES: dict[RegressionKind, tuple[Callable[[Record], Outcome], Callable[[Record], bool]]] = {
+    RegressionKind.STATE: (lambda record: (record.state, record.reason), lambda record: True),
+    RegressionKind.PARITY: (_read_parity, lambda record: True),
+    RegressionKind.EXPORT: (_read_export, lambda record: record.state == State.OK and record.complete),
 }
 
 
 def _find_worse_outcomes(cell: Cell, before: Sequence[Record], after: Sequence[Record]) -> Iterator[Regression]:
     """Yield each kind of outcome that was `ok` before and is now one that it never was, or never `ok`."""
-    for kind, (read, of_all) in OUTCOMES.items():
-        outcomes_a = {read(record)[0] for record in before if of_all or record.state == State.OK}
-        outcomes_b = [read(record) for record in after if of_all or record.state == State.OK]
+    for kind, (read, has_it) in OUTCOMES.items():
+        outcomes_a = {read(record)[0] for record in before if has_it(record)}
+        outcomes_b = [read(record) for record in after if has_it(record)]
         bad = [outcome for outcome in outcomes_b if outcome[0] != State.OK]
         new = [outcome for outcome in bad if outcome[0] not in outcomes_a]
         if State.OK in outcomes_a and (new or (bad and len(bad) == len(outcomes_b))):
@@ -117,19 +117,23 @@ def _find_missing_values(
     """Yield each ranked metric that all repeats had before and none has now, or significantly fewer."""
     for name in RANKED:
         read = METRICS[name].read
-        had = [record for record in before if read(record) is not None]
-        missing = [record for record in after if read(record) is None]
-        lost = len(had) == len(before) and len(missing) == len(after)
-        fewer = exact_p(len(missing), len(after), len(before) - len(had), len(before)) <= level
+        expected_before, expected = METRICS[name].select(before), METRICS[name].select(after)
+        had = [record for record in expected_before if read(record) is not None]
+        missing = [record for record in expected if read(record) is None]
+        lost = len(had) == len(expected_before) and len(missing) == len(expected)
+        fewer = exact_p(len(missing), len(expected), len(expected_before) - len(had), len(expected_before)) <= level
         if not missing or not (lost or fewer):
             continue
         if name == "time_to_target_s":
             detail = (
-                f"the target is no longer reached in {_count(missing, after)}; was reached in {_count(had, before)}"
+                f"the target is no longer reached in {_count(missing, expected)}; was reached in "
+                f"{_count(had, expected_before)}"
             )
             yield Regression(cell, RegressionKind.TARGET, detail)
         else:
-            yield Regression(cell, RegressionKind.MISSING, f"{name} is no longer measured in {_count(missing, after)}")
+            yield Regression(
+                cell, RegressionKind.MISSING, f"{name} is no longer measured in {_count(missing, expected)}"
+            )
 
 
 def _read_values(metric: MetricDefinition, records: Sequence[Record]) -> list[float]:

@@ -13,6 +13,7 @@ from crossframe.harness.console import TableLayout, format_duration, terminal_ta
 from crossframe.harness.errors import UsageError
 from crossframe.harness.machine import environments
 from crossframe.harness.plan import readiness
+from crossframe.harness.plan.inputs import is_complete
 from crossframe.harness.plan.plan import ALL_MODES, Plan, task_for
 from crossframe.harness.plan.readiness import RefusedMode, list_refused_modes
 from crossframe.harness.records import store
@@ -59,15 +60,15 @@ class Estimate:
 class Timings:
     """Wall seconds of the successful jobs of earlier runs."""
 
-    samples: Mapping[tuple[str, Cell, bool], list[float]]  # (preset, cell, whether its first repeat) -> seconds
+    samples: Mapping[tuple[str, Cell, bool], list[float]]  # (preset, cell, whether it trains to the end) -> seconds
 
-    def expect(self, preset: str, cell: Cell, is_first: bool) -> tuple[float, bool]:
+    def expect(self, preset: str, cell: Cell, complete: bool) -> tuple[float, bool]:
         """Return the expected seconds of a job, and whether earlier runs timed its cell.
 
-        Without a timing of the cell, the other repeats of it stand in, then other cells of its backend and task, then
-        those of its task: a first repeat may train longer than the others, and tasks differ more than frameworks.
+        Without a timing of the cell, its other jobs stand in, then other cells of its backend and task, then
+        those of its task: tasks differ more than frameworks.
         """
-        same_cell = self.samples.get((preset, cell, is_first)) or self.samples.get((preset, cell, not is_first))
+        same_cell = self.samples.get((preset, cell, complete)) or self.samples.get((preset, cell, not complete))
         if same_cell:
             return median(same_cell), True
         for keys in (("task", "backend", "device"), ("task", "device")):
@@ -93,7 +94,7 @@ def read_timings(results: Path) -> Timings:
             continue
         for record in records:
             if record.state is State.OK:
-                samples.setdefault((preset, record.cell, record.repeat == 1), []).append(record.wall_s)
+                samples.setdefault((preset, record.cell, record.complete), []).append(record.wall_s)
     return Timings(samples)
 
 
@@ -101,7 +102,7 @@ def estimate_jobs(plan: Plan, timings: Timings) -> tuple[list[JobEstimate], floa
     """Return the estimate of every job, and the share of jobs with an earlier timing."""
     jobs, timed = [], 0
     for job in plan.jobs:
-        seconds, is_timed = timings.expect(plan.options.preset, job.cell, job.repeat == 1)
+        seconds, is_timed = timings.expect(plan.options.preset, job.cell, is_complete(plan, job))
         timed += is_timed
         jobs.append(JobEstimate(job.name, seconds, job.cell))
     return jobs, timed / len(jobs) if jobs else 1.0
@@ -155,7 +156,7 @@ def estimate(plan: Plan, results: Path) -> Estimate:
         environments_to_make=to_make,
         unsupported=unsupported,
         refused_modes=list_refused_modes(plan),
-        rounds=plan.options.repeats,
+        rounds=plan.repeats,
         round_s=estimate_round_s(plan, timings),
         notes={name: note for name, note in notes.items() if note},
     )

@@ -66,3 +66,8 @@ def draw_inputs(plan: Plan, folder: Path, cell: Cell, seed: int = 0) -> Path:
 def seed_for(plan: Plan, job: PlannedJob) -> int:
     """Return the seed of a job: repeats cycle through the seeds, so that all cells of a repeat share one."""
     return (job.repeat - 1) % plan.options.seeds
+
+
+def is_complete(plan: Plan, job: PlannedJob) -> bool:
+    """Return whether a job trains to the end: the first with each seed does, others only as long as timing needs."""
+    return job.repeat <= plan.options.seeds

@@ -25,6 +25,7 @@ PRECISION_ALIASES = {  # what others call them
 }
 PRESETS = ("quick", "standard", "original")
 ALL_MODES = "all"
+ENOUGH_REPEATS = 5  # the fewest after which one of the six pairs of four candidates can be separated
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Plan:
     device: str
     jobs: tuple[PlannedJob, ...]
     options: RunOptions
+
+    @property
+    def repeats(self) -> int:
+        """The processes of each cell, without those of a time budget."""
+        return self.options.repeats or default_repeats(self.options)
 
     @property
     def device_kind(self) -> str:
@@ -122,7 +128,20 @@ def make_plan(options: RunOptions) -> Plan:
         for precision in precisions
         for batch_size in options.batch_size or [task.batch_size]
     ]
-    return Plan(tasks, backends, device, tuple(interleave(cells, options.repeats)), options)
+    repeats = options.repeats or default_repeats(options)
+    return Plan(tasks, backends, device, tuple(interleave(cells, repeats)), replace(options, repeats=repeats))
+
+
+def default_repeats(options: RunOptions) -> int:
+    """Return the number of repeats where none is given: enough for a ranking in the preset that gives one."""
+    return ENOUGH_REPEATS if options.preset == "standard" and not options.time_budget_s else 1
+
+
+def add_repeats(jobs: Sequence[PlannedJob], repeats: int) -> tuple[PlannedJob, ...]:
+    """Return the jobs of a run and those of further repeats of its cells, up to `repeats` in all."""
+    last = max((job.repeat for job in jobs), default=0)
+    further = interleave(list(dict.fromkeys(job.cell for job in jobs)), repeats)
+    return (*jobs, *(job for job in further if job.repeat > last))
 
 
 def interleave(cells: Sequence[Cell], repeats: int) -> list[PlannedJob]:

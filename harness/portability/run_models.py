@@ -99,11 +99,12 @@ def load_weights(job: Path) -> Arrays:
 
 
 def select_records(run: Path, tasks: Iterable[str]) -> list[Record]:
-    """Return the record of the first successful float32 job of each task and backend."""
+    """Return the record of the first successful float32 job of each task and backend that trained to the end."""
     records: dict[tuple[str, str], Record] = {}
     for record in sorted(store.read_with_warnings(run), key=lambda record: record.job):
         cell = record.cell
-        if cell.precision == "float32" and record.state == State.OK and cell.task in tasks:
+        usable = record.complete and record.state == State.OK
+        if usable and cell.precision == "float32" and cell.task in tasks:
             records.setdefault((cell.task, cell.backend), record)
     return [records[key] for key in sorted(records)]
 

@@ -53,7 +53,7 @@ def summarize_run(info: RunInfo, records: Sequence[Record]) -> RunSummary:
         created=info.created,
         preset=info.options.preset,
         data=info.options.data,
-        repeats=max((record.repeat for record in records), default=info.options.repeats),
+        repeats=max((record.repeat for record in records), default=0),
         threads=len(info.options.cpus),
     )
 

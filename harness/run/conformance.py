@@ -145,12 +145,13 @@ def list_run_results(record: Record) -> Iterator[ConformanceResult]:
     if record.evaluation is None or record.state != State.OK:
         yield make_result(f"{prefix}::trains", record.state, record.reason, describe_cell(cell))
         return
-    onnx = record.evaluation.onnx
     yield ConformanceResult(f"{prefix}::trains", ConformanceState.PASSED)
     yield ConformanceResult(f"{prefix}::checkpoint", judge(record.measurements.checkpoint_exact))
     for check in record.evaluation.checks:
         yield ConformanceResult(f"{prefix}::{check.name}", judge(check.passed), check.detail)
-    yield make_result(f"{prefix}::onnx", onnx.state, onnx.reason, f"{EXPORTS} in mode {cell.mode}")
+    onnx = record.evaluation.onnx
+    if onnx is not None:
+        yield make_result(f"{prefix}::onnx", onnx.state, onnx.reason, f"{EXPORTS} in mode {cell.mode}")
 
 
 def name_cell(cell: Cell) -> str:

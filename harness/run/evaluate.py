@@ -35,22 +35,17 @@ def evaluate(job: TrainJob, folder: Path, measurements: TrainMeasurements, check
 
     Any error means that they are damaged: they come from the code of someone else.
     """
-    if measurements.export is None:
-        raise ValueError("the worker left no result of its ONNX export")
     dialect = dialect_in(measurements.dialect, job.precision)
     reference = JobReference(job.task, Path(job.inputs), dialect, job.precision)
     limit = most_bytes(job.task, len(reference.data["x_test"]))
     stored, checks = (read_arrays(folder, name, most_bytes=limit) for name in ("outputs.npz", "checks.npz"))
     outputs, trained = require_arrays(job.task, stored, checks, len(reference.data["x_test"]))
-    onnx = OnnxAgreement(**vars(measurements.export), max_error=None)
-    if onnx.state == State.OK:
-        tolerance = ONNX_TOLERANCE[job.precision]
-        onnx = checker.check(measurements.export, folder, reference.data["x_test"], outputs, tolerance)
+    onnx = check_export(job, folder, measurements, reference.data["x_test"], outputs, checker) if job.complete else None
     results = check_job(measurements, JobArrays(outputs, trained, checks), reference, job.device)
     if all(check.passed for check in results):
         (folder / "checks.npz").unlink()  # many megabytes for each job
     return Evaluation(
-        quality=quality.compute_quality(job.task.loss, outputs, reference.data["y_test"]),
+        quality=quality.compute_quality(job.task.loss, outputs, reference.data["y_test"]) if job.complete else {},
         first_epoch_gap=first_epoch_gap(checks, reference),
         onnx=onnx,
         checks=results,
@@ -62,6 +57,22 @@ def most_bytes(task: Task, samples: int) -> int:
     weights = sum(math.prod(shape) for shape in task.parameters().values())
     outputs = samples * (math.prod(task.output_shape()) + math.prod(task.input_shape))
     return ARRAYS_BYTES + 8 * (8 * weights + 2 * outputs)
+
+
+def check_export(  # noqa: PLR0913  # a job, and what its file must agree with
+    job: TrainJob,
+    folder: Path,
+    measurements: TrainMeasurements,
+    x: np.ndarray,
+    outputs: np.ndarray,
+    checker: OnnxChecker,
+) -> OnnxAgreement:
+    """Return whether the exported file gives the outputs of the framework for x. ValueError if nothing was exported."""
+    if measurements.export is None or measurements.checkpoint_exact is None:
+        raise ValueError("the worker left no result of its checkpoint or its ONNX export")
+    if measurements.export.state != State.OK:
+        return OnnxAgreement(**vars(measurements.export), max_error=None)
+    return checker.check(measurements.export, folder, x, outputs, ONNX_TOLERANCE[job.precision])
 
 
 def require_arrays(task: Task, stored: Arrays, checks: Arrays, samples: int) -> tuple[np.ndarray, Arrays]:

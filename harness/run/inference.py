@@ -193,8 +193,8 @@ def measure_inference(plan: Plan, batch_sizes: list[int]) -> list[InferenceRow]:
     exporters = {(cell.task, cell.backend, cell.precision): cell for cell in reversed(cells)}
     with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
         bench = InferenceBench(plan, batch_sizes, Path(name))
-        with Progress("inference", [1.0] * (len(cells) * plan.options.repeats)) as progress:
-            for number in range(1, plan.options.repeats + 1):
+        with Progress("inference", [1.0] * (len(cells) * plan.repeats)) as progress:
+            for number in range(1, plan.repeats + 1):
                 for cell in random.Random(number).sample(cells, len(cells)):
                     label = f"{cell.task} {cell.backend} {cell.mode}"
                     progress.start_item(label)

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from crossframe.harness.errors import UsageError
-from crossframe.harness.plan.plan import Plan
+from crossframe.harness.plan.plan import Plan, add_repeats
+from crossframe.harness.records import store
 from crossframe.harness.records.model import Record, RunInfo, RunOptions
 from crossframe.harness.run.folder import draw_task_inputs
 from crossframe.harness.run.pins import Pins, pin_inputs, read_pins
@@ -45,6 +46,16 @@ def take_programs(info: RunInfo, options: RunOptions, folder: Path) -> RunInfo:
             f"if you trust them: {resume_command(folder, info.options)}"
         )
     return replace(info, options=replace(info.options, data_dir=options.data_dir))
+
+
+def continue_with(plan: Plan, folder: Path, repeats: int | None) -> Plan:
+    """Return the plan of a run with at least so many repeats, and store it; the same plan where it has them."""
+    jobs = add_repeats(plan.jobs, repeats or 0)
+    if len(jobs) == len(plan.jobs):
+        return plan
+    options = replace(plan.options, repeats=repeats)
+    store.write_run(folder, replace(store.read_run(folder), options=options, jobs=list(jobs)))
+    return replace(plan, jobs=jobs, options=options)
 
 
 def restore_inputs(plan: Plan, folder: Path) -> None:

@@ -28,7 +28,7 @@ from crossframe.harness.parity.effects import dialect_effect
 from crossframe.harness.parity.reference_traces import build_reference_traces
 from crossframe.harness.parity.verify_cells import Verifier, show_progress
 from crossframe.harness.plan.estimate import read_timings
-from crossframe.harness.plan.inputs import inputs_path, seed_for
+from crossframe.harness.plan.inputs import inputs_path, is_complete, seed_for
 from crossframe.harness.plan.options import RESULTS
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.plan.readiness import prepare_environments
@@ -85,6 +85,7 @@ class Execution:
             schema=SCHEMA_VERSION,
             job=planned.name,
             repeat=planned.repeat,
+            complete=is_complete(self.plan, planned),
             cell=planned.cell,
             state=state,
             reason=reason,
@@ -132,7 +133,7 @@ class Execution:
             cause = summarize_error(error).replace(f"{self.job_folder(planned)}/", "")
             return State.FAILED, f"its outputs can't be evaluated: {cause}", None
         reason = gpu_not_used_reason(samples, measurements)
-        if not measurements.checkpoint_exact:
+        if measurements.checkpoint_exact is False:
             reason = "loading its own checkpoint does not restore the weights"
         return (State.FAILED if reason else State.OK), reason, evaluation
 
@@ -148,8 +149,9 @@ class Execution:
             task=task_for(self.plan, cell),
             inputs=str(inputs_path(self.folder, cell, seed_for(self.plan, planned)).resolve()),
             onnx_opset=backend.manifest.onnx_opset,
-            profile_operators=self.plan.options.profile_operators,
+            profile_operators=self.plan.options.profile_operators and is_complete(self.plan, planned),
             cpus=self.plan.options.cpus,
+            complete=is_complete(self.plan, planned),
         )
 
     def job_folder(self, planned: PlannedJob) -> Path:
@@ -205,12 +207,14 @@ def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
 def execute_jobs(execution: Execution, jobs: Sequence[PlannedJob], labels: Mapping[Cell, str]) -> None:
     """Run jobs and show the progress; `labels` names the cells."""
     options, timings = execution.plan.options, read_timings(RESULTS)
-    costs = [timings.expect(options.preset, job.cell, job.repeat == 1)[0] for job in jobs]
+    costs = [timings.expect(options.preset, job.cell, is_complete(execution.plan, job))[0] for job in jobs]
     sizes, started = Counter(job.repeat for job in jobs), Counter[int]()
     with Progress("measuring", costs, unit="jobs", in_seconds=True) as progress:
         for job, cost in zip(jobs, costs):
             started[job.repeat] += 1
-            rounds = f" of {options.repeats}" if job.repeat <= options.repeats else ""  # no total in a time budget
+            rounds = (
+                f" of {execution.plan.repeats}" if job.repeat <= execution.plan.repeats else ""
+            )  # no total in a time budget
             position = f"round {job.repeat}{rounds}, cell {started[job.repeat]} of {sizes[job.repeat]}"
             progress.start_item(labels[job.cell], position)
             record = execution.execute_job(job)

@@ -18,6 +18,7 @@ from crossframe.tasks.spec import QUALITY, Arrays, EarlyStopping, Task
 
 # Epochs to time at least. Two of them may be warm-up: a mode that compiles whole epochs compiles two lengths.
 ENOUGH_EPOCHS = 4
+ENOUGH_S = 1.0  # of training, after which a short training ends, so that brief disturbances average out
 EVALUATION_CHUNK = 500  # samples; enough for the 360 held-out digits at once
 MOST_READS = 16  # epochs, drawn at random, after which the time to read the weights is measured
 
@@ -49,19 +50,23 @@ def put_batches(model: Model, data: Arrays, order: np.ndarray) -> list[Batch]:
     return [batches[number] for number in range(len(order))]
 
 
-def train_epochs(model: Model, task: Task, data: Arrays, measurements: TrainMeasurements) -> Arrays:
+def train_epochs(
+    model: Model, task: Task, data: Arrays, measurements: TrainMeasurements, complete: bool = True
+) -> Arrays:
     """Train all epochs in the stored order of batches; return the weights after the first epoch.
 
-    `data` holds `x_train`, `y_train`, `x_test`, `y_test` and `order` (epochs, batches, samples). Copies to the device
+    A training that is not complete ends after `ENOUGH_EPOCHS` and `ENOUGH_S`: that is as long as timing needs. `data`
+    holds `x_train`, `y_train`, `x_test`, `y_test` and `order` (epochs, batches, samples). Copies to the device
     and evaluations are not timed. DivergedError where the held-out loss is not finite.
     """
     weights_after_first: Arrays = {}
     train_s = 0.0
     generator = np.random.default_rng()
     epochs = len(data["order"])
-    certain = min(epochs, task.early_stopping.patience) if task.early_stopping else epochs
+    expected = epochs if complete else min(epochs, ENOUGH_EPOCHS)
+    certain = min(expected, task.early_stopping.patience) if task.early_stopping else expected
     watched = generator.integers(1, certain, endpoint=True)
-    timed = generator.choice(epochs, min(epochs, MOST_READS), replace=False) + 1
+    timed = generator.choice(expected, min(expected, MOST_READS), replace=False) + 1
     for epoch in range(1, epochs + 1):
         before = model.weights() if epoch == watched else {}
         batches = put_batches(model, data, data["order"][epoch - 1])
@@ -82,8 +87,8 @@ def train_epochs(model: Model, task: Task, data: Arrays, measurements: TrainMeas
             measurements.curve.append(point)
             if measurements.time_to_target_s is None and reaches_target(task, point):
                 measurements.time_to_target_s = train_s
-            if stops_early(task.early_stopping, [point.loss for point in measurements.curve]):
-                break
+        if is_over(task, measurements, train_s, complete):
+            break
     return weights_after_first
 
 
@@ -149,6 +154,13 @@ def reaches_target(task: Task, point: EvaluationPoint) -> bool:
     """Return whether the quality at a point is at least as good as the target of the task."""
     name, more_is_better = QUALITY[task.loss]
     return point.quality[name] >= task.target if more_is_better else point.quality[name] <= task.target
+
+
+def is_over(task: Task, measurements: TrainMeasurements, train_s: float, complete: bool) -> bool:
+    """Return whether a training ends before its last epoch."""
+    enough = len(measurements.epochs) >= ENOUGH_EPOCHS and train_s >= ENOUGH_S
+    losses = [point.loss for point in measurements.curve]
+    return (enough and not complete) or stops_early(task.early_stopping, losses)
 
 
 def stops_early(rule: EarlyStopping | None, losses: list[float]) -> bool:

@@ -99,6 +99,7 @@ class TrainJob(BackendJob[TrainMeasurements]):
     inputs: str  # path of the archive with data, initial weights and order of batches
     onnx_opset: int
     profile_operators: bool
+    complete: bool = True  # or only as long as timing needs, without checkpoint and export
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A training job: train a task, evaluate and time it, save it, export it.
 
-The worker leaves `outputs.npz`, `checks.npz`, `checkpoint/`, `model.onnx` and, last, `measures.json`.
+The worker leaves `outputs.npz`, `checks.npz`, `checkpoint/`, `model.onnx` and, last, `measures.json`. A job that is not
+complete trains only as long as timing needs, and leaves no checkpoint and no ONNX file; all else is the same.
 """
 
 from __future__ import annotations
@@ -45,13 +46,15 @@ def train_job(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> N
     checks = prefix_names("after_first_epoch", train_and_account(job, model, data, measurements))
     outputs, trained = predict(model, data["x_test"]), model.weights()
     write_outputs(folder / "outputs.npz", outputs, trained)
-    model.save(folder / "checkpoint")
-    checks |= sample_and_replay(job, model, data, folder, measurements)  # these change the weights
-    verify_checkpoint(model, folder / "checkpoint", trained, measurements)
+    if job.complete:
+        model.save(folder / "checkpoint")
     checks |= sample_inference(model, data["x_test"], measurements)
+    checks |= sample_and_replay(job, model, data, folder, measurements)  # these change the weights
     np.savez(folder / "checks.npz", **checks)  # type: ignore[arg-type]  # NumPy's stub takes `checks` for a flag
+    if job.complete:
+        verify_checkpoint(model, folder / "checkpoint", trained, measurements)
+        measurements.export = export(model, folder, job.onnx_opset)
     verify_placement(model, job.task, job.device)  # the checkpoint may have been restored elsewhere
-    measurements.export = export(model, folder, job.onnx_opset)
     if job.profile_operators:
         profile_last(job, folder, model, data, measurements)
 
@@ -73,7 +76,7 @@ def prepare(job: TrainJob, data: Arrays, measurements: TrainMeasurements) -> Mod
 def train_and_account(job: TrainJob, model: Model, data: Arrays, measurements: TrainMeasurements) -> Arrays:
     """Train all epochs and record the resources used; return the weights after the first epoch."""
     usage = ResourceUsage()
-    weights_after_first = train_epochs(model, job.task, data, measurements)
+    weights_after_first = train_epochs(model, job.task, data, measurements, job.complete)
     measurements.placement = verify_placement(model, job.task, job.device)
     measurements.receipt = usage.receipt(model.settings())
     record_peak(measurements)

@@ -90,6 +90,7 @@ def test_a_record_has_the_start_and_the_end_of_its_job(faulty_run: Path, mode: s
 
 def test_an_export_has_a_state_of_its_own(faulty_run: Path) -> None:
     onnx = read_evaluation(faulty_run, "bad_export").onnx
+    assert onnx is not None
     assert onnx.state == "failed"
     assert onnx.reason
 

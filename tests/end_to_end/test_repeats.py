@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from crossframe.harness.records import store
+from crossframe.harness.worker.epochs import ENOUGH_EPOCHS
 from tests.conftest import Command
 
 
@@ -18,9 +19,32 @@ def test_each_repeat_is_a_process_of_its_own_on_the_same_processors(crossframe: 
         assert len(receipt.cpus) == 1
         assert set(receipt.thread_pools.values()) == {"1"}
     # Repeats cycle through the seeds: the first and the third have the same data and weights.
-    losses = {record.repeat: record.measurements.curve[-1].loss for record in records}
+    losses = {record.repeat: record.measurements.curve[0].loss for record in records}
     assert losses[1] == losses[3]
     assert losses[1] != losses[2]
+
+
+def test_a_run_goes_on_with_more_repeats_that_train_as_long_as_timing_needs(
+    crossframe: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = ("--backend", "reference", "--task", "cnn", "--preset", "quick", "--no-parity")
+    assert crossframe("run", *words, "--out", run).returncode == 0
+    done = crossframe("run", "--resume", run, "--repeats", 2)
+    assert done.returncode == 0, done.stderr
+    first, second = store.read(run)[0]
+    assert (first.repeat, first.complete) == (1, True)
+    assert (second.repeat, second.complete, second.state) == (2, False, "ok")
+    assert second.measurements.checkpoint_bytes is None
+    assert not (run / "jobs" / second.job / "checkpoint").exists()
+    assert not (run / "jobs" / second.job / "model.onnx").exists()
+    assert first.evaluation is not None
+    assert second.evaluation is not None
+    assert second.evaluation.onnx is None
+    # It is checked like the first, and measured as often.
+    assert [check.name for check in second.evaluation.checks] == [check.name for check in first.evaluation.checks]
+    assert all(check.passed for check in second.evaluation.checks)
+    assert len(second.measurements.epochs) >= min(ENOUGH_EPOCHS, len(first.measurements.epochs))
 
 
 def test_a_time_budget_is_used_for_pairs_that_are_not_distinguishable(crossframe: Command, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_a_cell_trains_saves_exports_and_is_verified(real_run: Path, task: str, 
     assert record.parity.state == "ok", record.parity
     measurements, evaluation = record.measurements, record.evaluation
     assert evaluation is not None
+    assert evaluation.onnx is not None
     assert meets_requirement(task, evaluation.quality), evaluation.quality
     assert measurements.checkpoint_exact
     assert evaluation.onnx.state == "ok", evaluation.onnx.reason

@@ -39,9 +39,9 @@ class JobCheck:
 class Evaluation:
     """The values that the harness computed from the arrays of a worker."""
 
-    quality: dict[str, float]
+    quality: dict[str, float]  # empty if the training was not complete
     first_epoch_gap: float  # largest difference of a weight from the reference model's after one epoch
-    onnx: OnnxAgreement
+    onnx: OnnxAgreement | None  # None if the training was not complete
     checks: list[JobCheck] = field(default_factory=list)  # empty in older runs
 
 
@@ -140,6 +140,7 @@ class Record:
     roofline: Roofline | None = None
     gpu: GpuSamples | None = None
     processes: ProcessSamples | None = None
+    complete: bool = True  # or trained only as long as timing needs: no quality, no checkpoint, no export
 
 
 @dataclass(frozen=True)

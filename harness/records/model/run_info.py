@@ -25,7 +25,7 @@ class RunOptions:
     data: str | None = None
     data_dir: str | None = None
     python: dict[str, str] = field(default_factory=dict)  # backend -> interpreter
-    repeats: int = 1
+    repeats: int | None = None  # None: as many as the preset needs; stored runs have a number
     time_budget_s: float | None = None
     seeds: int = 1
     parity: bool = True

@@ -65,7 +65,10 @@ def write_processes_csv(records: Sequence[Record]) -> str:
     rows: list[list[object]] = [[*CELL_KEYS, "repeat", "state", *metrics.METRICS]]
     for record in records:
         keys = [getattr(record.cell, key) for key in CELL_KEYS]
-        values = [metric.read(record) if record.state == State.OK else None for metric in metrics.METRICS.values()]
+        values = [
+            metric.read(record) if record.state == State.OK and metric.select([record]) else None
+            for metric in metrics.METRICS.values()
+        ]
         texts = ["" if value is None else f"{value:.7g}" for value in values]
         rows.append([*keys, record.repeat, str(record.state), *texts])
     return csv_text(rows)

@@ -46,7 +46,8 @@ def quality_section(
         missing: dict[str, str] = {}
         quality = None
         for cell in members:
-            curves = [record.measurements.curve for record in records.get(cell.cell, []) if record.measurements.curve]
+            complete = [record for record in records.get(cell.cell, []) if record.complete]
+            curves = [record.measurements.curve for record in complete if record.measurements.curve]
             metric = metrics.find_quality_metric(cell)
             if not curves or metric is None or metric not in curves[0][0].quality:
                 missing[cell.cell.variant] = cell.reason or "no curve of its quality was recorded"

@@ -207,7 +207,7 @@ def test_plan_prints_jobs_and_writes_nothing(
     assert plan["seconds"] > 0
     assert plan["disk_bytes"] > 0
     assert program.main(["plan", "--backend", "reference"]) == 0
-    assert "4 jobs on " in capsys.readouterr().out
+    assert "20 jobs on " in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 

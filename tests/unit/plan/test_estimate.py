@@ -40,11 +40,12 @@ def test_earlier_runs_give_the_time_of_a_job(tmp_path: Path) -> None:
     assert (unknown.seconds, unknown.timed_share) == (estimate.UNKNOWN_JOB_S, 0.0)
 
 
-def test_the_first_repeat_of_a_cell_is_timed_apart(tmp_path: Path) -> None:
+def test_jobs_that_train_to_the_end_are_timed_apart(tmp_path: Path) -> None:
     plan = plan_for("cpu", backend=["reference"], repeats=3)
     cell = {"mode": plan.jobs[0].cell.mode, "batch_size": plan.jobs[0].cell.batch_size}
     records = [
-        make_record("reference", number, 1e-3, cell=cell, wall_s=9.0 if number == 1 else 2.0) for number in (1, 2)
+        make_record("reference", number, 1e-3, cell=cell, wall_s=9.0 if number == 1 else 2.0, complete=number == 1)
+        for number in (1, 2)
     ]
     save_run(tmp_path / "earlier", records)
     planned = estimate.estimate(plan, tmp_path)
