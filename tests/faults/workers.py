@@ -117,7 +117,7 @@ def check_record(mode: str, record: Record | None) -> str | None:
 def passed(record: Record) -> bool:
     """Return whether nothing failed: neither the job, nor its file, nor a check."""
     evaluation = record.evaluation
-    if record.state != State.OK or evaluation is None:
+    if record.state != State.OK or evaluation is None or evaluation.onnx is None:
         return False
     return evaluation.onnx.state == State.OK and all(check.passed for check in evaluation.checks)
 
