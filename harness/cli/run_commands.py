@@ -43,7 +43,9 @@ INFER_BATCH_SIZES = [1, 8, 64, 512]
 def run(options: RunOptions, out: Path | None, resume: Path | None, output_format: str, wide: bool) -> int:
     """Train, measure and export; ends in the answer, a table and an HTML report."""
     from crossframe.harness.report import document
+    from crossframe.harness.report.answer import count_needed_repeats
     from crossframe.harness.report.page import page
+    from crossframe.harness.run.resume import resume_command
     from crossframe.harness.run.run import run_to_exit_code
 
     with ExitStack() as stack:
@@ -51,13 +53,17 @@ def run(options: RunOptions, out: Path | None, resume: Path | None, output_forma
         announce(plan)
         say(f"{len(plan.jobs)} jobs on {plan.device} into {folder}")
         code = run_to_exit_code(plan, folder, finished)
+    report = document.build_report(folder)
     if code != INTERRUPTED:
-        print(format_report(document.build_report(folder), output_format, wide), end="")
+        print(format_report(report, output_format, wide), end="")
     try:
         say(f"report: {page.write_page(folder)}")
     except MissingError as error:  # the records are complete without a page
         say(f"no HTML report: {error}")
     say(f"other formats: crossframe report {folder} --format json|csv|md|parquet")
+    needed = count_needed_repeats(report.cells, report.comparisons, report.run.repeats)
+    if needed:
+        say(f"to decide more: {resume_command(folder, plan.options)} --repeats {needed}")
     return code
 
 

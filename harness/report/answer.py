@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
+from crossframe.harness.analysis import statistics
 from crossframe.harness.analysis.labels import cell_labels
 from crossframe.harness.analysis.model import CellReport, RankedComparison
 from crossframe.harness.analysis.ranking import group_by_family, is_verified
@@ -14,6 +16,7 @@ from crossframe.harness.worker.states import State
 
 SPEED = "train_samples_per_s"
 FIRST = 4  # names of a long list that are written out
+MOST_REPEATS = 20  # that are suggested; more of them would take hours for a difference of a few per mille
 
 
 def write_answer(report_cells: Sequence[CellReport], comparisons: Iterable[RankedComparison]) -> list[str]:
@@ -99,6 +102,35 @@ def describe_ties(cells: Sequence[CellReport], labels: Mapping[Family, str]) -> 
     if not sentences:
         return "No first place is shared." if not unranked else None
     return f"{shorten_list(sentences, '; ')}."
+
+
+def count_needed_repeats(
+    cells: Sequence[CellReport], comparisons: Iterable[RankedComparison], repeats: int
+) -> int | None:
+    """Return how many repeats in all would decide more about training speed; None if nothing is known to need more.
+
+    Either a ranking needs as many, or the estimate for two cells in the first place that are not yet distinguishable.
+    """
+    fewest = [statistics.fewest_rounds(math.comb(len(names), 2)) for names in list_candidates(cells) if len(names) > 1]
+    if max(fewest, default=0) > repeats:
+        return max(fewest)
+    leaders = list_leaders(cells)
+    more = [
+        pair.more_runs
+        for pair in comparisons
+        if pair.metric == SPEED and pair.more_runs and pair.more_runs <= MOST_REPEATS
+        for names in (leaders.get(Family(pair.task, pair.device, pair.precision, pair.batch_size), []),)
+        if pair.a in names and pair.b in names
+    ]
+    return repeats + min(more) if more else None
+
+
+def list_candidates(cells: Sequence[CellReport]) -> list[list[str]]:
+    """Return the verified variants of each family."""
+    families = group_by_family(cells).values()
+    return [
+        [cell.cell.variant for cell in members if cell.state == State.OK and is_verified(cell)] for members in families
+    ]
 
 
 def describe_success(cells: Sequence[CellReport]) -> str:

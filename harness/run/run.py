@@ -52,6 +52,7 @@ from crossframe.harness.run.job_checks import check_speed, describe_failures
 from crossframe.harness.run.onnx_checker import OnnxChecker
 from crossframe.harness.run.pins import ChangedInputsError, Pins, read_pins
 from crossframe.harness.run.resume import resume_command
+from crossframe.harness.selftest.clock_gate import check_clocks, withhold
 from crossframe.harness.worker.failures import summarize_error
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.measurements import TrainMeasurements
@@ -193,6 +194,7 @@ def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
     cells = list(dict.fromkeys(job.cell for job in (plan.jobs if budget_s else pending)))
     environments, missing = prepare_environments(plan, {cell.backend for cell in cells})
     parity = verify_run(plan, folder, cells, environments) if plan.options.parity else {}
+    parity = withhold(parity, check_clocks(plan, parity, environments, folder / "jobs" / "clock"))
     ceilings = measure_ceilings(plan, folder, environments, sorted({cell.precision for cell in cells}))
     begin = time.monotonic()
     with closing(OnnxChecker(plan.options.timeout_s)) as checker:
