@@ -13,7 +13,6 @@ from crossframe.harness.decision.candidates import list_candidates
 from crossframe.harness.decision.regressions import find_regressions
 from crossframe.harness.plan.plan import ENOUGH_REPEATS, add_repeats, default_repeats, interleave
 from crossframe.harness.records.model import Evaluation, Record, RunOptions
-from crossframe.harness.report.answer import MOST_REPEATS, count_needed_repeats
 from tests.support.synthetic import make_repeats
 
 BACKENDS = ("torch", "tensorflow", "mxnet", "jax")
@@ -92,21 +91,3 @@ def test_further_repeats_follow_those_of_the_run() -> None:
     assert {job.repeat for job in more[len(jobs) :]} == {3, 4}
     assert len({job.name for job in more}) == len(more) == 4 * len(cells)
     assert add_repeats(jobs, 1) == jobs
-
-
-def test_the_next_command_is_the_one_that_brings_evidence() -> None:
-    def needed(records: list[Record]) -> int | None:
-        reports, comparisons = rank(build_cell_reports(records, {}), records)
-        return count_needed_repeats(reports, comparisons, max(record.repeat for record in records))
-
-    assert needed(RECORDS) is None
-    assert needed([record for record in RECORDS if record.repeat <= 2]) == ENOUGH_REPEATS
-    noise = (1.0, 1.03, 0.98, 1.02, 0.99)
-    close = [
-        record
-        for backend, factor in (("torch", 1.0), ("jax", 1.02))
-        for record in make_repeats(backend, [0.001 * factor * each for each in noise[:: -1 if factor > 1 else 1]])
-    ]
-    more = needed(close)
-    assert more is not None
-    assert ENOUGH_REPEATS < more <= ENOUGH_REPEATS + MOST_REPEATS
