@@ -24,6 +24,8 @@ from crossframe.harness.report.page.geometric_means import mean_over_workloads, 
 from crossframe.harness.report.page.heat_map import HeatMap, Place, build_heat_map
 from crossframe.harness.report.page.page import write_page
 from crossframe.harness.report.ratios import Ratios
+from crossframe.harness.selftest.formats import summarize
+from crossframe.harness.selftest.model import EqualPairs, SelftestReport, SlowedPairs
 from crossframe.harness.worker.states import State
 from tests.support.pages import (
     STEPS_S,
@@ -37,9 +39,8 @@ from tests.support.pages import (
 )
 from tests.support.synthetic import HOST, make_record, make_repeats, make_run_info, save_run
 
-SELFTEST = (
-    "selftest of circle on cpu, 12 processes per side: of 1 equal pairs 0 were called different; of 1 slowed down by "
-    "5%, 1 were detected; in this noise the smallest detectable slowdown is about 1.1% (2026-11-21T04:45:02+00:00)"
+SELFTEST = summarize(
+    SelftestReport([], [], EqualPairs(1, 0), SlowedPairs(0.05, 1, 1), 0.011, "2026-11-21", 12, "torch", "cpu")
 )
 OLDER_SELFTEST = (
     "selftest, 12 processes a side: of 1 equal pairs 0 were called different; of 1 slowed down by 5%, 1 were found; "
