@@ -32,9 +32,21 @@ def test_the_first_paint_is_soon(wide_tab: Tab) -> None:
 
 def test_all_rows_are_there_and_can_be_filtered(wide_tab: Tab) -> None:
     assert wide_tab.inner_text("#count") == "2000 of 2000 cells"
+    assert wide_tab.locator("#cells tbody tr:visible").count() == 300
     wide_tab.select_option("[name=task]", "lstm")
     assert wide_tab.inner_text("#count") == "500 of 2000 cells"
+    wide_tab.click("text=Show all of these rows")
+    assert wide_tab.locator("#cells tbody tr:visible").count() == 500
+    assert not wide_tab.locator("#all-rows").is_visible()
     wide_tab.select_option("[name=task]", "")
+
+
+def test_the_slowest_of_all_rows_is_shown_first(wide_tab: Tab) -> None:
+    read = "[...document.querySelectorAll('#cells tbody tr')].map(row => row.cells[4].dataset.value)"
+    values = wide_tab.evaluate(read)
+    wide_tab.click("th[data-sort=train_samples_per_s] button")
+    assert wide_tab.evaluate(read) == sorted(values, key=float)
+    assert wide_tab.locator("#cells tbody tr >> nth=0").is_visible()
 
 
 def test_panels_are_shown_on_request(wide_tab: Tab) -> None:

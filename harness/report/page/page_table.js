@@ -4,31 +4,38 @@ const resultTable = (() => {
   const { find, findAll } = page;
   const table = find("#cells"), body = table.tBodies[0], filters = find("#filters"), FIRST_METRIC = 3;
   const headings = findAll("th[data-sort]", table);
-  let rows = [...body.rows];
+  const MOST_SHOWN = 300; // rows, until the reader asks for all: the browser takes long to lay out thousands
+  let rows = [...body.rows], order = rows, isAll = false;
 
   // Add the rows that the page holds as compressed HTML.
   const addRows = async () => {
     const rest = find("#more-rows");
     if (rest) body.insertAdjacentHTML("beforeend", await page.inflate(rest.textContent));
-    rows = [...body.rows];
+    rows = order = [...body.rows];
+    rows.slice(MOST_SHOWN).forEach((row) => { row.hidden = true; });
     groupRows();
   };
+  const matchesFilters = (row) => {
+    const marks = row.dataset.marks.split(" ").filter(Boolean), mark = page.get("mark"), text = page.get("text");
+    return (
+      ["task", "backend", "state"].every((name) => !page.get(name) || row.dataset[name] === page.get(name)) &&
+      (!mark || (mark === "none" ? !marks.length : marks.includes(mark))) &&
+      (!text || row.textContent.toLowerCase().includes(text.toLowerCase()))
+    );
+  };
   const filterRows = () => {
-    const text = page.get("text").toLowerCase(), mark = page.get("mark");
-    const lacksMark = (marks) => (mark === "none" ? marks.length > 0 : !marks.includes(mark));
-    const isFiltered = ["text", "task", "backend", "state", "mark"].some((name) => page.get(name));
-    for (const row of rows) {
-      if (!isFiltered) {
-        row.hidden = false;
-        continue;
-      }
-      const marks = row.dataset.marks.split(" ").filter(Boolean);
-      row.hidden =
-        ["task", "backend", "state"].some((name) => page.get(name) && row.dataset[name] !== page.get(name)) ||
-        (mark && lacksMark(marks)) ||
-        !row.textContent.toLowerCase().includes(text);
+    let count = 0;
+    for (const row of order) {
+      const isMatch = matchesFilters(row);
+      count += isMatch ? 1 : 0;
+      row.hidden = !isMatch || (count > MOST_SHOWN && !isAll);
     }
-    find("#count").value = `${rows.filter((row) => !row.hidden).length} of ${rows.length} cells`;
+    find("#count").value = `${count} of ${rows.length} cells`;
+    find("#all-rows").hidden = isAll || count <= MOST_SHOWN;
+  };
+  find("#all-rows").onclick = () => {
+    isAll = true;
+    filterRows();
   };
   const sortRows = () => {
     const [name, direction] = page.get("sort").split(" ");
@@ -43,9 +50,10 @@ const resultTable = (() => {
       if (x === "" || y === "") return (x === "") - (y === ""); // missing values are last in both directions
       return sign * (column >= FIRST_METRIC ? x - y : x.localeCompare(y));
     };
-    const order = column < 0 ? rows : [...rows].sort(compareRows);
+    order = column < 0 ? rows : [...rows].sort(compareRows);
     const current = [...body.rows];
     if (order.some((row, index) => row !== current[index])) body.append(...order);
+    filterRows();
   };
   headings.forEach((heading) => {
     const button = document.createElement("button");
@@ -131,7 +139,6 @@ const resultTable = (() => {
       }
     }
     showColumns();
-    filterRows();
     sortRows();
     updateRatios();
   };
