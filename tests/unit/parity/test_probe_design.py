@@ -110,7 +110,11 @@ def test_a_single_swap_shows(name: str, first: bool) -> None:
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize(
     ("batch_size", "seed"),
-    [(1, 0), *((16, seed) for seed in SEEDS), *(pytest.param(1, seed, marks=pytest.mark.campaign) for seed in (1, 2))],
+    [
+        (1, 0),
+        (16, 1),
+        *(pytest.param(*each, marks=pytest.mark.campaign) for each in ((1, 1), (1, 2), (16, 0), (16, 2))),
+    ],
 )
 def test_rounding_allows_at_most_one_percent(name: str, seed: int, batch_size: int) -> None:
     probes, arrays = design(name, seed, batch_size)
