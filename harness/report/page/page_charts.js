@@ -81,7 +81,8 @@ const pageCharts = (() => {
   const listEntries = (family, metric, baseline) => {
     const variants = resultTable.variantsOf(family), entries = [], missing = [];
     for (const { name, title } of variants) {
-      const ratio = name === baseline ? { ratio: 1, low: null, high: null } : resultTable.ratioTo(family, metric, name, baseline);
+      const own = name === baseline ? { ratio: 1, low: null, high: null } : null;
+      const ratio = own ?? resultTable.ratioTo(family, metric, name, baseline);
       if (ratio) entries.push({ name, ...ratio });
       else missing.push(`${name} is not drawn: ${title(metric) || `not compared with ${baseline}`}`);
     }
@@ -125,7 +126,8 @@ const pageCharts = (() => {
     if (!list.length || !baseline || (isDefault && !isChanged)) return;
     isChanged = true;
     const contents = list.map(({ figure }) => listEntries(JSON.stringify(figure.layout.meta.family), metric, baseline));
-    const ends = contents.flatMap(({ entries }) => entries.flatMap(({ low, ratio, high }) => [low, ratio, high])).filter((end) => end > 0);
+    const all = contents.flatMap(({ entries }) => entries);
+    const ends = all.flatMap(({ low, ratio, high }) => [low, ratio, high]).filter((end) => end > 0);
     const [low, high] = [Math.log10(Math.min(...ends)), Math.log10(Math.max(...ends))];
     const margin = Math.max(0.02, 0.05 * (high - low)), range = [low - margin, high + margin];
     const better = page.data.columns[metric] === "more" ? "right is better →" : "← left is better";

@@ -138,6 +138,7 @@ const page = (() => {
   showViews();
 
   return {
-    find, findAll, addElement, addRow, addButton, save, saveBlob, inflate, data, get, has, set, reload, visit, isDark, onTheme,
+    find, findAll, addElement, addRow, addButton, save, saveBlob, inflate, data,
+    get, has, set, reload, visit, isDark, onTheme,
   };
 })();

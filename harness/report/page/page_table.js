@@ -71,7 +71,8 @@ const resultTable = (() => {
   const showColumns = () => {
     const chosen = page.has("columns") ? page.get("columns").split(" ") : defaults;
     boxes.forEach((box) => { box.checked = chosen.includes(box.value); });
-    const hidden = boxes.filter((box) => !box.checked).map((box) => headings.findIndex((th) => th.dataset.sort === box.value));
+    const columnOf = (name) => headings.findIndex((heading) => heading.dataset.sort === name);
+    const hidden = boxes.filter((box) => !box.checked).map((box) => columnOf(box.value));
     const rules = hidden.map((index) => `#cells tr > :nth-child(${index + 1}) { display: none }`);
     find("#hidden-columns").textContent = rules.join("\n");
     table.classList.toggle("full", page.get("full") === "yes");

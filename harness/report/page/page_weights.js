@@ -98,7 +98,8 @@ const pageWeights = (() => {
   let isPairNear = false;
   const updatePair = () => {
     if (!isPairNear) return;
-    const [a, b] = [pair.a.value, pair.b.value], metrics = Object.entries(page.data.metrics), families = resultTable.families();
+    const [a, b] = [pair.a.value, pair.b.value];
+    const metrics = Object.entries(page.data.metrics), families = resultTable.families();
     const table = find("#pair-table"), entry = (family, metric) => resultTable.ratioTo(family, metric, a, b) ?? null;
     const known = metrics.filter(([metric]) => families.some((family) => entry(family, metric)));
     table.tHead.rows[0].replaceChildren();

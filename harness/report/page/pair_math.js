@@ -51,8 +51,8 @@ const pairMath = (() => {
     const text = `At the weights above for ${useCase}, ${a} scores ${factor(gap)} times ${b}`;
     if (repeats < 2) return `${text}; one repeat has no interval.`;
     if (isEqual) return `${text} ${interval}: equal for practical purposes.`;
-    const verdict = low > 0 ? `${a} is ahead beyond the noise` : high < 0 ? `${b} is ahead beyond the noise` : "not separated";
-    return `${text} ${interval}: ${verdict}.`;
+    const leader = low > 0 ? a : high < 0 ? b : null;
+    return `${text} ${interval}: ${leader ? `${leader} is ahead beyond the noise` : "not separated"}.`;
   };
 
   return { findBetter, describeEntry, summarize, describeScores };

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs_version
 from crossframe.harness.analysis import labels
 from crossframe.harness.analysis.statistics import fewest_rounds
 from crossframe.harness.records import store
-from crossframe.harness.records.codec import from_json, to_json
+from crossframe.harness.records.codec import from_json
 from crossframe.harness.records.model import Family, GpuSamples, ParitySummary, Record, Roofline
 from crossframe.harness.records.portability import PortabilityState, RuntimeResult, Stage
 from crossframe.harness.report import formats
@@ -297,17 +297,3 @@ def test_gpu_samples_are_shown(tmp_path: Path) -> None:
     assert 'id="gpu"' in html
     assert ">1,500<" in html.replace(" ", "")
     assert "rose by 2,000 MB (NVML)" in html
-
-
-def test_markdown_fits_into_a_pull_request(tmp_path: Path) -> None:
-    records = [make_record("a", 1, 0.01, cell={"batch_size": size}) for size in range(1, 500)]
-    records += [make_failure("b", reason="long " * 50, cell={"batch_size": size}) for size in range(1, 500)]
-    text = formats.as_markdown(build_report(save_run(tmp_path / "run", records)))
-    assert 50_000 < len(text.encode()) < 64_000
-    assert "more cells: crossframe report" in text
-    assert "more notes" in text
-
-
-def test_json_of_the_report_is_the_report(tmp_path: Path) -> None:
-    report = build_report(save_run(tmp_path / "run", make_three()))
-    assert formats.as_json(report) == to_json(report, indent=1) + "\n"
