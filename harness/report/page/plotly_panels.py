@@ -10,6 +10,7 @@ from typing import Any
 from crossframe.harness.analysis.model import CellReport, Metric
 from crossframe.harness.errors import MissingError
 from crossframe.harness.records.model import Family
+from crossframe.harness.report.answer import join_names
 
 # The colours of frameworks, and of nothing else: those of Okabe and Ito 2008 without black and yellow, which vanish on
 # dark and on white, and a brown. Shapes distinguish the variants, also for readers who can't tell the colours apart.
@@ -64,9 +65,19 @@ class Panel:
 
     @property
     def notes(self) -> list[str]:
-        """The sentences below the figure."""
-        missing = [f"{name} is not drawn: {reason}" for name, reason in self.missing.items()]
-        return missing + [f"{name} is hatched: {reason}" for name, reason in self.hatched.items()]
+        """The sentences below the figure, one for each reason."""
+        return [*describe_variants(self.missing, "not drawn"), *describe_variants(self.hatched, "hatched")]
+
+
+def describe_variants(reasons: Mapping[str, str], state: str) -> list[str]:
+    """Return `a and b are not drawn: no memory` for each reason."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        groups.setdefault(reason, []).append(name)
+    return [
+        f"{join_names(names)} {'is' if len(names) == 1 else 'are'} {state}: {reason}"
+        for reason, names in groups.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from crossframe.harness.report import formats
 from crossframe.harness.report.document import build_report
 from crossframe.harness.report.model import Report
 from crossframe.harness.report.page import page
+from crossframe.harness.report.page.plotly_panels import Panel
 from crossframe.harness.report.ratios import Ratios, format_interval, format_value
 from crossframe.harness.worker.measurements import Epoch, OperatorProfile, OperatorTime
 from crossframe.harness.worker.states import State
@@ -276,6 +277,15 @@ def test_utilization_and_operators_are_shown(tmp_path: Path) -> None:
     assert "&lt;b&gt;product" in html
     assert "<b>product" not in html
     assert "75.0%" in html
+
+
+def test_variants_with_the_same_reason_share_a_note() -> None:
+    panel = Panel("circle", "{}", {"a": "no memory", "b": "over 6 s", "c": "no memory"}, {"d": "no interval"})
+    assert panel.notes == [
+        "a and c are not drawn: no memory",
+        "b is not drawn: over 6 s",
+        "d is hatched: no interval",
+    ]
 
 
 def test_gpu_samples_are_shown(tmp_path: Path) -> None:
