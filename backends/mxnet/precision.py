@@ -45,12 +45,24 @@ def configure(task: Task, device: str, precision: str) -> Arithmetic:
     compute_dtype = arithmetic.compute_dtype
     if amp_types and amp_types != [compute_dtype]:
         raise Unsupported(f"MXNet's amp rewrites its operators for good: this process computes in {amp_types[0]}")
+    if compute_dtype == "bfloat16":
+        require_bfloat16()
     if compute_dtype and not amp_types:
         amp_types.append(compute_dtype)
         dtype = amp.amp.bfloat16 if compute_dtype == "bfloat16" else "float16"
         float32_operators = [operator for operator in amp.list_fp32_ops(dtype) if operator not in WITHOUT_INPUT]
         amp.init(compute_dtype, fp32_ops=float32_operators)
     return arithmetic
+
+
+def require_bfloat16() -> None:
+    """Raise Unsupported if the processor has no bfloat16 products: those of oneDNN need AVX-512."""
+    x = mx.nd.ones((1, 1)).astype(amp.amp.bfloat16)
+    try:
+        mx.nd.FullyConnected(x, x, no_bias=True, num_hidden=1).wait_to_read()
+    except mx.MXNetError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise Unsupported(f"MXNet computes bfloat16 on processors with AVX-512 only ({reason})") from error
 
 
 class Float32Outputs(HybridBlock):
