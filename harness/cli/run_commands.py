@@ -80,15 +80,19 @@ def start_new_run(options: RunOptions, out: Path | None, stack: ExitStack) -> tu
 
     The folder is locked until the end of `stack`.
     """
-    from crossframe.harness.plan.plan import make_plan
+    from crossframe.harness.plan.plan import BEST_MODE, make_plan
     from crossframe.harness.run.folder import start_run
+    from crossframe.harness.run.mode_trials import choose_modes, try_modes
 
     check_interpreters(options.python)
-    plan = make_plan(options)
+    plan, trials = make_plan(options), []
+    if BEST_MODE in options.mode:
+        trials = try_modes(plan)
+        plan = choose_modes(plan, trials)
     folder = create_run_folder(out, options.preset)
     stack.enter_context(lock_folder(folder))
     try:
-        start_run(plan, folder)
+        start_run(plan, folder, trials)
     except BaseException:
         remove_folder(folder)
         raise

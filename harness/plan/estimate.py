@@ -14,7 +14,7 @@ from crossframe.harness.errors import UsageError
 from crossframe.harness.machine import environments
 from crossframe.harness.plan import readiness
 from crossframe.harness.plan.inputs import is_complete
-from crossframe.harness.plan.plan import ALL_MODES, Plan, task_for
+from crossframe.harness.plan.plan import Plan, names_all, task_for
 from crossframe.harness.plan.readiness import RefusedMode, list_refused_modes
 from crossframe.harness.records import store
 from crossframe.harness.records.model import Cell
@@ -128,7 +128,7 @@ def check_budget(plan: Plan, results: Path) -> list[str]:
 
 def describe_omissions(plan: Plan) -> list[str]:
     """Return the modes that `--mode all` leaves out, because the device can't run them: one line each."""
-    if ALL_MODES not in plan.options.mode:
+    if not names_all(plan.options.mode):
         return []
     return [f"left out of --mode all on {plan.device}: {refused}" for refused in list_refused_modes(plan)]
 

@@ -17,7 +17,8 @@ OPTION_HELP = {
     "task": "tasks to run (default: all)",
     "scale": "factors by which the widths and the batch of each task are multiplied, for example 1,4,16 (default: 1)",
     "backend": "backends to run (default: all except reference)",
-    "mode": "execution modes, or all (default: the first mode of each backend)",
+    "mode": "execution modes, all, or best: the fastest of each backend and task in a short trial of `run` (default: "
+    "the first mode of each backend)",
     "device": "auto, cpu, cuda or cuda:N",
     "precision": "float32, float64, tf32, bfloat16 or float16 (default: float32)",
     "batch_size": "batch sizes (default: that of the task)",

@@ -25,6 +25,7 @@ PRECISION_ALIASES = {  # what others call them
 }
 PRESETS = ("quick", "standard", "original")
 ALL_MODES = "all"
+BEST_MODE = "best"  # in `run`, the fastest of all in a trial; see `crossframe.harness.run.mode_trials`
 ENOUGH_REPEATS = 5  # the fewest after which one of the six pairs of four candidates can be separated
 
 
@@ -66,10 +67,15 @@ def select_names(
     return unique
 
 
+def names_all(modes: Sequence[str]) -> bool:
+    """Return whether the names of modes stand for all modes."""
+    return not {ALL_MODES, BEST_MODE}.isdisjoint(modes)
+
+
 def select_modes(backend: Backend, names: Sequence[str]) -> list[str]:
-    """Return the named modes that the backend has; all of them for `all`, its default mode for none."""
+    """Return the named modes that the backend has; all of them for `all` and `best`, its default mode for none."""
     modes = list(backend.manifest.modes)
-    if ALL_MODES in names:
+    if names_all(names):
         return modes
     return [mode for mode in modes if mode in names] if names else modes[:1]
 
@@ -112,7 +118,7 @@ def make_plan(options: RunOptions) -> Plan:
     tasks = select_tasks(options)
     backends = select_backends(options.backend)
     modes = dict.fromkeys(mode for backend in backends.values() for mode in backend.manifest.modes)
-    select_names("mode of " + " or ".join(backends), options.mode, [*modes, ALL_MODES])
+    select_names("mode of " + " or ".join(backends), options.mode, [*modes, ALL_MODES, BEST_MODE])
     precisions = select_names(
         "precision", options.precision or [Precision.FLOAT32], PRECISIONS, aliases=PRECISION_ALIASES
     )
@@ -124,7 +130,7 @@ def make_plan(options: RunOptions) -> Plan:
         for task in tasks.values()
         for backend in backends.values()
         for mode in select_modes(backend, options.mode)
-        if ALL_MODES not in options.mode or not find_refusal(backend, mode, device.partition(":")[0], task)
+        if not names_all(options.mode) or not find_refusal(backend, mode, device.partition(":")[0], task)
         for precision in precisions
         for batch_size in options.batch_size or [task.batch_size]
     ]

@@ -55,6 +55,7 @@ def summarize_run(info: RunInfo, records: Sequence[Record]) -> RunSummary:
         data=info.options.data,
         repeats=max((record.repeat for record in records), default=0),
         threads=len(info.options.cpus),
+        best_modes=bool(info.trials),
     )
 
 

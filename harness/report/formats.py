@@ -14,7 +14,7 @@ from crossframe.harness.parity.effects import describe_effect
 from crossframe.harness.records import codec
 from crossframe.harness.records.model import CELL_KEYS
 from crossframe.harness.report.framework_profiles import describe_modes, markdown_profiles
-from crossframe.harness.report.model import Report
+from crossframe.harness.report.model import FASTEST_MODES, Report
 from crossframe.harness.report.titles import title_report
 from crossframe.harness.worker.states import State
 
@@ -101,6 +101,7 @@ def describe_settings(report: Report) -> str:
     plural = "es" if run.repeats != 1 else ""
     text = f"preset {run.preset}, {', '.join(settings)}, threads {run.threads}, "
     text += f"median of {run.repeats} process{plural} per cell"
+    text += f"; {FASTEST_MODES}" if run.best_modes else ""
     return text + ("; ± is the farther end of the 95 % interval over them" if run.repeats > 1 else "")
 
 

@@ -8,6 +8,8 @@ from crossframe.harness.analysis.model import CellReport, FairnessRow, RankedCom
 from crossframe.harness.records.model import Host
 from crossframe.harness.records.portability import RuntimeResult
 
+FASTEST_MODES = "each framework in its fastest mode of a short trial"
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -19,6 +21,7 @@ class RunSummary:
     data: str | None  # None: the default of each task
     repeats: int
     threads: int
+    best_modes: bool = False  # each framework in its fastest mode of a trial
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tomllib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +20,7 @@ from crossframe.harness.machine.host import fingerprint
 from crossframe.harness.plan.inputs import draw_inputs
 from crossframe.harness.plan.plan import Plan, select_names
 from crossframe.harness.records import store
-from crossframe.harness.records.model import SCHEMA_VERSION, BackendInfo, Cell, GpuInfo, RunInfo, TaskInfo
+from crossframe.harness.records.model import SCHEMA_VERSION, BackendInfo, Cell, GpuInfo, ModeTrial, RunInfo, TaskInfo
 from crossframe.harness.run.pins import pin_inputs
 from crossframe.harness.selftest import selftest
 from crossframe.harness.worker.quality import pca_mse
@@ -58,8 +59,8 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def start_run(plan: Plan, folder: Path) -> None:
-    """Draw the inputs of a run into its folder, and write `run.json`."""
+def start_run(plan: Plan, folder: Path, trials: Sequence[ModeTrial] = ()) -> None:
+    """Draw the inputs of a run into its folder, and write `run.json`; `trials` are those by which modes were chosen."""
     info = RunInfo(
         schema=SCHEMA_VERSION,
         name=folder.name,
@@ -77,6 +78,7 @@ def start_run(plan: Plan, folder: Path) -> None:
         },
         jobs=list(plan.jobs),
         specs={name: to_json(task) for name, task in plan.tasks.items()},
+        trials=list(trials),
     )
     pin_inputs(folder)
     store.write_run(folder, info)

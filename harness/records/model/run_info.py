@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from crossframe.harness.records.model.cells import PlannedJob
+from crossframe.harness.records.model.cells import Cell, PlannedJob
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,15 @@ class BackendInfo:
 
 
 @dataclass(frozen=True)
+class ModeTrial:
+    """The trial of a mode, from which `--mode best` chooses."""
+
+    cell: Cell
+    step_s: float | None  # median of pipelined steps; None if the trial failed
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """`run.json`: the options of a run, its machine and its version of the code."""
 
@@ -90,3 +99,4 @@ class RunInfo:
     backends: dict[str, BackendInfo]
     jobs: list[PlannedJob]
     specs: dict[str, Any] = field(default_factory=dict)  # task -> its specification by `tasks.spec.to_json`
+    trials: list[ModeTrial] = field(default_factory=list)  # empty without `--mode best`

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from crossframe.backends import Backend
 from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.report.answer import join_names
-from crossframe.harness.report.model import FrameworkProfile, Report
+from crossframe.harness.report.model import FASTEST_MODES, FrameworkProfile, Report
 from crossframe.harness.report.titles import map_titles
 
 # As `summarize` of the self-test writes it, in this and in older versions.
@@ -39,6 +39,12 @@ class ModeFact:
         return f"{self.title} {', '.join(self.measured) or 'none'}{rest}"
 
 
+def describe_modes(report: Report) -> str:
+    """Return the modes that were measured, and how they were chosen if a trial did that."""
+    modes = "; ".join(map(str, list_modes(report.profiles)))
+    return f"{modes}; {FASTEST_MODES}" if report.run.best_modes else modes
+
+
 def list_facts(report: Report, backends: Mapping[str, Backend], warning_count: int) -> list[RunFact]:
     """Return the facts of the first screen. `report` has the names of backends, not titles."""
     run, cells = report.run, report.cells
@@ -49,7 +55,7 @@ def list_facts(report: Report, backends: Mapping[str, Backend], warning_count: i
     facts = [
         RunFact("Machine", describe_machine(report), "environment"),
         RunFact("Versions", describe_versions(report, backends), "environment"),
-        RunFact("Modes", "; ".join(map(str, list_modes(report.profiles))), "profiles"),
+        RunFact("Modes", describe_modes(report), "profiles"),
         RunFact("How sure", f"{processes}; {describe_selftest(report.selftest)}"),
         RunFact("Run", ", ".join(settings)),
     ]
