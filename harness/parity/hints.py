@@ -7,7 +7,7 @@ it is the likely cause.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations
@@ -18,9 +18,10 @@ import numpy as np
 import crossframe.backends.reference.model as reference
 from crossframe.backends.contract import DIALECTS, Dialect
 from crossframe.backends.reference.optimizers import clip, scheduled_rate
+from crossframe.harness.parity.checkpoint_hints import describe_bad_checkpoint
 from crossframe.harness.parity.checks import Check, output_error
 from crossframe.harness.parity.reference_traces import ReferenceTraces, compute_trace
-from crossframe.harness.worker.probes import ChangeCall, Probe, Recorder, name_resumed, trace
+from crossframe.harness.worker.probes import ChangeCall, Probe, name_resumed, trace
 from crossframe.tasks.spec import Arrays
 
 AGREEMENT = 1e-3  # relative error below which a hypothesis is taken for the cause
@@ -184,52 +185,6 @@ def find_best_hypothesis(failure: FailedCheck, hypotheses: Iterator[Hypothesis],
         if time.monotonic() > deadline:
             return None
     return meaning
-
-
-def describe_bad_checkpoint(
-    reference_traces: ReferenceTraces, probe: Probe, check: Check, traces: Arrays, dialect: Dialect
-) -> str | None:
-    """Return which part of a checkpoint is not restored; None if no single part explains it."""
-    if check.updates == probe.saved_after:
-        return "the checkpoint does not restore the weights"
-    prefix = f"{check.probe}/weights/{check.updates}/"
-    left = {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
-    expected = reference_traces.trace(probe, dialect)
-    for meaning, lost in LOST_IN_CHECKPOINTS.items():
-        model = reference.prepare(probe.task, reference_traces.start(probe), "cpu", dialect=dialect)
-        recorder = Recorder(probe, model, reference_traces.batches)
-        recorder.train(probe.batches[: probe.saved_after])
-        if not lost(model):
-            continue
-        recorder.train(probe.batches[probe.saved_after : check.updates])
-        distance = difference = 0.0
-        for name, value in model.weights().items():
-            distance += float(np.linalg.norm(left[name] - value)) if name in left else np.inf
-            difference += float(np.linalg.norm(left.get(name, value) - expected[f"weights/{check.updates}/{name}"]))
-        if distance < 0.05 * difference:
-            return f"the checkpoint does not restore {meaning}"
-    return None
-
-
-def lose_slots(model: reference.Model) -> bool:
-    """Empty the optimizer's state; return whether it had one."""
-    had = any(slots for slots in model.state.values()) and getattr(model.task.optimizer, "momentum", 1.0) != 0
-    model.state = {name: {} for name in model.state}
-    return had
-
-
-def lose_counter(model: reference.Model) -> bool:
-    """Begin the count of updates anew; return whether anything depends on it."""
-    model.updates = 0
-    return True
-
-
-# Part of a checkpoint -> a function that loses it; it returns False where there is no such part.
-LOST_IN_CHECKPOINTS: dict[str, Callable[[reference.Model], bool]] = {
-    "the state of the optimizer": lose_slots,
-    "the number of updates, on which the schedule and corrections depend": lose_counter,
-    "the state of the optimizer and the number of updates": lambda model: lose_slots(model) and lose_counter(model),
-}
 
 
 def describe_lost_state(failure: FailedCheck, reference_traces: ReferenceTraces) -> str | None:

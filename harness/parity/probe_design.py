@@ -11,30 +11,25 @@ clipping lies in the middle of the gradient norms. tests/unit/parity/test_probe_
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import crossframe.backends.reference.model as reference
-from crossframe.backends.reference.layers import split_tiles
-from crossframe.harness.worker.probes import EPOCH, INITIAL, Probe, select_start
+from crossframe.harness.parity.optimizer_variants import OPTIMIZERS, OWN, SGD_VARIANTS, VARIANTS, combine_variants
+from crossframe.harness.parity.probe_batches import SCALES, SMALL, STEEP, Design
+from crossframe.harness.worker.probes import EPOCH, INITIAL, Probe
 from crossframe.tasks.spec import (
     LSTM,
     SGD,
-    AdaGrad,
-    Adam,
     Arrays,
     Dense,
     Layer,
     MaxPool2D,
-    Optimizer,
     ReLU,
-    RMSProp,
-    StepSchedule,
     Task,
-    initial_weights,
 )
 
 SAMPLES = 16  # in a drawn batch
@@ -49,58 +44,11 @@ MOST_EPOCH_STEPS = 64  # of the first epoch; at small batch sizes an epoch has t
 PREDICTED_ROWS = (1, 64, 257, 1000)
 DISTINCT_ROWS = 64  # which the predictions repeat
 STEEPEST = 200.0  # the largest logit of the probe of steep logits; the median is near 50
-DECAY = 0.05
-BIAS = 0.2  # standard deviation of the biases
 NOISE = 0.3  # on real data before pooling; the standard deviation of the data is about 1
-# Factors of the batches in turn. They differ, so that the order of batches shows and clipping meets all sizes.
-SCALES = (1.5, 0.25, 1.0, 0.5)
 LARGE_FIRST, LARGE, SMALLER = 8, 5.0, 0.4  # batches of a long probe that are larger than later ones, and their factors
-CANDIDATES = 3  # for each sample of a network with ties
-OWN = "own optimizer"  # begins the names of its probes on a small network
-BIASED, STEEP, SMALL = "biased", "steep", "small"  # sets of weights
-
-# Every optimizer of the spec. Epsilon is far larger than in the tasks, so that its position in the formula shows; no
-# setting is a framework's default, so that one that is not passed on shows.
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": SGD(0.05),
-    "momentum": SGD(0.05, momentum=0.8),
-    "adam": Adam(0.005, beta1=0.8, beta2=0.97, epsilon=1e-3),
-    "adagrad": AdaGrad(0.02, epsilon=1e-3),
-    "rmsprop": RMSProp(0.002, decay=0.8, epsilon=1e-3),
-}
-Variant = Callable[[Task, float], Task]  # the task and a limit of gradient norms that is exceeded about half the time
-SINGLE_VARIANTS: dict[str, Variant] = {
-    "decay": lambda task, limit: replace(task, optimizer=replace(task.optimizer, weight_decay=DECAY)),
-    "schedule": lambda task, limit: replace(task, schedule=StepSchedule(every=3, gamma=0.9)),
-    "clip": lambda task, limit: replace(task, clip_norm=limit),
-}
-
-
-def combine_variants(task: Task, limit: float) -> Task:
-    """Return a task with all variants at once."""
-    for change in SINGLE_VARIANTS.values():
-        task = change(task, limit)
-    return task
-
-
-VARIANTS: dict[str, Variant] = {"plain": lambda task, limit: task, "all variants": combine_variants}
-# One variant at a time shows which of them is wrong. SGD is enough for that: a compiler takes longest for the others.
-SGD_VARIANTS = {"plain": VARIANTS["plain"], **SINGLE_VARIANTS, "all variants": combine_variants}
 MANY_TIES = 100
 SLOW_EPOCH, SLOW_POOLING = 0.1, 0.03  # shares of the rate
 LEAST_EPSILON = 1e-4  # in the task's own network, where some gradients are next to zero
-
-
-def is_optimizer_probe(probe: Probe) -> bool:
-    """Return whether a probe is about an optimizer, by its name, on the smallest network or on a small one."""
-    return probe.name.startswith(OWN) or probe.name.partition(" ")[0] in OPTIMIZERS
-
-
-def name_optimizer(optimizer: Optimizer) -> str:
-    """Return the name in `OPTIMIZERS` of the rule that an optimizer follows, whatever its settings."""
-    if isinstance(optimizer, SGD):
-        return "momentum" if optimizer.momentum else "sgd"
-    return type(optimizer).__name__.lower()
 
 
 def has_pooling(task: Task) -> bool:
@@ -152,94 +100,6 @@ def condition(optimizer: Any) -> Any:
     if not hasattr(optimizer, "epsilon"):
         return optimizer
     return replace(optimizer, epsilon=max(LEAST_EPSILON, optimizer.epsilon))
-
-
-@dataclass
-class Design:
-    """The probes of a task, and the arrays that they need: batches, and the sets of weights."""
-
-    task: Task
-    generator: np.random.Generator
-    arrays: Arrays
-    probes: list[Probe]
-
-    def draw_biases(self) -> None:
-        """Add the initial weights of the run with biases that are not zero; weights of products stay as they are."""
-        for name, layer, shape in self.task.walk():
-            for short, size in layer.parameters(shape).items():
-                if short not in layer.fans(shape):
-                    noise = BIAS * self.generator.normal(size=size)
-                    biased = self.arrays[f"{INITIAL}/{name}.{short}"] + noise
-                    self.arrays[f"{BIASED}/{name}.{short}"] = np.asarray(biased, np.float32)
-
-    def draw_small_weights(self, task: Task) -> None:
-        """Add the weights of the small network."""
-        for name, value in initial_weights(task, int(self.generator.integers(2**31))).items():
-            noise = 0.0 if value.any() else BIAS * self.generator.normal(size=value.shape)
-            self.arrays[f"{SMALL}/{name}"] = np.asarray(value + noise, np.float32)
-
-    def select_weights(self, task: Task) -> Arrays:
-        """Return the weights with which batches for a network are chosen: those of the task, or of the small one."""
-        part = self.task.layers[: len(task.layers)]
-        return select_start(self.arrays, Probe("", task, (), start=BIASED if task.layers == part else SMALL))
-
-    def draw_batches(self, name: str, sizes: Sequence[int], task: Task, scales: Sequence[float] = SCALES) -> list[str]:
-        """Add batches of noise and return their names. Of several candidates they take the samples furthest from ties.
-
-        `name` begins the names; `scales` are factors of the inputs, which the batches take in turn.
-        """
-        has_ties = any(isinstance(layer, (ReLU, MaxPool2D)) for layer in task.layers)
-        weights, names = self.select_weights(task), []
-        for number, size in enumerate(sizes):
-            count = size * CANDIDATES if has_ties else size
-            scale = scales[number % len(scales)]
-            x = (scale * self.generator.normal(size=(count, *task.input_shape))).astype(np.float32)
-            if has_ties:
-                margins = tie_margins(task, weights, x)
-                x = x[np.sort(np.argsort(-margins)[:size])]
-            names.append(f"{name}{number}")
-            self.arrays[f"{names[-1]}/x"] = x
-            self.arrays[f"{names[-1]}/y"] = self.draw_targets(task, size, scale)
-        return names
-
-    def draw_targets(self, task: Task, size: int, scale: float) -> np.ndarray:
-        """Return labels (size,) or targets (size, *output_shape)."""
-        shape = task.output_shape()
-        if task.loss == "mean_squared_error":
-            return (scale * self.generator.normal(size=(size, *shape))).astype(np.float32)
-        return self.generator.integers(0, 2 if task.loss == "binary_cross_entropy" else shape[0], size)
-
-    def find_limit(self, task: Task, names: Sequence[str]) -> float:
-        """Return a limit that the gradient norms of about half of the batches exceed, at the initial weights."""
-        model = reference.prepare(task, self.select_weights(task), "cpu")
-        norms = []
-        for name in names:
-            gradients = model.gradients(*model.put(self.arrays[f"{name}/x"], self.arrays[f"{name}/y"]))
-            norms.append(float(np.sqrt(sum(float((gradient**2).sum()) for gradient in gradients.values()))))
-        middle = sorted(norms)[(len(norms) - 1) // 2 : len(norms) // 2 + 1]
-        return float(f"{np.sqrt(middle[0] * middle[-1]):.3g}")
-
-    def add(self, name: str, task: Task, batches: Sequence[str], start: str = BIASED, **settings: Any) -> None:
-        """Add a probe."""
-        self.probes.append(Probe(name, task, tuple(batches), start=start, **settings))
-
-
-def tie_margins(task: Task, weights: Arrays, x: np.ndarray) -> np.ndarray:
-    """Return for each sample how far it is from a tie, relative to the largest input of the layer: (samples,)."""
-    model = reference.Model(task, weights, np.dtype("float32"), {})
-    margins = np.full(len(x), np.inf)
-    values = x
-    for (_, layer, _), outputs in zip(task.walk(), model.outputs(x)):
-        distance = None
-        if isinstance(layer, ReLU):
-            distance = np.abs(np.where(values == 0, np.inf, values))
-        elif isinstance(layer, MaxPool2D):
-            first, second = np.partition(split_tiles(values, layer.size), -2, axis=-1)[..., :-3:-1].swapaxes(0, -1)[:2]
-            distance = np.where(first == second, np.inf, first - second).swapaxes(0, -1)
-        if distance is not None:
-            margins = np.minimum(margins, distance.reshape(len(x), -1).min(axis=1) / np.abs(values).max())
-        values = outputs
-    return margins
 
 
 def design_probes(  # the data of a run, and what to make of it

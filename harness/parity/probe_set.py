@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.harness.files import write_atomically
-from crossframe.harness.parity.probe_design import OWN, design_probes, is_optimizer_probe
+from crossframe.harness.parity.optimizer_variants import OWN, is_optimizer_probe
+from crossframe.harness.parity.probe_design import design_probes
 from crossframe.harness.worker.probes import Probe
 from crossframe.tasks.spec import Arrays, Task
 

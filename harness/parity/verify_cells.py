@@ -20,7 +20,7 @@ from crossframe.harness.machine.environments import Environment
 from crossframe.harness.parity import checks
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.hints import find_hint
-from crossframe.harness.parity.probe_design import is_optimizer_probe, name_optimizer
+from crossframe.harness.parity.optimizer_variants import is_optimizer_probe, name_optimizer
 from crossframe.harness.parity.probe_process import read_traces, run_probe_job
 from crossframe.harness.parity.probe_set import ProbeSet
 from crossframe.harness.parity.reference_traces import ReferenceTraces

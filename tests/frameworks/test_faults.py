@@ -14,7 +14,7 @@ from crossframe.backends.contract import Precision
 from crossframe.harness.parity import checks
 from crossframe.harness.parity.checks import Check
 from crossframe.harness.parity.hints import find_hint
-from crossframe.harness.parity.probe_design import OPTIMIZERS, VARIANTS
+from crossframe.harness.parity.optimizer_variants import OPTIMIZERS, VARIANTS
 from crossframe.harness.worker.probes import EPOCH, name_second_pass
 from crossframe.tasks import discover
 from crossframe.tasks.widen import widen

@@ -12,7 +12,8 @@ import pytest
 
 import crossframe.backends.reference.model as reference
 from crossframe.harness.parity import checks
-from crossframe.harness.parity.hints import CALL_MISTAKES, NesterovModel, find_hint, lose_counter, lose_slots
+from crossframe.harness.parity.checkpoint_hints import lose_counter, lose_slots
+from crossframe.harness.parity.hints import CALL_MISTAKES, NesterovModel, find_hint
 from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.worker.probes import Probe, Recorder, name_resumed, trace
 from crossframe.tasks.spec import Arrays

@@ -12,7 +12,7 @@ import pytest
 from crossframe.backends import read_backend
 from crossframe.backends.contract import Precision
 from crossframe.harness.launch.launch import Outcome
-from crossframe.harness.parity.probe_design import OPTIMIZERS, OWN, is_optimizer_probe, name_optimizer
+from crossframe.harness.parity.optimizer_variants import OPTIMIZERS, OWN, is_optimizer_probe, name_optimizer
 from crossframe.harness.parity.probe_process import run_probe_job
 from crossframe.harness.parity.probe_set import write_probe_set
 from crossframe.harness.parity.reference_traces import ReferenceTraces

@@ -15,7 +15,9 @@ from crossframe.backends.reference import losses, optimizers
 from crossframe.harness.parity.checks import output_error, weight_errors
 from crossframe.harness.parity.hints import CALL_MISTAKES
 from crossframe.harness.parity.near_ties import CloseTieModel
-from crossframe.harness.parity.probe_design import LONG_STEPS, OPTIMIZERS, OWN, PREDICTED_ROWS, STEEP, design_probes
+from crossframe.harness.parity.optimizer_variants import OPTIMIZERS, OWN
+from crossframe.harness.parity.probe_batches import STEEP
+from crossframe.harness.parity.probe_design import LONG_STEPS, PREDICTED_ROWS, design_probes
 from crossframe.harness.parity.tolerances import ROUNDING_FACTOR, tolerances_for
 from crossframe.harness.worker.probes import EPOCH, Probe, select_start, trace
 from crossframe.tasks import discover
