@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crossframe.harness.console.messages import (
+    CONTROLS,
     LIVE_LINES,
     say,
 )
@@ -27,6 +28,7 @@ from crossframe.harness.console.text import (
 )
 
 __all__ = [
+    "CONTROLS",
     "LIVE_LINES",
     "Progress",
     "TableLayout",

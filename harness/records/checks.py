@@ -108,8 +108,9 @@ def _check_special(value: object) -> None:
         _check_operators(value)
     if isinstance(value, TrainMeasurements):
         for name in SAMPLES:
-            if getattr(value, name) == []:
-                raise ValueError(f"{name} has no samples")
+            samples = getattr(value, name)
+            if samples is not None and min(samples, default=0.0) <= 0:
+                raise ValueError(f"{name} has no samples, or one of 0 s")
 
 
 def _check_operators(profile: OperatorProfile) -> None:

@@ -6,6 +6,7 @@ a limit of time, and is started again for the next file.
 
 from __future__ import annotations
 
+import os
 import resource
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossframe.harness.console import CONTROLS
 from crossframe.harness.launch.leavings import require_model
 from crossframe.harness.records.model import OnnxAgreement
 from crossframe.harness.runtimes import MEMORY_BYTES
@@ -53,6 +55,9 @@ def run_onnx(path: str, x: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarra
 def answer_requests(connection: Connection) -> None:
     """Run files until the connection is closed: the program of the process."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    silence = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # onnxruntime quotes names of the file, with any characters
+        os.dup2(silence, stream)
     while True:
         try:
             request = connection.recv()
@@ -61,7 +66,8 @@ def answer_requests(connection: Connection) -> None:
         try:
             connection.send(run_onnx(*request))
         except Exception as error:
-            connection.send(" ".join(str(error).split())[:REASON_LENGTH] or type(error).__name__)
+            text = CONTROLS.sub("\ufffd", " ".join(str(error).split()))
+            connection.send(text[:REASON_LENGTH] or type(error).__name__)
 
 
 class OnnxChecker:

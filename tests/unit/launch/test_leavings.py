@@ -128,6 +128,7 @@ def test_valid_arrays_are_read_as_they_were_written(tmp_path: Path) -> None:
         {"host_peak_bytes": 1234.5},
         {"host_peak_bytes": 10**30},
         {"step_samples_s": []},
+        {"step_samples_s": [0.1, 0.0]},
         {"step_samples_s": [0.1, -0.1]},
         {"epochs": [{"epoch": 1, "train_s": 0.0, "steps": 0}]},
         {"receipt": {}},

@@ -93,6 +93,15 @@ def test_a_faulty_file_is_a_failed_export_and_the_next_one_is_checked(
     assert checker.check(EXPORT, tmp_path / "next", X, 3 * X, 1e-4).state == State.OK
 
 
+def test_nothing_of_a_file_gets_to_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path, [helper.make_node("Reshape", ["x", "shape\x1b[2J"], ["y"]), constant("shape\x1b[2J", [7, 7])][::-1])
+    with closing(OnnxChecker()) as checker:
+        agreement = checker.check(EXPORT, tmp_path, X, 3 * X, 1e-4)
+    assert agreement.state == State.FAILED
+    output = capfd.readouterr()
+    assert output.out == output.err == ""
+
+
 def test_outputs_of_the_framework_that_are_not_finite_do_not_agree(checker: OnnxChecker, tmp_path: Path) -> None:
     save(tmp_path, multiply(3.0))
     assert checker.check(EXPORT, tmp_path, X, X * np.nan, 1e-4).state == State.FAILED
