@@ -16,8 +16,8 @@ from tests.support.pages import Elements, make_three, read_downloads, write_html
 from tests.support.synthetic import make_many_workloads, save_run
 
 LARGEST = 5e6
-# The page is to take less than 10 s. Other programs slow down every instruction, for which the limit leaves room.
-MOST_CPU_S = 20
+# The page takes less than 10 s of an idle machine. Other programs and a tracer slow down every instruction.
+MOST_CPU_S = 30
 
 
 def unpack(content: str) -> str:
