@@ -16,7 +16,7 @@ from markupsafe import Markup
 from crossframe.harness.analysis import metrics
 from crossframe.harness.analysis.model import RankedComparison
 from crossframe.harness.console import csv_text
-from crossframe.harness.files import write_atomically
+from crossframe.harness.files import below, write_atomically
 from crossframe.harness.records import codec
 from crossframe.harness.records.model import CELL_KEYS, Record
 from crossframe.harness.worker.states import State
@@ -39,8 +39,7 @@ def provide_download(run: Path, name: str, content: str) -> Download:
     packed = pack(content)
     if len(packed) <= MOST_PACKED:
         return Download(packed)
-    (run / FOLDER).mkdir(exist_ok=True)
-    write_atomically(run / FOLDER / name, content)
+    write_atomically(below(run, FOLDER, name), content)
     return Download(None, f"{FOLDER}/{name}")
 
 
