@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -161,17 +162,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):  # `run` handles an interrupt itself, since it keeps its records
         say("interrupted")
         return INTERRUPTED
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where the shell closed it
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return PIPE_CLOSED
     except Exception as error:
         exit_code = exit_code_for(error)
         if exit_code is None:
             raise
         say(f"crossframe: {describe_error(error)}")
+        if isinstance(error, OSError):
+            drop_output()
         return exit_code
     return int(code or DONE)
+
+
+def drop_output() -> None:
+    """Forget what was not written to stdout yet: the interpreter would try it again when it ends, and fail again."""
+    try:
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):
+        with suppress(AttributeError, OSError, ValueError):  # there is no stdout, or no file behind it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def handle_signals() -> None:

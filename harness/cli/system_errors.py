@@ -8,6 +8,7 @@ import errno
 REMEDIES = {
     errno.ENOSPC: "free some space, or use a folder on another disk",
     errno.EDQUOT: "free some space, or use a folder on another disk",
+    errno.EFBIG: "raise the limit of the size of files: `ulimit -f unlimited`",
     errno.EROFS: "use a folder on a disk that can be written",
     errno.EACCES: "use a folder for which you have the permission",
     errno.EPERM: "use a folder for which you have the permission",

@@ -25,6 +25,8 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u20
 
 def say(text: str) -> None:
     """Print one message to the user on stderr, above the live line if there is one."""
+    if sys.stderr is None:  # the shell closed it, and `print` would take stdout instead
+        return
     with DRAWING:
         for line in LIVE_LINES:
             line.erase()

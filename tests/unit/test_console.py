@@ -189,3 +189,11 @@ def test_markdown_reads_well_in_a_terminal_and_is_unchanged_elsewhere(monkeypatc
     assert "…" not in rendered
     assert "a_name_longer_than_the_column_is_wide" in "".join(word for word in rendered.split() if word != "20%")
     assert max(map(len, console.fit_terminal("word " * 20).splitlines())) <= 24
+
+
+def test_without_stderr_a_message_is_not_data(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    say("message")
+    assert capsys.readouterr().out == ""

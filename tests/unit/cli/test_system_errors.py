@@ -147,3 +147,26 @@ def test_a_file_is_not_written_through_a_link(tmp_path: Path) -> None:
     write_atomically(tmp_path / "file", "new")
     assert (tmp_path / "victim").read_text() == "mine"
     assert (tmp_path / "file").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "message"),
+    [("> /dev/full", "No space left on device"), (">&-", ""), (">&- 2>&-", ""), ("2>&-", ""), ("< /dev/null >&-", "")],
+)
+def test_an_output_that_is_full_or_closed_is_no_traceback(tmp_path: Path, redirection: str, message: str) -> None:
+    save_run(tmp_path, [make_record("a", 1, 0.01)])
+    command = f"{sys.executable} -m crossframe report {tmp_path} --format csv {redirection}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert message in done.stderr
+    assert done.returncode == (3 if message else 0)
+
+
+def test_a_limit_of_the_size_of_files_is_one_line(tmp_path: Path) -> None:
+    command = f"ulimit -f 20; {sys.executable} -m crossframe run --backend reference --out {tmp_path / 'run'}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "File too large; raise the limit of the size of files" in done.stderr
+    assert not (tmp_path / "run").exists()
