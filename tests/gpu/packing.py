@@ -24,6 +24,7 @@ ARCHIVE = "campaign.tar.gz"
 ARCHIVED = (
     *("manifest.json", "campaign.log", "steps/*"),
     *(f"runs/*/{name}" for name in ("run.json", "ceilings.json", "*.jsonl", "portability.json", "report.html")),
+    "runs/*/report-files/*",
     *("cache/parity/*.json", "cache/selftest/*.json"),
 )
 LARGEST_BYTES = 16 << 20  # of one gathered file, unpacked
