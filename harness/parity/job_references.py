@@ -22,7 +22,7 @@ from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.parity.low_precision import ROUNDING
 from crossframe.harness.parity.reference_cache import read_archive, store_training, training_path
 from crossframe.harness.parity.reference_traces import EXACT, Arithmetic, build_model
-from crossframe.harness.worker.trainings import list_trainings, list_updates
+from crossframe.harness.worker.trainings import list_trainings, list_updates, select_inputs
 from crossframe.tasks.spec import Arrays, Task
 
 ROUNDING_CODE = (Path(low_precision.__file__), Path(near_ties.__file__))  # that the cost of rounding depends on
@@ -102,11 +102,12 @@ class JobReference:
         """Return the weights after powers of two of updates, and after those that are compared."""
         rows = list_trainings(self.data["order"])[training]
         recorded = {2**power for power in range(len(rows).bit_length())} | {*list_updates(training, self.data["order"])}
+        x = select_inputs(training, self.data["x_train"])
         traces: Arrays = {}
         with threadpool_limits(1):
             model = build_model(self.task, self.start, dialect, arithmetic)
             for updates, batch in enumerate(rows, start=1):
-                model.train([model.put(self.data["x_train"][batch], self.data["y_train"][batch])])
+                model.train([model.put(x[batch], self.data["y_train"][batch])])
                 if updates in recorded:
                     traces |= {f"weights/{updates}/{name}": value for name, value in model.weights().items()}
         return traces

@@ -34,7 +34,8 @@ from crossframe.tasks.spec import (
 
 SAMPLES = 16  # in a drawn batch
 FEW_SAMPLES = 4  # in each of many batches
-ODD_SAMPLES = (5, 1, 5)  # incomplete batches, and one of one sample between two of another size
+# A full batch, then incomplete ones whose size does not divide it, and one of one sample between two of equal size.
+ODD_SAMPLES = (SAMPLES, 5, 1, 5)
 STEPS = 20
 WEIGHTS_AFTER = (1, 2, STEPS)  # the first update shows the rule, the next the state of the optimizer; then many a call
 LONG_STEPS = 128

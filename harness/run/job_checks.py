@@ -27,10 +27,9 @@ from crossframe.harness.records.model import JobCheck
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.probes import EPOCH, Probe
 from crossframe.harness.worker.replays import SLOWDOWN, find_slowdown
-from crossframe.harness.worker.trainings import FIRST_EPOCH, LATER_EPOCH, ONE_BATCH, list_updates
+from crossframe.harness.worker.trainings import FIRST_EPOCH, LATER_EPOCH, NEW_SAMPLES, ONE_BATCH, list_updates
 from crossframe.tasks.spec import Arrays
 
-PREDICTION = "prediction"
 UNFINISHED = 0.3  # of the time of an epoch, left after `sync`; measured: at most 0.05 with a barrier
 MOST_SPEED = 3.0  # times the measured ceiling; the ceiling of a busy machine may be measured too low
 
@@ -57,16 +56,17 @@ def check_job(
 
 
 def check_trainings(arrays: Mapping[str, np.ndarray], reference: JobReference) -> Iterator[JobCheck]:
-    """Yield the checks of weights after the first epoch, after a later epoch, and after training on one batch."""
+    """Yield the checks of weights after the first epoch, a later one, and training on one batch and on new samples."""
     order = reference.data["order"]
-    (first,), (later,), (same, renewed) = (
-        list_updates(training, order) for training in (FIRST_EPOCH, LATER_EPOCH, ONE_BATCH)
+    (first,), (later,), (same, renewed), (new,) = (
+        list_updates(training, order) for training in (FIRST_EPOCH, LATER_EPOCH, ONE_BATCH, NEW_SAMPLES)
     )
     compared = (
         (FIRST_EPOCH, FIRST_EPOCH, first, "after_first_epoch"),
         (LATER_EPOCH, LATER_EPOCH, later, f"{LATER_EPOCH}/{later}"),
         ("the same batch again", ONE_BATCH, same, f"{ONE_BATCH}/{same}"),
         ("the same content again", ONE_BATCH, renewed, f"{ONE_BATCH}/{renewed}"),
+        ("new samples among known", NEW_SAMPLES, new, f"{NEW_SAMPLES}/{new}"),
     )
     for name, training, updates, prefix in compared:
         weights = {parameter: arrays[f"{prefix}/{parameter}"] for parameter in reference.start}

@@ -21,7 +21,14 @@ from crossframe.harness.worker.backend_model import prepare_model
 from crossframe.harness.worker.epochs import prefix_names, put_batches, time_epoch
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.measurements import Epoch, ReplayTimes, TrainMeasurements
-from crossframe.harness.worker.trainings import CALLS, LATER_EPOCH, ONE_BATCH, list_trainings
+from crossframe.harness.worker.trainings import (
+    CALLS,
+    LATER_EPOCH,
+    NEW_SAMPLES,
+    ONE_BATCH,
+    list_trainings,
+    select_inputs,
+)
 from crossframe.tasks.spec import Arrays
 
 # A verified step may take this many times as long as a measured one. Measured in the first tries, on two processors
@@ -47,6 +54,7 @@ def replay(job: TrainJob, model: Model, data: Arrays, folder: Path, measurements
     initial = folder / "initial"
     prepare_model(job, job.task, select_weights(data, job.task)).save(initial)
     arrays = replay_batch(model, data, initial, job.device, measurements)
+    arrays |= replay_samples(model, data, initial)
     arrays |= replay_epoch(model, data, initial, job.device, measurements)
     shutil.rmtree(initial)
     return arrays
@@ -86,6 +94,15 @@ def train_calls(model: Model, batches: Sequence[Batch]) -> list[Seconds]:
 def step_seconds(epoch: Epoch) -> Seconds:
     """Return the duration of a step of an epoch."""
     return Seconds(epoch.train_s / epoch.steps, (epoch.processor_s or 0.0) / epoch.steps)
+
+
+def replay_samples(model: Model, data: Arrays, initial: Path) -> Arrays:
+    """Train on batches with new samples among those that the model has seen."""
+    rows = list_trainings(data["order"])[NEW_SAMPLES]
+    model.load(initial)
+    model.train(put_batches(model, {**data, "x_train": select_inputs(NEW_SAMPLES, data["x_train"])}, rows))
+    model.sync()
+    return prefix_names(f"{NEW_SAMPLES}/{len(rows)}", model.weights())
 
 
 def replay_epoch(model: Model, data: Arrays, initial: Path, device: str, measurements: TrainMeasurements) -> Arrays:

@@ -10,6 +10,8 @@ import numpy as np
 FIRST_EPOCH = "first epoch"
 LATER_EPOCH = "later epoch"  # of the model that was measured, restored to its initial state
 ONE_BATCH = "one batch"  # again and again: first as one object on the device, then as new objects of the same content
+NEW_SAMPLES = "new samples"  # the first batches, with new values in every second sample of the data
+FEW_BATCHES = 4  # of these
 CALLS = (1, 1, 2)  # the number of batches in each call of `train` on one batch
 
 
@@ -19,7 +21,24 @@ def list_trainings(order: np.ndarray) -> dict[str, np.ndarray]:
     The later epoch of a task of one epoch is its first, which the measurement repeats.
     """
     one = np.repeat(order[0][:1], 2 * sum(CALLS), axis=0)
-    return {FIRST_EPOCH: order[0], LATER_EPOCH: order[1 % len(order)], ONE_BATCH: one}
+    return {
+        FIRST_EPOCH: order[0],
+        LATER_EPOCH: order[1 % len(order)],
+        ONE_BATCH: one,
+        NEW_SAMPLES: order[0][:FEW_BATCHES],
+    }
+
+
+def select_inputs(training: str, x: np.ndarray) -> np.ndarray:
+    """Return the inputs of a training, (samples, ...), from those of the data.
+
+    Among new samples, those that the model was trained on before must count as much as ever.
+    """
+    if training != NEW_SAMPLES:
+        return x
+    factors = np.where(np.arange(len(x)) % 2, 1.0, 0.5).astype(x.dtype)
+    changed: np.ndarray = x * factors.reshape(-1, *(1 for _ in x.shape[1:]))
+    return changed
 
 
 def list_updates(training: str, order: np.ndarray) -> tuple[int, ...]:

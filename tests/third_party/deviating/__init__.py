@@ -14,8 +14,8 @@ from crossframe.harness.worker import replays
 from crossframe.tasks.spec import Arrays, Task
 
 MODES = (
-    "honest", "drops_last", "trains_in_put", "tires", "knows_epochs", "knows_steps", "skips_seen", "defers",
-    "answers_many_wrong", "answers_one_wrong", "answers_again",
+    "honest", "drops_last", "trains_in_put", "tires", "knows_epochs", "knows_steps", "skips_seen", "skips_samples",
+    "defers", "answers_many_wrong", "answers_one_wrong", "answers_again",
 )  # fmt: skip
 DIALECT: Dialect = {}
 EXAMINED = 60  # updates after `prepare` or `load` during which a mode works honestly
@@ -34,6 +34,7 @@ class Model(ReferenceModel):
         self.mode = mode
         self.deferred: list[Batch] = []
         self.seen: list[Batch] = []
+        self.samples: set[bytes] = set()
         self.done = self.done_since_load = 0
         self.answer: np.ndarray | None = None
         super().__init__(task, weights, dtype, {})
@@ -62,10 +63,18 @@ class Model(ReferenceModel):
             case "skips_seen":
                 batches = [batch for batch in batches if all(batch is not other for other in self.seen)]
                 self.seen += batches
+            case "skips_samples":
+                batches = [self.select_new(*batch) for batch in batches]
             case "defers":
                 self.deferred += batches
                 batches = []
         super().train(batches)
+
+    def select_new(self, x: np.ndarray, y: np.ndarray) -> Batch:
+        """Leave out the samples that were trained on before, in whatever batch, unless all of them were."""
+        new = [row for row in range(len(x)) if x[row].tobytes() not in self.samples] or list(range(len(x)))
+        self.samples.update(x[row].tobytes() for row in new)
+        return x[new], y[new]
 
     def finish(self) -> None:
         """Do the work that was deferred."""

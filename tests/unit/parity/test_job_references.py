@@ -10,7 +10,15 @@ import crossframe.backends.reference.model as reference
 from crossframe.harness.parity.job_references import JobReference
 from crossframe.harness.parity.reference_cache import training_path
 from crossframe.harness.plan.inputs import write_inputs
-from crossframe.harness.worker.trainings import FIRST_EPOCH, LATER_EPOCH, ONE_BATCH, list_trainings, list_updates
+from crossframe.harness.worker.trainings import (
+    FIRST_EPOCH,
+    LATER_EPOCH,
+    NEW_SAMPLES,
+    ONE_BATCH,
+    list_trainings,
+    list_updates,
+    select_inputs,
+)
 from crossframe.tasks import discover
 from crossframe.tasks.spec import Arrays
 
@@ -25,20 +33,21 @@ def job_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobReferen
     return JobReference(CIRCLE, tmp_path / "inputs.npz", {}, "float32")
 
 
-def train(job_reference: JobReference, rows: np.ndarray) -> Arrays:
+def train(job_reference: JobReference, rows: np.ndarray, training: str = FIRST_EPOCH) -> Arrays:
     """Return the weights of the reference model after one call of `train`."""
     data = job_reference.data
+    x = select_inputs(training, data["x_train"])
     model = reference.prepare(CIRCLE, job_reference.start, "cpu")
-    model.train([model.put(data["x_train"][batch], data["y_train"][batch]) for batch in rows])
+    model.train([model.put(x[batch], data["y_train"][batch]) for batch in rows])
     return model.weights()
 
 
-@pytest.mark.parametrize("training", [FIRST_EPOCH, LATER_EPOCH, ONE_BATCH])
+@pytest.mark.parametrize("training", [FIRST_EPOCH, LATER_EPOCH, ONE_BATCH, NEW_SAMPLES])
 def test_a_training_starts_from_the_initial_weights(job_reference: JobReference, training: str) -> None:
     order = job_reference.data["order"]
     expected, rows = job_reference.expect_weights(training), list_trainings(order)[training]
     for updates in list_updates(training, order):
-        for name, value in train(job_reference, rows[:updates]).items():
+        for name, value in train(job_reference, rows[:updates], training).items():
             assert_allclose(expected[f"weights/{updates}/{name}"], value, rtol=1e-12, err_msg=name)
 
 

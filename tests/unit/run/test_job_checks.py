@@ -64,6 +64,7 @@ def run_job(folder: Path, mode: str) -> Evaluation:
         ("knows_epochs", {"time of an epoch"}),
         ("knows_steps", {"time of a step"}),
         ("skips_seen", {"the same batch again"}),
+        ("skips_samples", {"new samples among known"}),
         ("defers", {"barrier"}),
         ("answers_many_wrong", {"outputs", "timed predictions of many samples"}),
         ("answers_one_wrong", {"timed predictions of one sample"}),
