@@ -72,7 +72,7 @@ def try_workers(modes: Sequence[str], folder: Path) -> Iterator[Fault]:
 def try_run(modes: Sequence[str], run: Path) -> Iterator[Fault]:
     """Try modes in one run."""
     selection = ["--backend", "misbehaving", "--mode", ",".join([*modes, HONEST]), "--task", "circle"]
-    options = ["--preset", "quick", "--no-parity", "--timeout", str(TIMEOUT_S), "--out", str(run)]
+    options = ["--preset", "quick", "--repeats", "1", "--no-parity", "--timeout", str(TIMEOUT_S), "--out", str(run)]
     done = run_command("run", *selection, *options, cwd=run.parent, timeout_s=60 + 3 * TIMEOUT_S * len(modes))
     left = find_children()
     problems = [*check_end(done), *check_formats(run)]
