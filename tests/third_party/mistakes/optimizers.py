@@ -185,19 +185,19 @@ RULES: dict[str, Entry] = {
     "adam_counts_from_0": Entry(
         change_update(number=lambda self: max(1, self.updates)),
         "the second update counts as the first",
-        ALL,
+        ADAM,
         ("adam plain", "own"),
     ),
     "adam_counts_from_2": Entry(
         change_update(number=lambda self: self.updates + 2),
         "the first update counts as the second",
-        ALL,
+        ADAM,
         ("adam plain", "own"),
     ),
     "adam_second_moment_grows": Entry(
         change_step(Adam, second_moment_of_first),
         "the second moment grows by 0.1 % an update",
-        ALL,
+        ADAM,
         ("adam plain", "own"),
     ),
     "adagrad_starts_at_0.1": Entry(
