@@ -10,6 +10,7 @@ import numpy as np
 import crossframe.backends.reference.model as reference
 from crossframe.backends.contract import Dialect
 from crossframe.harness.files import write_atomically
+from crossframe.harness.machine.cache import read_cached
 from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.parity.reference_cache import cache_path
 from crossframe.harness.records.model import DialectEffect
@@ -28,7 +29,8 @@ def compute_trained_quality(task: Task, inputs: Path, dialect: Dialect) -> float
     The training takes up to minutes.
     """
     path = quality_path(task, inputs, dialect)
-    if not path.exists():
+    kept = read_cached(path, float)
+    if kept is None:
         with np.load(inputs, allow_pickle=False) as stored:
             data = {name: stored[name] for name in stored.files}
         weights = {name: data[f"weights/{name}"] for name in task.parameters()}
@@ -36,8 +38,9 @@ def compute_trained_quality(task: Task, inputs: Path, dialect: Dialect) -> float
         for order in data["order"]:
             model.train([model.put(data["x_train"][rows], data["y_train"][rows]) for rows in order])
         metrics = quality.compute_quality(task.loss, model.predict(data["x_test"]), data["y_test"])
-        write_atomically(path, json.dumps(metrics[task.quality]))
-    return float(json.loads(path.read_text()))
+        kept = float(metrics[task.quality])
+        write_atomically(path, json.dumps(kept))
+    return kept
 
 
 def dialect_effect(task: Task, inputs: Path, dialect: Dialect, compute: bool) -> DialectEffect | None:

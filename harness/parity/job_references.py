@@ -16,11 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from crossframe.backends.contract import Dialect
 from crossframe.harness.files import digest, write_atomically
+from crossframe.harness.machine.cache import read_cached, read_cached_arrays
 from crossframe.harness.parity import low_precision, near_ties
 from crossframe.harness.parity.checks import weight_errors
 from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.parity.low_precision import ROUNDING
-from crossframe.harness.parity.reference_cache import read_archive, store_training, training_path
+from crossframe.harness.parity.reference_cache import store_training, training_path
 from crossframe.harness.parity.reference_traces import EXACT, Arithmetic, build_model
 from crossframe.harness.worker.trainings import list_trainings, list_updates, select_inputs
 from crossframe.tasks.spec import Arrays, Task
@@ -56,7 +57,7 @@ class JobReference:
         """
         settings = dialect_for(self.task, self.dialect)
         path = training_path(self.task, self.inputs, settings, training)
-        stored = read_archive(path)
+        stored = read_cached_arrays(path)
         if stored is not None:
             return stored
         traces = self._train(training, settings, EXACT)
@@ -71,13 +72,11 @@ class JobReference:
             return None
         code = digest(*ROUNDING_CODE)[:8]
         path = training_path(self.task, self.inputs, {}, training).with_suffix(f".{self.precision}-{code}.json")
-        try:
-            costs: dict[str, float | None] = json.loads(path.read_bytes())
-            return costs[str(updates)]
-        except (OSError, ValueError, KeyError):
+        costs = read_cached(path, dict[str, float | None])
+        if costs is None or str(updates) not in costs:
             costs = self._compute_rounding(training)
             write_atomically(path, json.dumps(costs))
-            return costs[str(updates)]
+        return costs[str(updates)]
 
     def _compute_rounding(self, training: str) -> dict[str, float | None]:
         exact = self._train(training, {}, EXACT)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from crossframe.backends import Plugin
 from crossframe.harness.launch.launch import Outcome, launch
+from crossframe.harness.launch.leavings import read_arrays
 from crossframe.harness.worker.jobs import ProbeJob, ResumeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements
 from crossframe.harness.worker.probe import CHECKPOINTS
@@ -53,6 +52,5 @@ def read_traces(folder: Path) -> Arrays:
     traces: Arrays = {}
     for path in (folder / "outputs.npz", folder / RESUMED / "outputs.npz"):
         if path.exists():
-            with np.load(path, allow_pickle=False) as stored:
-                traces |= {name: stored[name] for name in stored.files}
+            traces |= read_arrays(path.parent, path.name, finite=False)
     return traces

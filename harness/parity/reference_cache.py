@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -58,12 +57,3 @@ def store_training(path: Path, traces: Arrays, start: Arrays, compared: Sequence
             kept |= {f"weights/{step}/{name}": traces[f"weights/{step}/{name}"] for step in (updates, furthest)}
     write_atomically(path, kept)
     return kept
-
-
-def read_archive(path: Path) -> Arrays | None:
-    """Return the arrays of an archive; None if it is missing or damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return None

@@ -12,10 +12,10 @@ from threadpoolctl import threadpool_limits
 from crossframe.backends import Backend
 from crossframe.backends.contract import Precision
 from crossframe.harness.console import Progress
-from crossframe.harness.files import write_atomically
+from crossframe.harness.files import below, write_atomically
 from crossframe.harness.launch.launch import Outcome
 from crossframe.harness.launch.processes import end_all
-from crossframe.harness.machine.cache import cache_folder
+from crossframe.harness.machine.cache import cache_folder, read_cached
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.parity import checks
 from crossframe.harness.parity.dialects import dialect_in
@@ -27,8 +27,9 @@ from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.parity.result import ParityResult
 from crossframe.harness.parity.verdict_key import make_key
 from crossframe.harness.plan.plan import Plan
-from crossframe.harness.records.codec import from_json, to_json
+from crossframe.harness.records.codec import to_json
 from crossframe.harness.records.model import Cell
+from crossframe.harness.worker.failures import summarize_error
 from crossframe.harness.worker.jobs import ProbeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements
 from crossframe.harness.worker.probes import name_resumed, name_second_pass
@@ -67,9 +68,13 @@ class Verifier:
         kept = read_result(cached)
         if kept is not None:
             return kept
-        folder = (self.folder / f"parity-{cell.name}").resolve()
+        folder = below(self.folder.resolve(), f"parity-{cell.name}")
         outcome = run_probe_job(environment.python, backend, job, folder, self.plan.options.timeout_s)
-        result = judge_outcome(reference, cell, outcome, folder)
+        try:
+            result = judge_outcome(reference, cell, outcome, folder)
+        except Exception as error:  # whatever the worker left, the next cell is verified
+            reason = f"its traces can't be judged: {summarize_error(error)}".replace(f"{folder}/", "")
+            result = ParityResult(State.FAILED, reason)
         if result.state == State.OK:
             write_atomically(cached, to_json(result))
         return result
@@ -128,9 +133,8 @@ def cached_result_path(backend: Backend, environment: Environment, job: ProbeJob
 
 def read_result(path: Path) -> ParityResult | None:
     """Return a kept result that says that all is well; None if there is none, or its file is damaged."""
-    try:
-        result = from_json(path.read_bytes(), ParityResult)
-    except (OSError, ValueError):
+    result = read_cached(path, ParityResult)
+    if result is None:
         return None
     passed = bool(result.checks) and all(check.passed for check in result.checks)
     return result if result.state == State.OK and passed else None
