@@ -47,10 +47,10 @@ def run_probe_job(
     return replace(outcome, measurements=replace(outcome.measurements, probes=merged))
 
 
-def read_traces(folder: Path) -> Arrays:
-    """Return the traces of both processes: `<probe>/<key>` -> array."""
+def read_traces(folder: Path, most_bytes: int) -> Arrays:
+    """Return the traces of both processes, each of at most so many bytes: `<probe>/<key>` -> array."""
     traces: Arrays = {}
     for path in (folder / "outputs.npz", folder / RESUMED / "outputs.npz"):
         if path.exists():
-            traces |= read_arrays(path.parent, path.name, finite=False)
+            traces |= read_arrays(path.parent, path.name, finite=False, most_bytes=most_bytes)
     return traces

@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.harness.files import write_atomically
+from crossframe.harness.launch.leavings import ARRAYS_BYTES
 from crossframe.harness.parity.optimizer_variants import OWN, is_optimizer_probe
 from crossframe.harness.parity.probe_design import design_probes
 from crossframe.harness.worker.probes import Probe
 from crossframe.tasks.spec import Arrays, Task
+
+
+def count_parameters(task: Task) -> int:
+    """Return the number of parameters of a task."""
+    return sum(math.prod(shape) for shape in task.parameters().values())
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,18 @@ class ProbeSet:
         Trainings come first, since each of them may be compiled.
         """
         trainings = sum(1 for probe in self.probes if max(probe.weights_after, default=0))
-        return trainings, sum(math.prod(shape) for shape in self.task.parameters().values())
+        return trainings, count_parameters(self.task)
+
+    @property
+    def most_trace_bytes(self) -> int:
+        """The most bytes that the traces of a backend may have: weights at every look in float64, and outputs."""
+        weights = sum(
+            (1 + probe.twice + 2 * (probe.saved_after is not None))
+            * (len(probe.weights_after) + 1)
+            * count_parameters(probe.task)
+            for probe in self.probes
+        )
+        return ARRAYS_BYTES + 8 * weights
 
     def read_arrays(self) -> Arrays:
         """Return the batches and weights of the probes."""

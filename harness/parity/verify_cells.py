@@ -155,7 +155,7 @@ def judge_outcome(
     result = replace(result, missing_optimizers=dict(missing.values()))
     if measurements.unfinished is None:
         return replace(result, state=State.FAILED, reason="the worker left no measurement of its barrier")
-    traces = read_traces(folder)
+    traces = read_traces(folder, reference.probe_set.most_trace_bytes)
     results = list(check_cell(reference, cell, measurements, traces))
     if not results:
         return replace(result, state=State.FAILED, reason="nothing was compared")

@@ -30,6 +30,7 @@ from tests.third_party.mistakes.frameworks import FRAMEWORKS
 BACKENDS = {name: backend for name, backend in discover().items() if name in FRAMEWORKS}
 USUAL_LOOKS = ("gradient", "first epoch")  # probes that see most mistakes
 TIMEOUT_S = 900
+MOST_BYTES = 1 << 32  # of the traces of many mistakes
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def run_on_probes(
         if resumed.state != State.OK:
             raise RuntimeError(f"{framework} {task}: continued: {resumed.state}: {resumed.reason}; see {folder}")
         results |= resumed.measurements.probes
-    measurements, traces = replace(outcome.measurements, probes=results), read_traces(folder)
+    measurements, traces = replace(outcome.measurements, probes=results), read_traces(folder, MOST_BYTES)
     return {
         mistake: judge_mistake(framework, mistake, list_of_probes, reference, measurements, traces)
         for mistake, list_of_probes in planted.items()

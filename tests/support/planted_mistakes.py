@@ -28,6 +28,7 @@ from tests.conftest import THIRD_PARTY
 from tests.support.small_tasks import draw_samples
 
 BACKENDS = {name: backend for name, backend in discover().items() if backend.has_builds}
+MOST_BYTES = 1 << 32  # of the traces of many mistakes
 # All probes of one framework fit into the time of the tests; those of the others run with `-m campaign`.
 PARAMETERS = [pytest.param(name, marks=[] if name == "torch" else [pytest.mark.campaign], id=name) for name in BACKENDS]
 EPOCH_STEPS, BATCH_SIZE = 4, 16
@@ -138,4 +139,4 @@ def probe_task(
     planted = [plant(probes[probe], mistake) for mistake, probe in mistakes]
     outcome = run_probes(backend, precision, [*probes.values(), *planted], inputs, folder / "job", device, python)
     assert outcome.state == "ok", outcome.reason
-    return ProbedTask(reference, precision, outcome.measurements, read_traces(folder / "job"))
+    return ProbedTask(reference, precision, outcome.measurements, read_traces(folder / "job", MOST_BYTES))
