@@ -21,6 +21,8 @@ from crossframe.harness.worker.states import State
 from tests.conftest import ROOT
 from tests.support.synthetic import make_record, save_run
 
+pytestmark = pytest.mark.frameworks  # starts processes for seconds
+
 
 def fail(*_: Any) -> None:
     raise AssertionError("an environment was made")

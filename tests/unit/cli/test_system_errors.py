@@ -15,6 +15,8 @@ from crossframe.harness.files import append_line, write_atomically
 from crossframe.harness.report.page.page import write_page
 from tests.support.synthetic import make_record, save_run
 
+pytestmark = pytest.mark.frameworks  # starts processes for seconds
+
 NUMBERS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EMFILE, errno.ENAMETOOLONG]
 
 

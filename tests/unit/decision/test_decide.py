@@ -287,6 +287,7 @@ def test_a_fact_in_favour_prevents_dominance() -> None:
     assert decide_on(records, facts={})[0].excluded == dominated  # unknown of both is no difference
 
 
+@pytest.mark.frameworks  # simulates for seconds
 @pytest.mark.parametrize(
     ("noise", "use_case"), [(0.03, SPEED), (0.1, USE_CASES["research"])], ids=["speed", "research"]
 )

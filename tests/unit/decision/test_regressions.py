@@ -187,6 +187,7 @@ def draw_independent(generator: np.random.Generator, noise: float) -> dict[Cell,
     )
 
 
+@pytest.mark.frameworks  # simulates for seconds
 @pytest.mark.parametrize("noise", [0.03, pytest.param(0.1, marks=pytest.mark.campaign)])
 def test_the_metrics_of_equal_runs_are_rarely_worse(noise: float) -> None:
     """Adjusting each metric on its own, as the table does, would fail 9 to 11 % of equal runs."""
@@ -199,6 +200,7 @@ def test_the_metrics_of_equal_runs_are_rarely_worse(noise: float) -> None:
     assert alarms / tries <= 0.05 + 2 * (0.05 * 0.95 / tries) ** 0.5
 
 
+@pytest.mark.frameworks  # simulates for seconds
 @pytest.mark.parametrize(
     "disturbed", [0.0, 0.1, *(pytest.param(share, marks=pytest.mark.campaign) for share in (0.01, 0.3))]
 )

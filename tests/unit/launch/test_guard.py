@@ -13,6 +13,8 @@ from crossframe.harness.launch.guard import find_marked
 from crossframe.harness.launch.processes import RUNNING, hold_interrupts, run_process
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.frameworks  # starts processes for seconds
+
 # A harness whose worker starts a child in a session of its own, and never ends.
 HARNESS = """
 import signal, sys

@@ -19,6 +19,8 @@ from crossframe.harness.selftest.known_costs import add_known_cost, select_small
 from crossframe.harness.selftest.step_timer import StepTimer
 from tests.conftest import THIRD_PARTY
 
+pytestmark = pytest.mark.frameworks  # starts processes for seconds
+
 PYTHON = Environment(Path(sys.executable))
 SIZE = 64 << 20
 CPUS = sorted(os.sched_getaffinity(0))

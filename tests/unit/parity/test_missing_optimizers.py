@@ -27,6 +27,8 @@ from crossframe.tasks import discover
 from crossframe.tasks.spec import AdaGrad, Optimizer
 from tests.conftest import THIRD_PARTY
 
+pytestmark = pytest.mark.frameworks  # starts processes for seconds
+
 CIRCLE = discover()["circle"]["quick"]
 CELL = Cell("circle", "partial", "some_parts", "cpu", "float32", CIRCLE.batch_size)
 

@@ -54,6 +54,7 @@ def run_job(folder: Path, mode: str) -> Evaluation:
         return evaluate(job, folder / "job", outcome.measurements, checker)
 
 
+@pytest.mark.frameworks  # measures for seconds
 @pytest.mark.parametrize(
     ("mode", "failures"),
     [

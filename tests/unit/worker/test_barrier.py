@@ -124,6 +124,7 @@ def measure(kind: type[Model]) -> float:
     return measure_unfinished(kind(TASK, initial_weights(TASK, 0), np.dtype("float32"), {}), batches, "cpu")
 
 
+@pytest.mark.frameworks  # measures for seconds
 def test_a_barrier_leaves_nothing() -> None:
     assert measure(Model) < BARRIER / 2
 

@@ -9,6 +9,8 @@ import pytest
 from crossframe.backends.contract import Model, RepeatedOperation, Unsupported
 from crossframe.harness.worker import ceiling
 
+pytestmark = pytest.mark.frameworks  # starts processes for seconds
+
 SIDE, SIZE = ceiling.SIZES["cuda"]
 PRODUCT_S, COPY_S = 0.002, 0.05
 
