@@ -143,7 +143,7 @@ class MeasuredJobs:
         failures = describe_failures(record.evaluation.checks) if record.evaluation else None
         if record.state != State.OK or failures:
             return Finding(mistake, self.framework, task, "job check", failures or record.reason)
-        shown = self.read_meters(record, honest)
+        shown = self.read_meters(record, honest) if MISTAKES[mistake].alone else None
         if shown is None and MISTAKES[mistake].gains:
             return self.find_gain(mistake, record, honest)
         return Finding(mistake, self.framework, task, "meter" if shown else "nothing", shown)
@@ -158,7 +158,10 @@ class MeasuredJobs:
         return Finding(mistake, self.framework, record.cell.task, caught_by, f"times the honest backend's: {ratios}")
 
     def read_meters(self, record: Record, honest: Record) -> str | None:
-        """Return what a meter shows that it does not show of the honest job, None if nothing."""
+        """Return what a meter shows that it does not show of the honest job, None if nothing.
+
+        Both jobs must have had a process of their own: the peak of a process with many jobs is that of all before.
+        """
         other = [replace(honest, cell=replace(honest.cell, backend="honest"))]
         unequal = differences(fairness_rows([record, *other]))
         if unequal:
