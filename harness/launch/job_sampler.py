@@ -8,10 +8,10 @@ would become longer than `LONGEST_PERIOD_S`.
 from __future__ import annotations
 
 import os
-import threading
 import time
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
+from crossframe.harness.launch.background import BackgroundThread
 from crossframe.harness.launch.job_processes import JobProcesses, read_file, read_stat
 from crossframe.harness.records.model import ProcessSamples
 
@@ -29,13 +29,12 @@ class Memory(NamedTuple):
     shared: int  # shared memory without a file
 
 
-class JobSampler:
+class JobSampler(BackgroundThread):
     """A context in which the processes of a job are sampled; afterwards `summary` has what was seen."""
 
     def __init__(self, processes: JobProcesses) -> None:
+        super().__init__()
         self.processes = processes
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self.take_samples, daemon=True)
         self.totals: list[tuple[float, int]] = []  # (time, peak until then), of the monotonic clock, rising
         self.worker_peaks: list[tuple[float, int]] = []
         self.cpus: set[int] = set()
@@ -45,17 +44,7 @@ class JobSampler:
         self.began_s = time.monotonic()
         self.cost_s = 0.0
 
-    def __enter__(self) -> Self:
-        """Start the thread."""
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the thread."""
-        self.done.set()
-        self.thread.join()
-
-    def take_samples(self) -> None:
+    def run(self) -> None:
         """Take samples until the context ends."""
         wait_s = 0.0
         while not self.done.wait(wait_s):

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
-from typing import Self
 
 from crossframe.harness.files import MEGABYTE
+from crossframe.harness.launch.background import BackgroundThread
 
 LOG_BYTES = 10 * MEGABYTE  # most of a log; of a longer one the start and the end are kept
 PERIOD_S = 0.2
 CUT = b"\n[the log is longer than 10 MB; a part of it is left out here]\n"
 
 
-class Log:
+class Log(BackgroundThread):
     """A context in which a new log is open for a worker; `file` is its descriptor."""
 
     def __init__(self, path: Path, command: str) -> None:
         # At the end of the file, wherever that is: the worker goes on behind a cut.
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self.watch, daemon=True)
+        super().__init__()
         os.write(self.file, f"$ {command}\n".encode())
-
-    def __enter__(self) -> Self:
-        """Begin to watch the size."""
-        self.thread.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Cut the log for the last time, and close it."""
-        self.done.set()
-        self.thread.join()
+        super().__exit__()
         self.cut()
         os.close(self.file)
 
-    def watch(self) -> None:
+    def run(self) -> None:
         """Cut the log whenever it has become too long."""
         while not self.done.wait(PERIOD_S):
             self.cut()

@@ -19,7 +19,8 @@ import numpy as np
 from crossframe.backends.contract import Batch, Model
 from crossframe.harness.worker.timing import read_clock
 
-# Of the time of the updates. Measured with a barrier in 429 checks on a machine without idle time: at most 0.18.
+# Of the time of the updates. Measured with a barrier in 219 checks on a machine without idle time: at most 0.16
+# (`python -m tests.benchmarks.barrier --programs 2`).
 BARRIER = 0.25
 QUEUED_S = 0.05  # least time of the updates: the time to read small weights, and its jitter, is negligible beside it
 FEW_TRIES, MANY_TRIES = 8, 24  # if any of the few shows a sign, all are made

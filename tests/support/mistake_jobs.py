@@ -18,9 +18,9 @@ from crossframe.harness.machine.environments import Environment, make_environmen
 from crossframe.harness.plan.inputs import inputs_path, write_inputs
 from crossframe.harness.plan.plan import Plan, make_plan, task_for
 from crossframe.harness.records.model import SCHEMA_VERSION, EnvironmentCost, PlannedJob, Record, RunOptions
+from crossframe.harness.run.execution import Execution
 from crossframe.harness.run.job_checks import describe_failures
 from crossframe.harness.run.onnx_checker import OnnxChecker
-from crossframe.harness.run.run import Execution
 from crossframe.harness.worker.jobs import WorkerJob
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.states import State

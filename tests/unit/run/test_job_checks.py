@@ -20,9 +20,10 @@ from crossframe.harness.records import codec
 from crossframe.harness.records.model import Evaluation, JobCheck, Record, Roofline
 from crossframe.harness.report.formats import list_problems
 from crossframe.harness.run.evaluate import evaluate
+from crossframe.harness.run.execution import add_speed_check
 from crossframe.harness.run.job_checks import check_speed
 from crossframe.harness.run.onnx_checker import OnnxChecker
-from crossframe.harness.run.run import add_speed_check, trips_gate
+from crossframe.harness.run.run import trips_gate
 from crossframe.harness.worker.epochs import put_batches
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.tasks import discover

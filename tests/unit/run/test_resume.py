@@ -19,10 +19,10 @@ from crossframe.harness.portability.session import PortabilityOptions, require_i
 from crossframe.harness.records import store
 from crossframe.harness.records.model import RunOptions
 from crossframe.harness.report.page.page import write_page
+from crossframe.harness.run.execution import Execution
 from crossframe.harness.run.folder import start_run
 from crossframe.harness.run.pins import ChangedInputsError, Pins, read_pins
 from crossframe.harness.run.resume import is_curable, list_finished, restore_inputs, resume_command, take_programs
-from crossframe.harness.run.run import Execution
 from crossframe.harness.worker.states import State
 from tests.support.synthetic import make_record
 
