@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, ExitCode
-from crossframe.harness.plan.plan import Plan
+from crossframe.harness.plan.plan import Plan, make_plan
 from crossframe.harness.records import store
 from crossframe.harness.records.model import Cell, EnvironmentCost, ParitySummary, Record, RunOptions
 from crossframe.harness.run import run
+from crossframe.harness.run.execution import Execution
+from crossframe.harness.selftest.model import ClockCheck
 from crossframe.harness.worker.measurements import EvaluationPoint, TrainMeasurements
 from crossframe.harness.worker.states import State
+from tests.support.synthetic import VERIFIED
 
 PLAN = Plan({}, {}, "cpu", (), RunOptions())
 
@@ -78,3 +81,19 @@ def test_the_curve_has_the_training_loss_where_there_is_one(capsys: pytest.Captu
     run.print_curve(record)
     lines = [line.split() for line in capsys.readouterr().err.splitlines()]
     assert lines == [["epoch", "1", "held-out", "loss", "0.700000"], ["epoch", "100", "training", "loss", "0.250000"]]
+
+
+def test_a_cell_whose_clock_fails_is_not_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    options = RunOptions(task=["circle"], backend=["reference"], preset="quick", device="cpu", cpus=[0])
+    plan = make_plan(options)
+    cell = plan.jobs[0].cell
+    executed: list[Execution] = []
+    broken = ClockCheck("reference", "cpu", State.FAILED, "steps end too early")
+    monkeypatch.setattr(run, "prepare_environments", lambda *_: ({}, {}))
+    monkeypatch.setattr(run, "verify_run", lambda *_: {cell: VERIFIED})
+    monkeypatch.setattr(run, "check_clocks", lambda *_: {cell: broken})
+    monkeypatch.setattr(run, "measure_ceilings", lambda *_: [])
+    monkeypatch.setattr(run, "execute_jobs", lambda execution, *_: executed.append(execution))
+    run.execute(plan, tmp_path, set())
+    assert executed[0].parity[cell].state == State.FAILED
+    assert executed[0].parity[cell].reason == "clock: steps end too early"
