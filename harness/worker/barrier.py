@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossframe.backends.contract import Batch, Model
-from crossframe.harness.worker.timing import read_clock
+from crossframe.harness.worker.timing import read_clock, read_processor_s
 
 # Of the time of the updates. Measured with a barrier in 219 checks on a machine without idle time: at most 0.16
 # (`python -m tests.benchmarks.barrier --programs 2`).
@@ -51,7 +51,7 @@ def read_clocks() -> Clocks:
         delay_s = int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     except OSError:
         delay_s = 0.0
-    return Clocks(read_clock(), time.process_time(), delay_s)
+    return Clocks(read_clock(), read_processor_s(), delay_s)
 
 
 def measure_unfinished(model: Model, batches: Sequence[Batch], device: str) -> float:

@@ -6,13 +6,13 @@ It times a large matrix product and a large copy, by functions of the backend
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from crossframe.backends.contract import BackendModule, Model, RepeatedOperation, get_ceiling_function
 from crossframe.harness.worker.backend_model import import_backend, prepare_model, verify_placement
 from crossframe.harness.worker.jobs import CeilingJob
 from crossframe.harness.worker.measurements import CeilingMeasurements
+from crossframe.harness.worker.timing import read_clock
 from crossframe.tasks.spec import SGD, Dense, Task, initial_weights
 
 SAMPLED_S = 0.4
@@ -45,16 +45,16 @@ def measure_ceiling(backend: BackendModule, model: Model, device: str) -> tuple[
 def time_best_s(operation: RepeatedOperation) -> float:
     """Return the least seconds of one operation in several samples, after a warm-up."""
     operation(1)
-    end = time.perf_counter() + SAMPLED_S
+    end = read_clock() + SAMPLED_S
     samples_s = [time_operation(operation, 1)]
     times = max(1, int(PIPELINED_S / samples_s[0]))
-    while time.perf_counter() < end:
+    while read_clock() < end:
         samples_s.append(time_operation(operation, times) / times)
     return min(samples_s)
 
 
 def time_operation(operation: RepeatedOperation, times: int) -> float:
     """Return the seconds of an operation that is repeated so many times."""
-    begin = time.perf_counter()
+    begin = read_clock()
     operation(times)
-    return time.perf_counter() - begin
+    return read_clock() - begin

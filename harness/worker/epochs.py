@@ -13,7 +13,7 @@ from crossframe.harness.worker import quality
 from crossframe.harness.worker.barrier import read_clocks
 from crossframe.harness.worker.failures import DivergedError
 from crossframe.harness.worker.measurements import Epoch, EvaluationPoint, TrainMeasurements
-from crossframe.harness.worker.timing import time_call, time_calls, warm_up_clock
+from crossframe.harness.worker.timing import read_clock, read_processor_s, time_call, time_calls, warm_up_clock
 from crossframe.tasks.spec import QUALITY, Arrays, EarlyStopping, Task
 
 # Epochs to time at least. Two of them may be warm-up: a mode that compiles whole epochs compiles two lengths.
@@ -50,6 +50,14 @@ def put_batches(model: Model, data: Arrays, order: np.ndarray) -> list[Batch]:
     return [batches[number] for number in range(len(order))]
 
 
+def time_put(model: Model, data: Arrays, order: np.ndarray, measurements: TrainMeasurements) -> list[Batch]:
+    """Return the batches as `put_batches`; store the processor time that it took."""
+    begin = read_processor_s()
+    batches = put_batches(model, data, order)
+    measurements.put_processor_s.append(round(read_processor_s() - begin, 9))
+    return batches
+
+
 def train_epochs(
     model: Model, task: Task, data: Arrays, measurements: TrainMeasurements, complete: bool = True
 ) -> Arrays:
@@ -69,7 +77,7 @@ def train_epochs(
     timed = generator.choice(expected, min(expected, MOST_READS), replace=False) + 1
     for epoch in range(1, epochs + 1):
         before = model.weights() if epoch == watched else {}
-        batches = put_batches(model, data, data["order"][epoch - 1])
+        batches = time_put(model, data, data["order"][epoch - 1], measurements)
         if epoch == watched:
             measurements.changed_by_put = list_changes(before, model.weights())
         if epoch == 1:
@@ -125,9 +133,9 @@ def time_epoch(model: Model, batches: Sequence[Batch], epoch: int | None) -> Epo
 
     `began_s` is of the monotonic clock, which the parent uses for its samples of the GPU.
     """
-    began_s, processor_s = round(time.monotonic(), 6), time.process_time()
+    began_s, processor_s = round(time.monotonic(), 6), read_processor_s()
     train_s = time_call(partial(model.train, batches), model.sync)
-    return Epoch(epoch, train_s, len(batches), began_s, round(time.process_time() - processor_s, 9))
+    return Epoch(epoch, train_s, len(batches), began_s, round(read_processor_s() - processor_s, 9))
 
 
 def evaluate(model: Model, task: Task, data: Arrays, epoch: int, train_s: float) -> EvaluationPoint:
@@ -135,7 +143,7 @@ def evaluate(model: Model, task: Task, data: Arrays, epoch: int, train_s: float)
 
     `train_s` is the training time until then. DivergedError where a loss is not finite.
     """
-    begin = time.perf_counter()
+    begin = read_clock()
     outputs = predict(model, data["x_test"])
     loss = quality.mean_loss(task.loss, outputs, data["y_test"])
     if not np.isfinite(loss):
@@ -146,7 +154,7 @@ def evaluate(model: Model, task: Task, data: Arrays, epoch: int, train_s: float)
         train_loss = quality.mean_loss(task.loss, predict(model, data["x_train"]), data["y_train"])
         if not np.isfinite(train_loss):
             raise DivergedError(f"the training loss is {train_loss} after epoch {epoch}")
-    evaluate_s = time.perf_counter() - begin
+    evaluate_s = read_clock() - begin
     return EvaluationPoint(epoch, loss, train_loss, {task.quality: metric}, train_s, evaluate_s)
 
 
@@ -174,8 +182,8 @@ def sample_steps(model: Model, data: Arrays, measurements: TrainMeasurements) ->
     """Time single steps; then time further epochs if there were too few to tell the steady ones."""
     order = data["order"][0]
     (batch,) = put_batches(model, data, order[:1])
-    begin = time.process_time()
+    begin = read_processor_s()
     measurements.step_samples_s = time_calls(partial(model.train, [batch]), model.sync, 5, 0.3, 2000)
-    measurements.step_processor_s = (time.process_time() - begin) / len(measurements.step_samples_s)
+    measurements.step_processor_s = (read_processor_s() - begin) / len(measurements.step_samples_s)
     missing = ENOUGH_EPOCHS - len(measurements.epochs)
-    measurements.epochs += [time_epoch(model, put_batches(model, data, order), None) for _ in range(missing)]
+    measurements.epochs += [time_epoch(model, time_put(model, data, order, measurements), None) for _ in range(missing)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from crossframe.harness.worker.failures import summarize_error
 from crossframe.harness.worker.jobs import ExportOnnxJob
 from crossframe.harness.worker.measurements import ExportMeasurements, ExportResult
 from crossframe.harness.worker.states import State
-from crossframe.harness.worker.timing import time_calls
+from crossframe.harness.worker.timing import read_clock, time_calls
 
 
 def export_onnx_job(job: ExportOnnxJob, folder: Path, measurements: ExportMeasurements) -> None:
@@ -42,7 +41,7 @@ def export(model: Model, folder: Path, opset: int, route: str | None = None) -> 
     `route` names one of the exporters of the backend; None stands for the default.
     """
     path = folder / "model.onnx"
-    begin = time.perf_counter()
+    begin = read_clock()
     try:
         model.export_onnx(path, opset, *([route] if route else []))
     except Exception as error:
@@ -50,4 +49,4 @@ def export(model: Model, folder: Path, opset: int, route: str | None = None) -> 
         state = State.UNSUPPORTED if isinstance(error, Unsupported) else State.FAILED
         return ExportResult(state, summarize_error(error))
     size = sum(file.stat().st_size for file in folder.glob("model.onnx*"))  # large weights lie beside the file
-    return ExportResult(State.OK, None, time.perf_counter() - begin, size)
+    return ExportResult(State.OK, None, read_clock() - begin, size)

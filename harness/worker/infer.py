@@ -6,7 +6,6 @@ The worker leaves `answers.npz` and `model.onnx`. The inputs of every call diffe
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from crossframe.harness.worker.jobs import InferJob
 from crossframe.harness.worker.measurements import InferMeasurements
 from crossframe.harness.worker.predictions import sample_batch_size
 from crossframe.harness.worker.process import ResourceUsage, record_peak
+from crossframe.harness.worker.timing import read_clock
 from crossframe.tasks.spec import Arrays
 
 ANSWERS = "answers.npz"
@@ -26,9 +26,9 @@ ANSWERS = "answers.npz"
 
 def infer_job(job: InferJob, folder: Path, measurements: InferMeasurements) -> None:
     """Execute an inference job."""
-    begin = time.perf_counter()
+    begin = read_clock()
     import_backend(job)
-    measurements.import_s = time.perf_counter() - begin
+    measurements.import_s = read_clock() - begin
     measurements.versions = package_versions(job.packages)
     data = read_arrays(job.inputs)
     model = prepare_model(job, job.task, select_weights(data, job.task))

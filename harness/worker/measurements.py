@@ -28,7 +28,7 @@ class Epoch:
     train_s: float
     steps: int
     began_s: float | None = None  # of the monotonic clock
-    processor_s: float | None = None  # of all threads of the process
+    processor_s: float | None = None  # of all threads of the process, and of its children that ended
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ class TrainMeasurements(ResourceMeasurements):
     epochs: list[Epoch] = field(default_factory=list)
     curve: list[EvaluationPoint] = field(default_factory=list)
     step_samples_s: list[float] | None = None
+    put_processor_s: list[float] = field(default_factory=list)  # to copy the batches of an epoch to the device
     changed_by_put: list[str] | None = None  # parameters that differ after batches were copied to the device
     unfinished_shares: list[float] = field(default_factory=list)  # of an epoch's time, left after `sync`
     step_processor_s: float | None = None  # the mean over `step_samples_s`

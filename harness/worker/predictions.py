@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,7 +10,7 @@ import numpy as np
 from crossframe.backends.contract import Model
 from crossframe.harness.worker.epochs import EVALUATION_CHUNK
 from crossframe.harness.worker.measurements import TrainMeasurements
-from crossframe.harness.worker.timing import time_call, time_calls
+from crossframe.harness.worker.timing import read_clock, time_call, time_calls
 from crossframe.tasks.spec import Arrays
 
 INFERENCE_S, MOST_PREDICTIONS = 0.15, 1000
@@ -57,15 +56,13 @@ def time_predictions(model: Model, draw: Draw, budget: CallBudget, most_answers:
     generator = np.random.default_rng()
     timed = TimedPredictions()
     time_calls(lambda: model.predict(draw()[0]), model.sync, 2, 0.05, 50)
-    end = time.perf_counter() + budget.for_s
-    while len(timed.samples_s) < budget.at_least or (
-        time.perf_counter() < end and len(timed.samples_s) < budget.at_most
-    ):
+    end = read_clock() + budget.for_s
+    while len(timed.samples_s) < budget.at_least or (read_clock() < end and len(timed.samples_s) < budget.at_most):
         x, key = draw()
-        begin = time.perf_counter()
+        begin = read_clock()
         outputs = model.predict(x)
         model.sync()
-        timed.samples_s.append(round(time.perf_counter() - begin, 9))
+        timed.samples_s.append(round(read_clock() - begin, 9))
         # Every call is kept with equal probability (reservoir sampling).
         number = len(timed.answers) if len(timed.answers) < most_answers else generator.integers(len(timed.samples_s))
         if number < most_answers:

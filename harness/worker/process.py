@@ -10,6 +10,7 @@ from pathlib import Path
 
 from crossframe.backends.contract import FrameworkSettings
 from crossframe.harness.worker.measurements import PeakMeasurements, Receipt
+from crossframe.harness.worker.timing import read_clock, read_processor_s
 
 BUSY = 0.05  # a thread counts as busy from this share of the processor time of the busiest thread
 LIBRARIES = ("LD_LIBRARY_PATH", "LD_PRELOAD")  # their folders precede those of the environment
@@ -75,11 +76,11 @@ class ResourceUsage:
         self.ticks = read_thread_ticks()
         self.energy_j = read_energy_j()
         self.began_s = time.monotonic()  # the parent uses the same clock
-        self.cpu_s, self.wall_s = time.process_time(), time.perf_counter()
+        self.cpu_s, self.wall_s = read_processor_s(), read_clock()
 
     def receipt(self, settings: FrameworkSettings) -> Receipt:
         """Return the resources of this process, their use since the construction, and the framework's settings."""
-        cpu_s, wall_s = time.process_time() - self.cpu_s, time.perf_counter() - self.wall_s
+        cpu_s, wall_s = read_processor_s() - self.cpu_s, read_clock() - self.wall_s
         used_ticks = [ticks - self.ticks.get(thread, 0) for thread, ticks in read_thread_ticks().items()]
         return Receipt(
             process=process_id(),

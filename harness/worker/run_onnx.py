@@ -7,7 +7,6 @@ The worker leaves `stage`, which names the last stage even if the runtime ends t
 from __future__ import annotations
 
 import resource
-import time
 import traceback
 from collections.abc import Iterator
 from functools import partial
@@ -24,7 +23,7 @@ from crossframe.harness.worker.failures import summarize_error
 from crossframe.harness.worker.jobs import RunOnnxJob
 from crossframe.harness.worker.measurements import OnnxMeasurements
 from crossframe.harness.worker.process import memory_peak_bytes, record_peak
-from crossframe.harness.worker.timing import time_calls
+from crossframe.harness.worker.timing import read_clock, time_calls
 from crossframe.tasks.spec import Arrays
 
 
@@ -34,9 +33,9 @@ def run_onnx_job(job: RunOnnxJob, folder: Path, measurements: OnnxMeasurements) 
     if job.device == "cpu":  # a GPU driver maps its memory into the address space, which would exceed any limit
         resource.setrlimit(resource.RLIMIT_AS, (job.memory_bytes, job.memory_bytes))
     sets = read_feeds(job.feeds)
-    begin = time.perf_counter()
+    begin = read_clock()
     runner = Runner(job, folder, measurements)
-    measurements.import_s = time.perf_counter() - begin
+    measurements.import_s = read_clock() - begin
     measurements.versions = package_versions(job.packages)
     measurements.host_baseline_bytes = memory_peak_bytes()
     runner.prepare(next(iter(sets.values())))
@@ -80,15 +79,15 @@ class Runner:
         shapes = tuple(array.shape for array in example.values())
         if self.shapes is not None and (not self.job.fixed or shapes == self.shapes):
             return
-        begin = time.perf_counter()
+        begin = read_clock()
         self.enter_stage("load")
         self.session = self.module.Session(self.job.model, len(self.job.cpus), self.job.device)
-        load_end = time.perf_counter()
+        load_end = read_clock()
         self.enter_stage("compile")
         self.session.compile(example if self.job.fixed else None)
         if self.shapes is None:
             self.measurements.load_s = load_end - begin
-            self.measurements.compile_s = time.perf_counter() - load_end
+            self.measurements.compile_s = read_clock() - load_end
         self.measurements.facts = self.session.facts
         self.enter_stage("run")
         self.shapes = shapes
@@ -105,7 +104,7 @@ def run_sets(runner: Runner, sets: dict[str, Arrays], measurements: OnnxMeasurem
     outputs: Arrays = {}
     first_error = None
     for name, feeds in sets.items():
-        begin = time.perf_counter()
+        begin = read_clock()
         try:
             arrays = [convert_output(output) for output in runner.run(feeds)]
         except Exception as error:
@@ -114,7 +113,7 @@ def run_sets(runner: Runner, sets: dict[str, Arrays], measurements: OnnxMeasurem
             measurements.sets[name] = summarize_error(error)
             continue
         if measurements.first_run_s is None:
-            measurements.first_run_s = time.perf_counter() - begin
+            measurements.first_run_s = read_clock() - begin
         measurements.sets[name] = None
         outputs |= {f"{name}/{number}": array for number, array in enumerate(arrays)}
     if first_error and not outputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from crossframe.harness.worker.ceiling import SIZES, measure_ceiling
 from crossframe.harness.worker.jobs import TimeStepsJob
 from crossframe.harness.worker.measurements import Epoch, StepMeasurements
 from crossframe.harness.worker.process import ResourceUsage, record_peak
-from crossframe.harness.worker.timing import time_call, time_calls, warm_up_clock
+from crossframe.harness.worker.timing import read_processor_s, time_call, time_calls, warm_up_clock
 
 CHUNK_S, CHUNKS = 0.02, 12  # pipelined steps: approximate seconds of a chunk, and number of chunks
 PRODUCTS = 10  # matrix products for the ceiling of a CPU
@@ -63,9 +62,9 @@ def fill_chunk(model: Model, batches: Sequence[Batch]) -> list[Batch]:
 
 def time_chunk(model: Model, batches: Sequence[Batch], measurements: StepMeasurements) -> None:
     """Time one chunk of steps by two clocks, and how long reading the weights still waits for it after `sync`."""
-    begin = time.process_time()
+    begin = read_processor_s()
     train_s = time_call(partial(model.train, batches), model.sync)
-    measurements.processor_samples_s.append(time.process_time() - begin)
+    measurements.processor_samples_s.append(read_processor_s() - begin)
     measurements.epochs.append(Epoch(None, train_s, len(batches)))
     first_s, second_s = time_read(model), time_read(model)  # the second shows the cost of reading itself
     measurements.read_samples_s.append(max(0.0, first_s - second_s))
@@ -94,6 +93,6 @@ def measure_flops(job: TimeStepsJob, model: Model) -> float:
 
 def time_on_processor(call: Callable[[], Any]) -> float:
     """Return the processor seconds of this process during a call."""
-    begin = time.process_time()
+    begin = read_processor_s()
     call()
-    return time.process_time() - begin
+    return read_processor_s() - begin

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
+from resource import RUSAGE_CHILDREN, getrusage
+from time import perf_counter, process_time
 from typing import Any
 
 read_clock = perf_counter  # bound before a backend is imported, which might replace `time.perf_counter`
@@ -15,6 +16,12 @@ def warm_up_clock() -> None:
     """Time calls that do nothing: otherwise the first timed call would include microseconds of the clock itself."""
     for _ in range(WARM_UPS):
         time_call(lambda: None, lambda: None)
+
+
+def read_processor_s() -> float:
+    """Return the processor seconds of all threads of this process so far, and of its children that have ended."""
+    children = getrusage(RUSAGE_CHILDREN)
+    return process_time() + children.ru_utime + children.ru_stime
 
 
 def time_call(call: Callable[[], Any], sync: Callable[[], object]) -> float:

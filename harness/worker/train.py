@@ -27,6 +27,7 @@ from crossframe.harness.worker.process import ResourceUsage, memory_peak_bytes, 
 from crossframe.harness.worker.profiling import profile_steps
 from crossframe.harness.worker.replays import replay
 from crossframe.harness.worker.states import State
+from crossframe.harness.worker.timing import read_clock
 from crossframe.tasks.spec import Arrays
 
 # Pause before training on a GPU, so that its memory is sampled at rest: more than two periods of the GPU sampler.
@@ -35,9 +36,9 @@ REST_S = 0.25
 
 def train_job(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> None:
     """Execute a training job; fill `measurements` one by one, so that a failure keeps those taken before."""
-    begin = time.perf_counter()
+    begin = read_clock()
     backend = import_backend(job)
-    measurements.import_s = time.perf_counter() - begin
+    measurements.import_s = read_clock() - begin
     measurements.host_baseline_bytes = memory_peak_bytes()
     measurements.dialect = dict(backend.DIALECT)
     measurements.versions = package_versions(job.packages)
@@ -62,10 +63,10 @@ def train_job(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> N
 def prepare(job: TrainJob, data: Arrays, measurements: TrainMeasurements) -> Model:
     """Return the prepared model, on its device; a GPU then rests for `REST_S`."""
     weights = select_weights(data, job.task)
-    begin = time.perf_counter()
+    begin = read_clock()
     model = prepare_model(job, job.task, weights)
     model.sync()
-    measurements.prepare_s = time.perf_counter() - begin
+    measurements.prepare_s = read_clock() - begin
     measurements.placement = verify_placement(model, job.task, job.device)
     if job.device != "cpu":
         measurements.prepared = Prepared(time.monotonic(), model.device_reserved_bytes())

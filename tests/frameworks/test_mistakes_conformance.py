@@ -32,7 +32,7 @@ EVERY_RUN = ("clock", "checkpoints")
 
 def list_failures(mistake: str, folder: Path) -> list[str]:
     """Return the checks of conformance that a backend with a mistake fails; it must be judged as a whole, too."""
-    jobs = MeasuredJobs(FRAMEWORK, TASK, folder, cpu=0)
+    jobs = MeasuredJobs(FRAMEWORK, TASK, folder, cpus=[0])
     cell = jobs.planned[mistake].cell
     options = replace(jobs.plan.options, python={FRAMEWORK: str(jobs.environment.python)}, parity=False)
     plan = Plan(jobs.plan.tasks, jobs.plan.backends, "cpu", (PlannedJob(cell, 1),), options)

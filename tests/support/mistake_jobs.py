@@ -32,6 +32,7 @@ HONEST = "control_honest"  # no mistake
 JOB_S = 60  # at most, for each job
 FASTER = 0.6  # of the time of the honest backend
 HELD_BYTES = 250e6  # of the 300 MB that some mistakes hold
+WORKED_S = 1.0  # of the processor time that some mistakes spend in other processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +48,10 @@ class ManyJobs(WorkerJob[TrainMeasurements]):
 class MeasuredJobs:
     """The measured jobs of one backend and task, preset quick, with one mistake each."""
 
-    def __init__(self, framework: str, task: str, folder: Path, cpu: int, precision: str = "float32") -> None:
+    def __init__(self, framework: str, task: str, folder: Path, cpus: list[int], precision: str = "float32") -> None:
         self.framework, self.folder, self.precision = framework, folder, precision
         options = RunOptions(
-            task=[task], backend=[framework], preset="quick", device="cpu", cpus=[cpu], precision=[precision]
+            task=[task], backend=[framework], preset="quick", device="cpu", cpus=cpus, precision=[precision]
         )
         plan = make_plan(options)
         modes = {name: self.mode_of(name) for name in MISTAKES}
@@ -169,6 +170,11 @@ class MeasuredJobs:
         peak, honest_peak = record.measurements.host_peak_bytes, honest.measurements.host_peak_bytes
         if peak and honest_peak and peak - honest_peak > HELD_BYTES:
             return f"host_peak_bytes is {(peak - honest_peak) / 1e6:.0f} MB above that of the honest backend"
+        receipt, honest_receipt = record.measurements.receipt, honest.measurements.receipt
+        if receipt and honest_receipt and (receipt.cpu_s or 0) - (honest_receipt.cpu_s or 0) > WORKED_S:
+            return (
+                f"training takes {receipt.cpu_s:.1f} s of processor time, the honest one {honest_receipt.cpu_s:.1f} s"
+            )
         onnx = record.evaluation.onnx if record.evaluation else None
         if onnx and onnx.state == State.FAILED:
             return f"model.onnx: {onnx.reason}"

@@ -18,14 +18,16 @@ from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.worker.jobs import ProbeJob, ResumeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements
 from crossframe.harness.worker.probe import CHECKPOINTS
-from crossframe.harness.worker.probes import Probe, name_resumed, name_second_pass
+from crossframe.harness.worker.probes import EPOCH, Probe, name_resumed, name_second_pass
 from crossframe.harness.worker.states import State
+from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import Arrays
 from tests.conftest import THIRD_PARTY
 from tests.support.planted_mistakes import BATCH_SIZE, make_reference, plant
 from tests.support.small_tasks import small_task
 from tests.third_party.mistakes.catalogue import MISTAKES
 from tests.third_party.mistakes.frameworks import FRAMEWORKS
+from tests.third_party.mistakes.wrappers import Entry
 
 BACKENDS = {name: backend for name, backend in discover().items() if name in FRAMEWORKS}
 USUAL_LOOKS = ("gradient", "first epoch")  # probes that see most mistakes
@@ -83,16 +85,7 @@ def run_on_probes(
     planted = {mistake: select_probes(reference, MISTAKES[mistake].looks, first) for mistake in mistakes}
     probes = [plant(probe, mistake) for mistake, list_of_probes in planted.items() for probe in list_of_probes]
     backend = BACKENDS[framework]
-    job = ProbeJob(
-        module="mistakes.backend",
-        packages=[],
-        mode=entry.mode or backend.manifest.modes[0],
-        device="cpu",
-        precision=Precision(entry.precision),
-        inputs=str(reference.probe_set.path),
-        probes=probes,
-        cpus=[cpu],
-    )
+    job = make_job(framework, entry, reference, probes, cpu)
     python, wrapper = make_environment(backend, "cpu").python, wrap_backend(framework)
     outcome = launch(python, wrapper, job, folder, TIMEOUT_S)
     if outcome.state != State.OK:
@@ -109,6 +102,36 @@ def run_on_probes(
         mistake: judge_mistake(framework, mistake, list_of_probes, reference, measurements, traces)
         for mistake, list_of_probes in planted.items()
     }
+
+
+def make_job(framework: str, entry: Entry, reference: ReferenceTraces, probes: Sequence[Probe], cpu: int) -> ProbeJob:
+    """Return the job of probes, in the mode and the precision of a mistake."""
+    return ProbeJob(
+        module="mistakes.backend",
+        packages=[],
+        mode=entry.mode or BACKENDS[framework].manifest.modes[0],
+        device="cpu",
+        precision=Precision(entry.precision),
+        inputs=str(reference.probe_set.path),
+        probes=list(probes),
+        cpus=[cpu],
+    )
+
+
+def check_barrier(framework: str, task: str, mistake: str, folder: Path, cpu: int) -> Finding:
+    """Return the finding of parity's check of the barrier: on the task in its own size, in a process of its own."""
+    reference = make_reference(discover_tasks()[task]["standard"], folder.with_suffix(".npz"))
+    epoch = next(probe for probe in reference.probe_set.probes if probe.name == EPOCH)
+    mistaken = replace(epoch.task, name=f"{task}+{mistake}")  # the barrier is measured with the probe of this name
+    probe = replace(epoch, task=mistaken, weights_after=(), outputs=False)
+    job = make_job(framework, MISTAKES[mistake], reference, [probe], cpu)
+    python = make_environment(BACKENDS[framework], "cpu").python
+    outcome = launch(python, wrap_backend(framework), job, folder, TIMEOUT_S)
+    if outcome.state != State.OK or outcome.measurements.unfinished is None:
+        raise RuntimeError(f"{framework} {task}: {outcome.state}: {outcome.reason}; see {folder}")
+    check = checks.check_barrier(outcome.measurements.unfinished)
+    caught_by = "nothing" if check.passed else "probe"
+    return Finding(mistake, framework, task, caught_by, None if check.passed else checks.describe_check(check))
 
 
 def continue_job(job: ProbeJob, folder: Path) -> ResumeJob:

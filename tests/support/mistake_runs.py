@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ from threading import Lock
 from crossframe.harness.console import say
 from crossframe.harness.worker.states import State
 from tests.support.mistake_jobs import HONEST, MeasuredJobs
-from tests.support.mistake_probes import Finding, find_reference, run_on_probes
+from tests.support.mistake_probes import Finding, check_barrier, find_reference, run_on_probes
 from tests.third_party.mistakes.catalogue import MISTAKES
 
 PER_PROCESS = 40  # mistakes on the probes; traces of all of them are in memory
@@ -30,20 +31,23 @@ class Group:
     task: str
     precision: str
     mode: str | None
+    everywhere: bool
     mistakes: tuple[str, ...]
 
     @property
     def label(self) -> str:
         """The name of the folder of the group."""
-        return "-".join(filter(None, (self.framework, self.task, self.precision, self.mode)))
+        return "-".join(
+            filter(None, (self.framework, self.task, self.precision, self.mode, "everywhere" * self.everywhere))
+        )
 
 
 def make_groups(cases: Iterable[tuple[str, str, str]], size: int) -> list[Group]:
     """Return groups of up to `size` mistakes, from cases (mistake, framework, task)."""
-    groups: dict[tuple[str, str, str, str | None], list[str]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, str | None, bool], list[str]] = defaultdict(list)
     for mistake, framework, task in cases:
         entry = MISTAKES[mistake]
-        groups[framework, task, entry.precision, entry.mode].append(mistake)
+        groups[framework, task, entry.precision, entry.mode, entry.everywhere].append(mistake)
     return [
         Group(*key, tuple(names[start : start + size]))
         for key, names in groups.items()
@@ -138,7 +142,8 @@ OPEN = Finding("", "", "", "nothing", None)
 
 def run_jobs(group: Group, folder: Path, cpu: int) -> list[Finding]:
     """Return the findings of measured jobs: in one process, and those that concern a whole process in one each."""
-    jobs = MeasuredJobs(group.framework, group.task, folder, cpu, group.precision)
+    cpus = sorted(os.sched_getaffinity(0)) if group.everywhere else [cpu]
+    jobs = MeasuredJobs(group.framework, group.task, folder, cpus, group.precision)
     alone = [name for name in group.mistakes if MISTAKES[name].alone]
     together = [name for name in group.mistakes if not MISTAKES[name].alone]
     records = jobs.measure([HONEST, *together], alone=False) | jobs.measure(alone, alone=True)
@@ -147,4 +152,10 @@ def run_jobs(group: Group, folder: Path, cpu: int) -> list[Finding]:
         return [Finding(name, group.framework, group.task, "unsupported", honest.reason) for name in group.mistakes]
     if jobs.find(HONEST, honest, honest).caught_by != "nothing":
         raise RuntimeError(f"the honest backend does not pass: {jobs.find(HONEST, honest, honest).reason}")
-    return [jobs.find(name, records[name], honest) for name in group.mistakes]
+    findings = [jobs.find(name, records[name], honest) for name in group.mistakes]
+    return [
+        check_barrier(group.framework, group.task, finding.mistake, folder / f"barrier-{finding.mistake}", cpu)
+        if finding.caught_by == "nothing"
+        else finding
+        for finding in findings
+    ]

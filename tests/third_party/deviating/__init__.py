@@ -5,6 +5,7 @@ Each mode passes the probes of parity if these train one batch a call and read t
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from crossframe.tasks.spec import Arrays, Task
 
 MODES = (
     "honest", "drops_last", "trains_in_put", "tires", "knows_epochs", "knows_steps", "skips_seen", "skips_samples",
-    "defers", "answers_many_wrong", "answers_one_wrong", "answers_again",
+    "defers", "prepares_in_put", "answers_many_wrong", "answers_one_wrong", "answers_again",
 )  # fmt: skip
 DIALECT: Dialect = {}
 EXAMINED = 60  # updates after `prepare` or `load` during which a mode works honestly
@@ -41,6 +42,10 @@ class Model(ReferenceModel):
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         batch = super().put(x, y)
+        if self.mode == "prepares_in_put" and not self.done:
+            end = process_time() + 0.1
+            while process_time() < end:
+                pass
         if self.mode == "trains_in_put":
             super().train([batch])
         return batch

@@ -133,6 +133,9 @@ MISTAKES: dict[str, Entry] = {
     "meter_slow_clock": Entry(SlowClock, "the clock of the process runs at half its speed", alone=True),
     "meter_busy_after_sync": Entry(BusyAfterSync, "a thread works on after sync", alone=True),
     "meter_threads_reported": Entry(
-        call_after("settings", lie_about_threads), "one thread is reported, all are used", alone=True
+        call_after("settings", lie_about_threads),
+        "one thread is reported, all are used",
+        alone=True,
+        everywhere=True,
     ),
 }

@@ -64,6 +64,7 @@ class Entry(NamedTuple):
     mode: str | None = None  # of execution; None: the default
     precision: str = "float32"
     alone: bool = False  # a matter of the whole process: only a measured job can show it
+    everywhere: bool = False  # on all processors, not on one
     gains: tuple[str, ...] = ()  # where it is no mistake but a trick: the measurements that it is to make faster
 
 
