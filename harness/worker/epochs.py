@@ -19,6 +19,8 @@ from crossframe.tasks.spec import QUALITY, Arrays, EarlyStopping, Task
 # Epochs to time at least. Two of them may be warm-up: a mode that compiles whole epochs compiles two lengths.
 ENOUGH_EPOCHS = 4
 ENOUGH_S = 1.0  # of training, after which a short training ends, so that brief disturbances average out
+FEW_EPOCHS, LONG_S = 2, 2.0  # so few are enough where they take so long, unless the second is warm-up too
+WARM_UP = 1.25  # a step of an epoch that takes this many times as long as a single step was warm-up
 EVALUATION_CHUNK = 500  # samples; enough for the 360 held-out digits at once
 MOST_READS = 16  # epochs, drawn at random, after which the time to read the weights is measured
 
@@ -63,15 +65,15 @@ def train_epochs(
 ) -> Arrays:
     """Train all epochs in the stored order of batches; return the weights after the first epoch.
 
-    A training that is not complete ends after `ENOUGH_EPOCHS` and `ENOUGH_S`: that is as long as timing needs. `data`
-    holds `x_train`, `y_train`, `x_test`, `y_test` and `order` (epochs, batches, samples). Copies to the device
-    and evaluations are not timed. DivergedError where the held-out loss is not finite.
+    A training that is not complete ends when there is enough to time, see `is_over`. `data` holds `x_train`, `y_train`,
+    `x_test`, `y_test` and `order` (epochs, batches, samples). Copies to the device and evaluations are not timed.
+    DivergedError where the held-out loss is not finite.
     """
     weights_after_first: Arrays = {}
     train_s = 0.0
     generator = np.random.default_rng()
     epochs = len(data["order"])
-    expected = epochs if complete else min(epochs, ENOUGH_EPOCHS)
+    expected = epochs if complete else min(epochs, FEW_EPOCHS)
     certain = min(expected, task.early_stopping.patience) if task.early_stopping else expected
     watched = generator.integers(1, certain, endpoint=True)
     timed = generator.choice(expected, min(expected, MOST_READS), replace=False) + 1
@@ -165,8 +167,12 @@ def reaches_target(task: Task, point: EvaluationPoint) -> bool:
 
 
 def is_over(task: Task, measurements: TrainMeasurements, train_s: float, complete: bool) -> bool:
-    """Return whether a training ends before its last epoch."""
-    enough = len(measurements.epochs) >= ENOUGH_EPOCHS and train_s >= ENOUGH_S
+    """Return whether a training ends before its last epoch.
+
+    One that is not complete ends after `ENOUGH_EPOCHS` and `ENOUGH_S`, or after `FEW_EPOCHS` of `LONG_S`.
+    """
+    epochs = measurements.epochs
+    enough = (len(epochs) >= ENOUGH_EPOCHS and train_s >= ENOUGH_S) or are_long(epochs)
     losses = [point.loss for point in measurements.curve]
     return (enough and not complete) or stops_early(task.early_stopping, losses)
 
@@ -185,5 +191,19 @@ def sample_steps(model: Model, data: Arrays, measurements: TrainMeasurements) ->
     begin = read_processor_s()
     measurements.step_samples_s = time_calls(partial(model.train, [batch]), model.sync, 5, 0.3, 2000)
     measurements.step_processor_s = (read_processor_s() - begin) / len(measurements.step_samples_s)
-    missing = ENOUGH_EPOCHS - len(measurements.epochs)
-    measurements.epochs += [time_epoch(model, time_put(model, data, order, measurements), None) for _ in range(missing)]
+    for _ in range(count_missing_epochs(measurements.epochs, measurements.step_samples_s)):
+        measurements.epochs.append(time_epoch(model, time_put(model, data, order, measurements), None))
+
+
+def count_missing_epochs(epochs: Sequence[Epoch], step_samples_s: Sequence[float]) -> int:
+    """Return how many epochs are missing to tell the steady ones: up to `ENOUGH_EPOCHS`, unless they are long."""
+    if are_long(epochs):
+        second = epochs[FEW_EPOCHS - 1]
+        if second.train_s / second.steps <= WARM_UP * float(np.median(step_samples_s)):
+            return 0
+    return max(0, ENOUGH_EPOCHS - len(epochs))
+
+
+def are_long(epochs: Sequence[Epoch]) -> bool:
+    """Return whether `FEW_EPOCHS` took `LONG_S`."""
+    return len(epochs) >= FEW_EPOCHS and sum(epoch.train_s for epoch in epochs) >= LONG_S
