@@ -4,8 +4,10 @@
     <python of the backend> -m tests.benchmarks.handwritten torch --device cuda:0 --scale 16 --tuned
 
 Both sides train on the same batches of 64 (times the scale) in float32, each in processes of its own, since their
-thread pools would disturb each other in one process. A round runs one side after the other, in alternating order, so
-that a drift of the machine affects both. Prints the steps per second of both sides (medians), and the ratio of the
+thread pools would disturb each other in one process. The backend trains as in a job of `crossframe run`: batches are
+copied before every epoch, and the model is evaluated and its weights are read after it. The loop does nothing between
+its epochs. A round runs one side after the other, in alternating order, so that a drift of the machine affects both.
+Prints the steps per second of both sides (medians), and the ratio of the
 backend to the loop with a 95 % bootstrap interval. With --tuned the loop is what an expert of the framework would write
 for speed.
 """
@@ -24,12 +26,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crossframe.backends.contract import Batch
+from crossframe.backends.contract import Batch, Model
+from crossframe.harness.worker.epochs import train_epochs
+from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.tasks import discover
 from crossframe.tasks.spec import Task, initial_weights
 from crossframe.tasks.widen import widen
 
 SIDES = ("backend", "by hand")
+EPOCH_STEPS = 22  # the length of an epoch of the digits
+HELD_OUT = 360  # samples, as of the digits
+TIMED_S, FEWEST, MOST = 2.0, 4, 80  # the duration of all timed epochs, and limits to their number
 
 
 class Trainer(Protocol):
@@ -64,21 +71,48 @@ def time_training(trainer: Trainer, batches: list[Batch]) -> float:
     return time.perf_counter() - begin
 
 
-def measure_speed(options: argparse.Namespace, task: Task, round_s: float = 1.0) -> float:
-    """Return the steps per second of one side, after a warm-up of the same length."""
+def measure_speed(options: argparse.Namespace, task: Task) -> float:
+    """Return the steps per second of one side: the median over its epochs, after warm-up."""
     task = replace(widen(task, options.scale), batch_size=64 * options.scale)
-    trainer: Trainer
+    batches = draw_batches(task, EPOCH_STEPS)
     if options.side == SIDES[0]:
         backend: Any = import_module(f"crossframe.backends.{options.backend}")
-        trainer = backend.prepare(task, initial_weights(task, 0), options.device, options.mode[0], "float32")
+        model = backend.prepare(task, initial_weights(task, 0), options.device, options.mode[0], "float32")
+        epochs_s = time_job(model, task, batches)
     else:
         loop = import_module(f"tests.benchmarks.loops.{options.backend}_loop").Loop
-        trainer = loop(options.task[0], options.scale, options.device, options.tuned)
-    batches = [trainer.put(*batch) for batch in draw_batches(task, 22)]  # the length of an epoch of the digits
-    time_training(trainer, batches)  # compiles
-    calls = max(1, round(round_s / time_training(trainer, batches)))
-    _, total_s = (sum(time_training(trainer, batches) for _ in range(calls)) for _ in range(2))
-    return calls * len(batches) / total_s
+        trainer: Trainer = loop(options.task[0], options.scale, options.device, options.tuned)
+        epochs_s = time_loop(trainer, batches)
+    return EPOCH_STEPS / float(np.median(epochs_s[2:]))
+
+
+def time_loop(trainer: Trainer, batches: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    """Return the seconds of the epochs of a loop."""
+
+    def train() -> float:
+        return time_training(trainer, [trainer.put(*batch) for batch in batches])
+
+    first_s, second_s = train(), train()
+    return [first_s, second_s, *(train() for _ in range(count_epochs(second_s)))]
+
+
+def count_epochs(epoch_s: float) -> int:
+    """Return how many epochs to time."""
+    return min(max(FEWEST, round(TIMED_S / epoch_s)), MOST)
+
+
+def time_job(model: Model, task: Task, batches: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    """Return the seconds of the epochs of a job, each of `EPOCH_STEPS` steps."""
+    x, y = (np.concatenate(parts) for parts in zip(*batches))
+    order = np.arange(len(x)).reshape(1, EPOCH_STEPS, -1)
+    data = {"x_train": x, "y_train": y, "x_test": x[:HELD_OUT], "y_test": y[:HELD_OUT], "order": order}
+    epochs_s: list[float] = []
+    for count in (2, None):
+        repeated = np.repeat(order, count or count_epochs(epochs_s[-1]) + 1, axis=0)
+        measurements = TrainMeasurements()
+        train_epochs(model, task, {**data, "order": repeated}, measurements)
+        epochs_s += [epoch.train_s * EPOCH_STEPS / epoch.steps for epoch in measurements.epochs[count is None :]]
+    return epochs_s
 
 
 def compare_sides(options: argparse.Namespace, task: str, mode: str) -> None:
