@@ -199,4 +199,6 @@ def read_token(pid: int) -> str | None:
     """Return the token of the job that a process inherited; None if it has none, or if it may not be read."""
     variables = read_file(f"/proc/{pid}/environ").split(b"\0")
     prefix = f"{TOKEN}=".encode()
-    return next((entry.removeprefix(prefix).decode() for entry in variables if entry.startswith(prefix)), None)
+    return next(
+        (entry.removeprefix(prefix).decode(errors="replace") for entry in variables if entry.startswith(prefix)), None
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from crossframe.backends import discover, read_backend
-from crossframe.harness.launch.job_processes import JobProcesses, exists
+from crossframe.harness.launch.job_processes import TOKEN, JobProcesses, exists
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.selftest.known_costs import add_known_cost, select_smallest_task
 from crossframe.harness.selftest.step_timer import StepTimer
@@ -77,6 +77,15 @@ def test_other_children_of_this_process_are_left_alone(tmp_path: Path) -> None:
             assert bystander.poll() is None
         finally:
             bystander.kill()
+
+
+def test_a_process_with_any_bytes_in_its_variables_is_a_stranger() -> None:
+    variables = {TOKEN.encode(): b"\xff"}
+    with JobProcesses() as processes, subprocess.Popen(["sleep", "60"], start_new_session=True, env=variables) as other:
+        try:
+            assert other.pid not in processes.update()
+        finally:
+            other.kill()
 
 
 def test_the_worker_of_a_concurrent_job_is_not_included_before_its_program_starts() -> None:
