@@ -128,9 +128,16 @@ MISTAKES: dict[str, Entry] = {
     "meter_memory_freed": Entry(MemoryFreed, "the peak of 300 MB is set back before it is read", alone=True),
     "meter_all_processors": Entry(AllProcessors, "training uses processors that the job was not given", alone=True),
     "meter_work_in_child": Entry(WorkInChild, "a child takes part in the work", alone=True),
-    "meter_warmed_up_in_put": Entry(WarmedUpInPut, "the first put compiles the step", alone=True),
+    "meter_warmed_up_in_put": Entry(
+        WarmedUpInPut, "the first put compiles the step", alone=True, gains=("first_step_s",)
+    ),
     "meter_initial_export": Entry(InitialExport, "the exported file holds the initial weights", alone=True),
-    "meter_slow_clock": Entry(SlowClock, "the clock of the process runs at half its speed", alone=True),
+    "meter_slow_clock": Entry(
+        SlowClock,
+        "the clock of the process runs at half its speed",
+        alone=True,
+        gains=("step_samples_s", "infer_samples_s", "infer_batch_samples_s"),
+    ),
     "meter_busy_after_sync": Entry(BusyAfterSync, "a thread works on after sync", alone=True),
     "meter_threads_reported": Entry(
         call_after("settings", lie_about_threads),
