@@ -7,7 +7,7 @@ They run in every measured job, on the calls and data of the measurement, so a b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
@@ -26,7 +26,7 @@ from crossframe.harness.parity.job_references import JobReference
 from crossframe.harness.records.model import JobCheck
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.probes import EPOCH, Probe
-from crossframe.harness.worker.replays import SLOWDOWN, find_slowdown
+from crossframe.harness.worker.replays import RESTORED, SLOWDOWN, find_slowdown
 from crossframe.harness.worker.trainings import FIRST_EPOCH, LATER_EPOCH, NEW_SAMPLES, ONE_BATCH, list_updates
 from crossframe.tasks.spec import Arrays
 
@@ -105,7 +105,8 @@ def make_check(name: str, error: float, tolerance: float, passed: bool, detail: 
 def check_outputs(arrays: JobArrays, reference: JobReference) -> Iterator[JobCheck]:
     """Yield the checks of outputs against the reference model's forward pass on the final weights.
 
-    They are those that give the quality, and some of the timed predictions, for single samples and for many.
+    They are those that give the quality, some of the timed predictions, for single samples and for many, and one from
+    the initial weights, once these are loaded.
     """
     x, checks = reference.data["x_test"], arrays.checks
     expected = reference.expect_outputs(arrays.trained, x)
@@ -113,6 +114,15 @@ def check_outputs(arrays: JobArrays, reference: JobReference) -> Iterator[JobChe
     single = reference.expect_outputs(arrays.trained, checks["single/x"])
     yield judge_outputs(
         "timed predictions of one sample", checks["single/outputs"], single, checks["single/x"], arrays, reference
+    )
+    restored = reference.expect_outputs(reference.start, x[:1])
+    yield judge_outputs(
+        "predictions after loading",
+        checks[RESTORED],
+        restored,
+        x[:1],
+        replace(arrays, trained=reference.start),
+        reference,
     )
     rows = np.concatenate(checks["batch/rows"])
     answers = checks["batch/outputs"].reshape(-1, *checks["batch/outputs"].shape[2:])

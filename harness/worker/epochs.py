@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def train_epochs(
     epochs = len(data["order"])
     expected = epochs if complete else min(epochs, FEW_EPOCHS)
     certain = min(expected, task.early_stopping.patience) if task.early_stopping else expected
-    watched = generator.integers(1, certain, endpoint=True)
+    watched = generator.integers(min(2, certain), certain, endpoint=True)  # reading before the first may change it
     timed = generator.choice(expected, min(expected, MOST_READS), replace=False) + 1
     for epoch in range(1, epochs + 1):
         before = model.weights() if epoch == watched else {}
@@ -116,9 +117,10 @@ def measure_unfinished(model: Model, train_s: float) -> float:
     for _ in range(2):
         model.weights()
         clocks.append(read_clocks())
-    trained, read, read_again = clocks
-    read_s = read.wall_s - trained.wall_s - (read.delay_s - trained.delay_s)
-    return max(0.0, read_s - (read_again.wall_s - read.wall_s)) / (train_s + read_s)
+    first_s, second_s = (
+        after.wall_s - before.wall_s - (after.delay_s - before.delay_s) for before, after in pairwise(clocks)
+    )
+    return max(0.0, first_s - second_s) / (train_s + first_s)
 
 
 def time_first_steps(model: Model, batches: Sequence[Batch], measurements: TrainMeasurements) -> float:

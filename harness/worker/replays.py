@@ -39,6 +39,9 @@ SLOWDOWN = 1.5
 FEWEST_TRIES, MOST_S = 3, 8.0
 
 
+RESTORED = "restored/outputs"  # of the first held-out sample, before any training
+
+
 class Seconds(NamedTuple):
     """The duration of something."""
 
@@ -47,13 +50,16 @@ class Seconds(NamedTuple):
 
 
 def replay(job: TrainJob, model: Model, data: Arrays, folder: Path, measurements: TrainMeasurements) -> Arrays:
-    """Repeat one batch and a later epoch from the initial state; return the weights after each.
+    """Predict one sample, and repeat one batch and a later epoch, from the initial state.
 
-    The initial state is that of a second model, saved to a checkpoint, which the measured model loads.
+    Return the outputs, and the weights after each training. The initial state is that of a second model, saved to a
+    checkpoint, which the measured model loads.
     """
     initial = folder / "initial"
     prepare_model(job, job.task, select_weights(data, job.task)).save(initial)
-    arrays = replay_batch(model, data, initial, job.device, measurements)
+    model.load(initial)
+    arrays = {RESTORED: model.predict(data["x_test"][:1])}
+    arrays |= replay_batch(model, data, initial, job.device, measurements)
     arrays |= replay_samples(model, data, initial)
     arrays |= replay_epoch(model, data, initial, job.device, measurements)
     shutil.rmtree(initial)

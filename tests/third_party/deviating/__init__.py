@@ -16,7 +16,7 @@ from crossframe.tasks.spec import Arrays, Task
 
 MODES = (
     "honest", "drops_last", "trains_in_put", "tires", "knows_epochs", "knows_steps", "skips_seen", "skips_samples",
-    "defers", "prepares_in_put", "answers_many_wrong", "answers_one_wrong", "answers_again",
+    "defers", "prepares_in_put", "answers_many_wrong", "answers_one_wrong", "answers_again", "answers_before_load",
 )  # fmt: skip
 DIALECT: Dialect = {}
 EXAMINED = 60  # updates after `prepare` or `load` during which a mode works honestly
@@ -38,6 +38,7 @@ class Model(ReferenceModel):
         self.samples: set[bytes] = set()
         self.done = self.done_since_load = 0
         self.answer: np.ndarray | None = None
+        self.before: Arrays | None = None
         super().__init__(task, weights, dtype, {})
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
@@ -51,6 +52,7 @@ class Model(ReferenceModel):
         return batch
 
     def train(self, batches: Sequence[Batch]) -> None:
+        self.before = None
         several, examined = len(batches) > 1, self.done_since_load < EXAMINED
         self.done += len(batches)
         self.done_since_load += len(batches)
@@ -88,6 +90,8 @@ class Model(ReferenceModel):
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         self.finish()
+        if self.before is not None:  # that of the weights before the last `load`
+            return ReferenceModel(self.task, self.before, self.dtype, {}).predict(x)
         outputs = super().predict(x)
         if self.mode == "answers_many_wrong" and len(x) > 100:
             outputs = outputs * 1.001
@@ -108,4 +112,6 @@ class Model(ReferenceModel):
 
     def load(self, path: Path) -> None:
         self.deferred, self.done_since_load = [], 0
+        before = super().weights()
         super().load(path)
+        self.before = before if self.mode == "answers_before_load" else None

@@ -71,6 +71,7 @@ def run_job(folder: Path, mode: str) -> Evaluation:
         ("prepares_in_put", {"first copies"}),
         ("answers_many_wrong", {"outputs", "timed predictions of many samples"}),
         ("answers_one_wrong", {"timed predictions of one sample"}),
+        ("answers_before_load", {"predictions after loading"}),
         ("answers_again", {"timed predictions of one sample"}),
     ],
 )
@@ -81,7 +82,7 @@ def test_each_mistake_fails_its_checks(tmp_path: Path, mode: str, failures: set[
     assert all(failed.values())
     if mode == "honest":
         assert not failed
-        assert len(evaluation.checks) >= 12
+        assert len(evaluation.checks) >= 13
     assert (tmp_path / "job" / "checks.npz").exists() == bool(failed)
 
 
