@@ -25,7 +25,7 @@ from crossframe.harness.analysis.readers import (
     read_utilization,
 )
 from crossframe.harness.analysis.scaling import add_scaling_exponents
-from crossframe.harness.analysis.statistics import Better, interval
+from crossframe.harness.analysis.statistics import Better, list_intervals
 from crossframe.harness.records.model import Cell, Record
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import QUALITY
@@ -40,9 +40,9 @@ class MetricDefinition:
     better: Better = "less"
     of_complete: bool = False  # only of jobs that train to the end
 
-    def select(self, records: Iterable[Record]) -> list[Record]:
+    def select(self, records: Sequence[Record]) -> Sequence[Record]:
         """Return the records that can have the metric."""
-        return [record for record in records if record.complete or not self.of_complete]
+        return [record for record in records if record.complete] if self.of_complete else records
 
 
 NOT_MEASURED = "not measured"
@@ -156,7 +156,7 @@ def build_cell_report(records: Iterable[Record], withheld: str | None = None) ->
         dialect=first.measurements.dialect,
         operators=first.measurements.operators,
         gpu_memory=describe_memory(good),
-        metrics={name: _measure(name, good, f"the cell is {state}") for name in METRICS},
+        metrics=_measure(good, f"the cell is {state}"),
     )
 
 
@@ -180,13 +180,19 @@ def join_failed_checks(records: Sequence[Record]) -> str | None:
     return text if len(records) == 1 else f"{len(failed)} of {len(records)} repeats: {text}"
 
 
-def _measure(name: str, records: Sequence[Record], unavailable: str) -> Metric:
-    """Return one metric over the records that are ok, or the reason `unavailable` if there is no such record."""
-    definition = METRICS[name]
-    values = [value for record in definition.select(records) if (value := definition.read(record)) is not None]
-    if name in UTILIZATIONS and any(value > 1 for value in values):
-        return Metric(None, reason=EXCEEDED)
-    return interval(values) if values else Metric(None, reason=definition.absent if records else unavailable)
+def _measure(records: Sequence[Record], unavailable: str) -> dict[str, Metric]:
+    """Return the metrics of the records that are ok, or the reason `unavailable` if there is no such record."""
+    metrics, samples = {}, {}
+    for name, definition in METRICS.items():
+        values = [value for record in definition.select(records) if (value := definition.read(record)) is not None]
+        if name in UTILIZATIONS and any(value > 1 for value in values):
+            metrics[name] = Metric(None, reason=EXCEEDED)
+        elif values:
+            samples[name] = values
+        else:
+            metrics[name] = Metric(None, reason=definition.absent if records else unavailable)
+    metrics |= zip(samples, list_intervals([*samples.values()]))
+    return {name: metrics[name] for name in METRICS}
 
 
 def find_quality_metric(report: CellReport) -> str | None:

@@ -19,7 +19,7 @@ LAUNCH_BOUND, COMPUTE_BOUND = 0.25, 0.75  # exponents below and above; between t
 
 def add_scaling_exponents(reports: Sequence[CellReport]) -> list[CellReport]:
     """Return the reports with the metric `scaling_exponent` of each, against the next larger scale of its task."""
-    lineages: dict[tuple[str, ...], list[CellReport]] = {}
+    lineages: dict[tuple[str | float, ...], list[CellReport]] = {}
     for report in reports:
         lineages.setdefault(_read_lineage(report), []).append(report)
     values = [_measure_exponent(report, lineages[_read_lineage(report)]) for report in reports]
@@ -35,7 +35,8 @@ def classify_exponent(exponent: float) -> str:
 
 def _measure_exponent(report: CellReport, lineage: Iterable[CellReport]) -> Metric:
     """Return log(step' / step) / log(work' / work), where ' marks the larger scale."""
-    larger = min((scale for scale in lineage if _is_larger(scale, report)), key=_read_scale, default=None)
+    scales = (scale for scale in lineage if _read_scale(scale) > _read_scale(report))
+    larger = min(scales, key=_read_scale, default=None)
     if larger is None:
         return Metric(None, reason="this run has no larger scale of this task")
     sides = []
@@ -49,16 +50,11 @@ def _measure_exponent(report: CellReport, lineage: Iterable[CellReport]) -> Metr
     return Metric(exponent, n=report.metrics["flops_per_s"].n)
 
 
-def _is_larger(scale: CellReport, report: CellReport) -> bool:
-    """Return whether `scale` is a larger scale than `report`, its batch larger by the same factor."""
-    factor = _read_scale(scale) / _read_scale(report)
-    return factor > 1 and scale.batch_size == factor * report.batch_size
-
-
 def _read_scale(report: CellReport) -> int:
     return split_name(report.task)[1]
 
 
-def _read_lineage(report: CellReport) -> tuple[str, ...]:
-    """Return the properties that all scales of a cell share."""
-    return split_name(report.task)[0], report.backend, report.mode, report.device, report.precision
+def _read_lineage(report: CellReport) -> tuple[str | float, ...]:
+    """Return the properties that all scales of a cell share; their batches grow with the scale."""
+    task, scale = split_name(report.task)
+    return task, report.backend, report.mode, report.device, report.precision, report.batch_size / scale

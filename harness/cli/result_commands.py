@@ -41,13 +41,13 @@ def report(run: Path, output_format: str, wide: bool) -> int:
     if output_format == "parquet":
         sys.stdout.buffer.write(parquet.to_parquet(store.read_with_warnings(run)))
         return DONE
-    result = document.build_report(run)
+    result, records = document.read_report(run)
     if output_format != "table":  # whose notes have them
         warn(result.warnings)
     if output_format == "html":
         from crossframe.harness.report.page import page
 
-        print(page.write_page(run))
+        print(page.write_page_of(run, result, records))
         return DONE
     print(format_report(result, output_format, wide), end="")
     if output_format == "table":

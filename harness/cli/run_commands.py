@@ -53,11 +53,11 @@ def run(options: RunOptions, out: Path | None, resume: Path | None, output_forma
         announce(plan)
         say(f"{len(plan.jobs)} jobs on {plan.device} into {folder}")
         code = run_to_exit_code(plan, folder, finished)
-    report = document.build_report(folder)
+    report, records = document.read_report(folder)
     if code != INTERRUPTED:
         print(format_report(report, output_format, wide), end="")
     try:
-        say(f"report: {page.write_page(folder)}")
+        say(f"report: {page.write_page_of(folder, report, records)}")
     except MissingError as error:  # the records are complete without a page
         say(f"no HTML report: {error}")
     say(f"other formats: crossframe report {folder} --format json|csv|md|parquet")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from statistics import fmean, median
 
 import numpy as np
 
@@ -24,15 +26,23 @@ DRAWS = 4000
 CELL_REQUIREMENTS = ("exports", "device")
 
 
-def weighted_medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return (draws,) medians of (n,) values under (n, draws) weights: half of the weight lies below each."""
-    order = np.argsort(values)
-    below = weights[order]
-    for row in range(1, len(below)):  # as cumsum, which takes three times as long down the columns
-        below[row] += below[row - 1]
-    return np.asarray(values[order][np.sum(below < below[-1] / 2, axis=0)])
+@lru_cache(128)  # many workloads share an answer: five rounds have 120 orders
+def draw_middles(ordered: tuple[int, ...], last: int) -> np.ndarray:
+    """Return (draws,) positions in `ordered`, rounds by ascending value: half of the weight lies below each."""
+    below = np.cumsum(draw_round_weights(last)[list(ordered)], axis=0)
+    middles: np.ndarray = np.sum(below < below[-1] / 2, axis=0)
+    return middles
 
 
+def draw_medians(by_round: Mapping[int, float], last: int) -> np.ndarray:
+    """Return (draws,) medians of the values of rounds under drawn weights."""
+    ordered = sorted(by_round, key=lambda number: by_round[number])
+    values = np.array([by_round[number] for number in ordered])
+    medians: np.ndarray = values[draw_middles(tuple(ordered), last)]
+    return medians
+
+
+@cache
 def draw_round_weights(last: int) -> np.ndarray:
     """Return (last + 1, draws) exponential weights of rounds, Rubin's Bayesian bootstrap (1981) over processes.
 
@@ -56,7 +66,7 @@ def list_candidates(
     reports = reports or build_cell_reports(records, {})
     groups = by_cell(records)
     workloads = group_by_family(reports)
-    weights = draw_round_weights(max(record.repeat for record in records))
+    last = max(record.repeat for record in records)
     candidates = []
     for name in sorted({report.backend for report in reports}):
         cells, reason = _select_cells(name, workloads)
@@ -67,7 +77,7 @@ def list_candidates(
         rounds = frozenset.intersection(
             *(frozenset(record.repeat for record in groups[report.cell]) for report in cells)
         )
-        values = {**_measure(cells, groups, weights, rounds), **_look_up(known_facts)}
+        values = {**_measure(cells, groups, last, rounds), **_look_up(known_facts)}
         candidates.append(
             Candidate(
                 name=name,
@@ -125,7 +135,7 @@ def _explain_absence(reports: Sequence[CellReport]) -> str:
 
 
 def _measure(
-    cells: Iterable[CellReport], records: Mapping[Cell, Sequence[Record]], weights: np.ndarray, rounds: frozenset[int]
+    cells: Iterable[CellReport], records: Mapping[Cell, Sequence[Record]], last: int, rounds: frozenset[int]
 ) -> dict[str, _Value]:
     """Return the values of the measured criteria, without those that a repeat of a workload lacks."""
     values = {}
@@ -133,12 +143,10 @@ def _measure(
         workloads = [_read_points(name, records[report.cell]) for report in cells if is_meaningful(report, name)]
         if workloads and all(len(by_round) == len(repeats) for by_round, repeats in workloads):
             points = [by_round for by_round, _ in workloads]
-            arrays = [np.array(list(by_round.values())) for by_round in points]
-            drawn = [weighted_medians(array, weights[list(by_round)]) for array, by_round in zip(arrays, points)]
             values[name] = _Value(
-                points=float(np.mean([np.median(array) for array in arrays])),
-                drawn=np.mean(drawn, axis=0),
-                by_round={number: float(np.mean([by_round[number] for by_round in points])) for number in rounds},
+                points=fmean(median(by_round.values()) for by_round in points),
+                drawn=np.mean([draw_medians(by_round, last) for by_round in points], axis=0),
+                by_round={number: fmean(by_round[number] for by_round in points) for number in rounds},
             )
     return values
 
@@ -152,7 +160,7 @@ def _read_points(name: str, repeats: Sequence[Record]) -> tuple[dict[int, float]
     values = {record.repeat: metric.read(record) for record in metric.select(repeats)}
     points = {number: to_points(name, value) for number, value in values.items() if value}
     if len(points) == len(values) > 0:
-        middle = float(np.median(list(points.values())))
+        middle = median(points.values())
         points = {record.repeat: points.get(record.repeat, middle) for record in repeats}
     return points, repeats
 

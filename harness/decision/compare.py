@@ -204,7 +204,7 @@ def compare_metrics(pairs: Sequence[CellPair]) -> list[MetricChange]:
     return changes
 
 
-def _read_rounds(records: Iterable[Record], metric: str) -> dict[int, float]:
+def _read_rounds(records: Sequence[Record], metric: str) -> dict[int, float]:
     """Return repeat -> value above 0, by repeat."""
     ordered = sorted(METRICS[metric].select(records), key=lambda record: record.repeat)
     values = {record.repeat: METRICS[metric].read(record) for record in ordered}
@@ -219,7 +219,7 @@ def compare_metric(metric: str, pairs: Iterable[CellPair]) -> list[MetricChange]
     return [_compare_cell(cell, metric, (a, b), p, len(present)) for (cell, a, b), p in zip(present, adjusted)]
 
 
-def _read_logarithms(records: Iterable[Record], metric: str) -> np.ndarray:
+def _read_logarithms(records: Sequence[Record], metric: str) -> np.ndarray:
     return np.log(list(_read_rounds(records, metric).values()))
 
 

@@ -73,6 +73,8 @@ def _field_names(kind: type[object]) -> tuple[str, ...]:
 
 def check_values(value: object, name: str = "") -> None:
     """Raise ValueError if a number is negative or too large, or a text too long, at any depth of a dataclass."""
+    if value is None:  # most fields: none of the types below has to be tried
+        return
     if isinstance(value, (int, float)):
         _check_range(value, value, name)
     elif isinstance(value, str):

@@ -59,7 +59,8 @@ def parse(data: bytes | str) -> Any:
 def from_json(data: bytes | str, kind: type[T]) -> T:
     """Return JSON text as `kind`. ValueError if it is not JSON or does not fit."""
     text = data if isinstance(data, str) else data.decode()
-    text = _ESCAPED.sub("\\1\ufffd", text)
+    if "\\" in text:
+        text = _ESCAPED.sub("\\1\ufffd", text)
     if not text.isascii():
         text = _RAW.sub("\ufffd", text)
     try:

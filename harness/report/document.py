@@ -19,17 +19,18 @@ from crossframe.tasks.spec import from_json
 
 def build_report(run: Path) -> Report:
     """Return the report of the run in a folder; NoRunError if the folder holds no run."""
-    return build_report_from(run, *store.read(run))
+    return read_report(run)[0]
 
 
-def build_report_from(run: Path, records: list[Record], damaged_lines: list[str]) -> Report:
-    """Return the report of a run from its records and the warnings about damaged lines, both read before."""
+def read_report(run: Path) -> tuple[Report, list[Record]]:
+    """Return the report of the run in a folder, and its records; NoRunError if the folder holds no run."""
+    records, damaged_lines = store.read(run)
     info = store.read_run(run)
     uncompiled = {name: backend.uncompiled_mode for name, backend in info.backends.items() if backend.uncompiled_mode}
     cells, comparisons = ranking.rank(metrics.build_cell_reports(records, uncompiled), records)
     portability, damaged_files = store.read_portability(run)
     titles = resolve_titles(info.backends, [cell.backend for cell in cells])
-    return Report(
+    report = Report(
         schema=SCHEMA_VERSION,
         run=summarize_run(info, records),
         host=info.host,
@@ -44,6 +45,7 @@ def build_report_from(run: Path, records: list[Record], damaged_lines: list[str]
         warnings=damaged_lines + damaged_files + warnings.warnings(title_records(records, titles), info.host),
         portability=portability,
     )
+    return report, records
 
 
 def summarize_run(info: RunInfo, records: Sequence[Record]) -> RunSummary:

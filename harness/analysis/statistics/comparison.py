@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -55,54 +55,59 @@ class Comparison:
 
 
 def round_effects(logarithms: np.ndarray) -> np.ndarray:
-    """Return what each round did to the variants outside of a pair: (variants, n) logarithms -> (n,).
+    """Return what each round did to the variants outside of a pair: (..., variants, n) logarithms -> (..., n).
 
     It is the median over the variants, each relative to its own median, so that a disturbance of a single process does
     not enter. It is shrunk by the share of its variance that the noise of the variants explains (James and Stein 1961),
     so that on a machine without drift hardly anything is removed. 0 where there are no such variants.
     """
-    variants, n = logarithms.shape
+    *outer, variants, n = logarithms.shape
     if not variants or n < 2:
-        return np.zeros(n)
-    relative = logarithms - median(logarithms)[:, None]
-    effects = median(relative.T)
+        return np.zeros((*outer, n))
+    relative = logarithms - median(logarithms)[..., None]
+    effects = median(relative.swapaxes(-1, -2))
     if variants == 1:
         return effects
-    centred = relative - mean(relative)[:, None]
-    means = mean(centred, axis=0)
-    noise = float(((centred - means) ** 2).sum()) / ((variants - 1) * (n - 1)) / variants
+    centred = relative - mean(relative)[..., None]
+    means = mean(centred, axis=-2)
+    noise = ((centred - means[..., None, :]) ** 2).sum(axis=(-1, -2)) / ((variants - 1) * (n - 1)) / variants
     variance = moments(means)[1]
-    return effects * max(0.0, 1 - noise / variance) if variance > 0 else np.zeros(n)
+    share = np.divide(noise, variance, out=np.ones_like(variance), where=variance > 0)
+    shrunk: np.ndarray = effects * np.maximum(0, 1 - share)[..., None]
+    return shrunk
 
 
-def runs_needed(a: np.ndarray, b: np.ndarray, indifferent: float, pairs: int) -> int:
-    """Return about how many rounds settle a pair, from its (n,) and (n,) logarithms: separate it, or show it equal.
+def runs_needed(a: np.ndarray, b: np.ndarray, indifferent: float, pairs: int) -> list[int]:
+    """Return about how many rounds settle each pair of (tests, n) logarithms: separate it, or show it equal.
 
     n = pi/2 ((z_a + z_b) s / gap)^2, the sample size of a test of a mean at level 0.05 / pairs and power 0.8; pi/2 is
     the factor by which the median needs more samples than the mean. The gap is the measured one, or the indifference
     if that is larger. The spread s is that of the test which so many rounds will use: of the differences where it is
     paired, and of two independent sides where it is not.
     """
+    tests, n = a.shape
+    if n < 2:
+        return [fewest_rounds(pairs)] * tests
     z = float(special.ndtri(1 - LEVEL / pairs / 2) + special.ndtri(POWER))
-    gap = max(abs(float(median(a - b))), math.log1p(indifferent))
+    gaps = np.maximum(np.abs(median(a - b)), math.log1p(indifferent))
 
-    def count(variance: float) -> int:
-        return math.ceil(math.pi / 2 * z**2 * variance / gap**2)
+    def count(variances: np.ndarray) -> np.ndarray:
+        counts: np.ndarray = np.ceil(math.pi / 2 * z**2 * variances / gaps**2).astype(int)
+        return counts
 
-    if len(a) < 2:
-        return fewest_rounds(pairs)
-    unpaired = max(fewest_rounds(pairs), count(moments(a)[1] + moments(b)[1]))
-    if not is_paired(unpaired, pairs):
-        return unpaired
-    return max(paired_from(pairs), count(moments(a - b)[1]))
+    unpaired = np.maximum(fewest_rounds(pairs), count(moments(a)[1] + moments(b)[1]))
+    paired = np.maximum(paired_from(pairs), count(moments(a - b)[1]))
+    return [
+        with_pairs if is_paired(without, pairs) else without
+        for without, with_pairs in zip(unpaired.tolist(), paired.tolist())
+    ]
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """The (n,) logarithms of two variants in the rounds that both have, without the effects of the rounds."""
+class _Sides:
+    """The (tests, n) logarithms of pairs that have the same rounds in common, without the effects of the rounds."""
 
-    a: str
-    b: str
+    pairs: list[tuple[str, str]]
     log_a: np.ndarray
     log_b: np.ndarray
 
@@ -114,46 +119,52 @@ def compare(variants: Mapping[str, Rounds], better: Better, indifferent: float) 
     p < 0.05, the interval leaves out 1, and the ratio is beyond the indifference. Settled: separated, or the whole
     interval within the indifference.
     """
-    logarithms = {name: dict(zip(rounds, np.log([*rounds.values()]).tolist())) for name, rounds in variants.items()}
-    pairs = [_read_pair(logarithms, a, b) for a, b in combinations(sort_by_median(variants, better), 2)]
-    adjusted = holm(_test_pairs(pairs))
-    return [_compare_pair(pair, p, indifferent, len(pairs)) for pair, p in zip(pairs, adjusted) if len(pair.log_a)]
+    pairs = list(combinations(sort_by_median(variants, better), 2))
+    groups = list(_read_sides(variants, pairs))
+    p = dict.fromkeys(pairs, 1.0)  # of pairs without a shared round
+    for sides in groups:
+        p |= zip(sides.pairs, p_values(sides.log_a.T, sides.log_b.T, len(pairs)).tolist())
+    adjusted = dict(zip(pairs, holm([*p.values()])))
+    comparisons = {
+        (comparison.a, comparison.b): comparison
+        for sides in groups
+        for comparison in _compare_sides(sides, adjusted, indifferent)
+    }
+    return [comparisons[pair] for pair in pairs if pair in comparisons]
 
 
-def _read_pair(logarithms: Mapping[str, Rounds], a: str, b: str) -> _Pair:
-    shared = sorted(logarithms[a].keys() & logarithms[b].keys())
-    complete = [name for name, rounds in logarithms.items() if name not in (a, b) and rounds.keys() >= set(shared)]
-    matrix = np.array([[logarithms[name][number] for number in shared] for name in (a, b, *complete)])
-    effects = round_effects(matrix[2:])
-    return _Pair(a, b, matrix[0] - effects, matrix[1] - effects)
+def _read_sides(variants: Mapping[str, Rounds], pairs: Sequence[tuple[str, str]]) -> Iterator[_Sides]:
+    """Yield the pairs that share rounds, together where these are the same: one by one they take four times as long."""
+    groups: dict[tuple[int, ...], list[tuple[str, str]]] = {}
+    for a, b in pairs:
+        groups.setdefault(tuple(sorted(variants[a].keys() & variants[b].keys())), []).append((a, b))
+    for shared, members in groups.items():
+        complete = [name for name, rounds in variants.items() if rounds.keys() >= set(shared)]
+        matrix = np.log([[variants[name][number] for number in shared] for name in complete])
+        for start in range(0, len(members) if shared else 0, TOGETHER):
+            part = members[start : start + TOGETHER]
+            first, second = ([complete.index(name) for name in side] for side in zip(*part))
+            others = [[complete.index(name) for name in complete if name not in pair] for pair in part]
+            effects = round_effects(matrix[np.array(others, int)])
+            yield _Sides(part, matrix[first] - effects, matrix[second] - effects)
 
 
-def _test_pairs(pairs: Sequence[_Pair]) -> list[float]:
-    """Return the p of each pair; pairs of as many rounds are tested together, which takes a third of the time."""
-    p = np.ones(len(pairs))  # of pairs without a shared round
-    lengths = np.array([len(pair.log_a) for pair in pairs])
-    for n in set(lengths[lengths > 0].tolist()):
-        members = np.flatnonzero(lengths == n)
-        a, b = (
-            np.column_stack([getattr(pairs[index], side) for index in members.tolist()]) for side in ("log_a", "log_b")
-        )
-        for start in range(0, len(members), TOGETHER):
-            part = slice(start, start + TOGETHER)
-            p[members[part]] = p_values(a[:, part], b[:, part], len(pairs))
-    return p.tolist()
-
-
-def _compare_pair(pair: _Pair, p: float, indifferent: float, pairs: int) -> Comparison:
-    """Return the comparison of one pair, given its adjusted p and the number of pairs of its family."""
-    differences = pair.log_a - pair.log_b
-    n, middle = len(differences), float(median(differences))
-    low, high = median_interval(differences) if n > 1 else (-math.inf, math.inf)
-    band = math.log1p(indifferent)
-    separated = p < LEVEL and not low <= 0 <= high and abs(middle) > band
-    equal = n >= fewest_rounds(pairs) and -band <= low and high <= band
-    more = None if separated or equal else max(1, runs_needed(pair.log_a, pair.log_b, indifferent, pairs) - n)
-    ends = (math.exp(low), math.exp(high)) if n > 1 else (None, None)
-    return Comparison(pair.a, pair.b, math.exp(middle), ends[0], ends[1], p, separated, more, n)
+def _compare_sides(
+    sides: _Sides, adjusted: Mapping[tuple[str, str], float], indifferent: float
+) -> Iterator[Comparison]:
+    """Yield the comparison of each pair, given the adjusted p of all pairs of the family."""
+    differences = sides.log_a - sides.log_b
+    n, pairs, band = differences.shape[1], len(adjusted), math.log1p(indifferent)
+    middles = median(differences)
+    lows, highs = median_interval(differences) if n > 1 else (middles - math.inf, middles + math.inf)
+    needed = runs_needed(sides.log_a, sides.log_b, indifferent, pairs)
+    for (a, b), middle, low, high, rounds in zip(sides.pairs, middles.tolist(), lows.tolist(), highs.tolist(), needed):
+        p = adjusted[a, b]
+        separated = p < LEVEL and not low <= 0 <= high and abs(middle) > band
+        equal = n >= fewest_rounds(pairs) and -band <= low and high <= band
+        more = None if separated or equal else max(1, rounds - n)
+        ends = (math.exp(low), math.exp(high)) if n > 1 else (None, None)
+        yield Comparison(a, b, math.exp(middle), ends[0], ends[1], p, separated, more, n)
 
 
 def sort_by_median(variants: Mapping[str, Rounds], better: Better) -> list[str]:

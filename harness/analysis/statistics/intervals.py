@@ -46,14 +46,15 @@ def median(values: np.ndarray) -> np.ndarray:
     return middle
 
 
-def moments(values: np.ndarray) -> tuple[float, float]:
-    """Return the mean and the variance of a sample of (n,) values, n > 1.
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means and the variances of samples of (..., n) values over the last axis, n > 1.
 
-    They equal `values.mean()` and `values.var(ddof=1)`, which take four times as long on so few values.
+    They equal `numpy.mean` and `numpy.var` with `ddof=1`, which take four times as long on so few values.
     """
     middle = mean(values)
-    deviations = values - middle
-    return float(middle), float(np.add.reduce(deviations * deviations) / (len(values) - 1))
+    deviations = values - middle[..., None]
+    variance: np.ndarray = np.add.reduce(deviations * deviations, axis=-1) / (values.shape[-1] - 1)
+    return middle, variance
 
 
 @cache
@@ -61,22 +62,24 @@ def _student_quantile(freedom: int) -> float:
     return float(special.stdtrit(freedom, 1 - LEVEL / 2))
 
 
-def median_interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the median of (n,) values, n > 1.
+def median_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the 95 % intervals of the medians of samples of (..., n) values, n > 1.
 
     From 6 values on it is that of the sign test, interpolated between order statistics (Hettmansperger and Sheather
     1986), which holds for every distribution. Fewer values can't give 95 % that way; theirs is Student's interval,
     which assumes a normal distribution. The bootstrap's percentiles would cover 50 % at n = 2 and 90 to 93 % from 6 to
     15: `tests/unit/analysis/test_statistics.py` counts.
     """
-    n, ordered = len(values), np.sort(values)
+    n = values.shape[-1]
     if n < 6:
         middle, variance = moments(values)
-        half = _student_quantile(n - 1) * math.sqrt(variance) / math.sqrt(n)
+        half = _student_quantile(n - 1) * np.sqrt(variance) / math.sqrt(n)
         return middle - half, middle + half
+    ordered = np.sort(values)
     d, weight = _interpolate_sign_test(n)
-    low = (1 - weight) * ordered[d - 1] + weight * ordered[d]
-    return float(low), float((1 - weight) * ordered[n - d] + weight * ordered[n - d - 1])
+    low: np.ndarray = (1 - weight) * ordered[..., d - 1] + weight * ordered[..., d]
+    high: np.ndarray = (1 - weight) * ordered[..., n - d] + weight * ordered[..., n - d - 1]
+    return low, high
 
 
 @cache
@@ -91,22 +94,37 @@ def _interpolate_sign_test(n: int) -> tuple[int, float]:
 
 def interval(values: Sequence[float]) -> Metric:
     """Return the median over processes and its 95 % interval, which one process can't give."""
-    array = np.asarray(values, float)
-    if len(array) < 2:
-        return Metric(values[0], n=len(array))
-    if array.min() > 0:
-        low, high = (math.exp(end) for end in median_interval(np.log(array)))
-    else:
-        low, high = median_interval(array)
-    middle = float(median(array))
+    return list_intervals([values])[0]
+
+
+def list_intervals(samples: Sequence[Sequence[float]]) -> list[Metric]:
+    """Return `interval` of each sample. Those of one length are computed together, which takes a fifth of the time."""
+    members: dict[int, list[int]] = {}
+    for index, values in enumerate(samples):
+        members.setdefault(len(values), []).append(index)
+    metrics: dict[int, Metric] = {}
+    for n, indices in members.items():
+        array = np.array([samples[index] for index in indices], float)
+        ends = _find_ends(array) if n > 1 else [(None, None)] * len(indices)
+        for index, middle, (low, high) in zip(indices, median(array).tolist(), ends):
+            metrics[index] = Metric(middle, low, high, n)
+    return [metrics[index] for index in range(len(samples))]
+
+
+def _find_ends(array: np.ndarray) -> list[tuple[float, float]]:
+    """Return the ends of the intervals of (samples, n) values: on a logarithmic scale where all values are positive."""
+    positive = array.min(axis=1) > 0
+    low, high = median_interval(np.log(array, out=array.copy(), where=positive[:, None]))
+    low, high = (np.exp(end, out=end.copy(), where=positive) for end in (low, high))
     # exp(log(x)) may be off by one unit in the last place, which must not push the median out.
-    return Metric(middle, min(low, middle), max(high, middle), len(array))
+    middle = median(array)
+    return list(zip(np.minimum(low, middle).tolist(), np.maximum(high, middle).tolist()))
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     """Return the difference of means of (n,) and (m,) logarithms, n and m > 1, and its 95 % interval by Welch 1947."""
     (mean_a, variance_a), (mean_b, variance_b) = moments(a), moments(b)
-    gap = mean_a - mean_b
+    gap = float(mean_a - mean_b)
     parts = np.array([variance_a / len(a), variance_b / len(b)])
     if not parts.any():
         return gap, gap, gap

@@ -18,7 +18,7 @@ from crossframe.harness.records import codec, store
 from crossframe.harness.records.model import Record
 from crossframe.harness.report import formats, framework_profiles
 from crossframe.harness.report.answer import label_families
-from crossframe.harness.report.document import build_report_from
+from crossframe.harness.report.document import read_report
 from crossframe.harness.report.model import Report
 from crossframe.harness.report.page import (
     answer,
@@ -50,8 +50,11 @@ MOST_ROWS = 100  # of the table in the HTML; the page's scripts add the others
 
 def write_page(run: Path) -> Path:
     """Write `report.html` into the folder of a run and return its path."""
-    records, damaged_lines = store.read(run)
-    report = build_report_from(run, records, damaged_lines)
+    return write_page_of(run, *read_report(run))
+
+
+def write_page_of(run: Path, report: Report, records: Sequence[Record]) -> Path:
+    """Write `report.html` of a report and its records, as `read_report` returns them; return its path."""
     path = run / "report.html"
     write_atomically(path, read_template().render(build_view(run, report, records, discover())))
     return path

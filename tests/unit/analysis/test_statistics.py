@@ -52,7 +52,7 @@ def test_the_interval_covers_the_median(kind: str, n: int) -> None:
     hits = 0
     for _ in range(tries):
         low, high = statistics.median_interval(NOISE[kind](generator, (n,)))
-        hits += low <= true <= high
+        hits += bool(low <= true <= high)
     print(f"{kind} n={n}: {hits / tries:.3f}")
     assert hits / tries > 0.92  # 0.929 (skewed, n = 5) to 0.986; the standard error of a count is 0.006
 
@@ -96,6 +96,14 @@ def test_medians_and_moments_are_exactly_those_of_numpy(n: int) -> None:
     assert intervals.median(rows).tolist() == np.median(rows, axis=1).tolist()
     assert intervals.mean(rows, axis=0).tolist() == np.mean(rows, axis=0).tolist()
     assert intervals.moments(rows[0]) == (rows[0].mean(), rows[0].var(ddof=1))
+
+
+def test_intervals_that_are_computed_together_are_those_of_each_sample() -> None:
+    samples = [[1.0, 2.0, 4.0], [5.0], [-1.0, 0.0, 3.0], [1e-9, 2e-9], [7.0, 8.0, 6.5], [float(n) for n in range(9)]]
+    assert statistics.list_intervals(samples) == [statistics.interval(values) for values in samples]
+    middles = [metric.value for metric in statistics.list_intervals(samples)]
+    assert middles == [float(np.median(values)) for values in samples]
+    assert statistics.list_intervals([]) == []
 
 
 def test_an_interval_of_zeros_is_a_point() -> None:
