@@ -21,6 +21,23 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
     "host_peak_bytes": ("host peak MB", 1e6, 0),
     "onnx_bytes": ("onnx kB", 1e3, 0),
 }
+# Metric -> (name in sentences, unit, divisor).
+METRIC_NAMES: dict[str, tuple[str, str, float]] = {
+    "train_samples_per_s": ("training", "samples/s", 1),
+    "step_s": ("training step", "ms", 1e-3),
+    "first_step_s": ("first step", "s", 1),
+    "time_to_target_s": ("time to target", "s", 1),
+    "infer_latency_s": ("one inference", "ms", 1e-3),
+    "infer_samples_per_s": ("inference", "samples/s", 1),
+    "host_peak_bytes": ("peak memory", "MB", 1e6),
+    "device_peak_bytes": ("GPU peak memory", "MB", 1e6),
+    "onnx_bytes": ("ONNX file", "kB", 1e3),
+}
+
+
+def name_metric(metric: str) -> str:
+    """Return the name of a metric in sentences; its key if it has no name of its own, as `accuracy`."""
+    return METRIC_NAMES[metric][0] if metric in METRIC_NAMES else metric
 
 
 def cell_labels(cells: Sequence[Cell | CellReport]) -> list[tuple[str, str, str]]:

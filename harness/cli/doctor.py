@@ -16,6 +16,7 @@ from crossframe.harness.records.model import Host
 # Free space for the environments of all backends on one kind of device and for uv's own cache of them, with a margin:
 # 3.4 and 15 GB by `du` on 2026-11-21.
 NEEDED_BYTES = {"cpu": 8e9, "cuda": 20e9}
+NEXT_STEPS = "next: `crossframe plan` for the length of a run, `crossframe selftest` for what this machine can resolve"
 TOOLS = ("gcc", "git", "nvidia-smi")
 
 
@@ -52,12 +53,14 @@ class Diagnosis:
     cuda: list[CudaSupport]
     not_inherited: list[str]  # variables of this process that workers do not inherit
     findings: list[Finding]
+    titles: dict[str, str]  # backend or runtime -> title
 
 
 def inspect_machine() -> Diagnosis:
     """Inspect this machine."""
     folder = cache.cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    plugins: dict[str, Plugin] = {**discover(), **runtimes.discover()}
     diagnosis = Diagnosis(
         host=host.fingerprint(),
         tools={name: shutil.which(name) for name in TOOLS},
@@ -68,6 +71,7 @@ def inspect_machine() -> Diagnosis:
         cuda=list_cuda_support(),
         not_inherited=sorted(set().union(*map(list_not_inherited, discover().values()))),
         findings=[],
+        titles={name: plugin.manifest.title for name, plugin in plugins.items()},
     )
     return replace(diagnosis, findings=list(find_problems(diagnosis)))
 
@@ -91,7 +95,7 @@ def find_problems(diagnosis: Diagnosis) -> Iterator[Finding]:
     kind = "cuda" if diagnosis.host.gpus else "cpu"  # what --device auto selects
     refused = {row.backend for row in diagnosis.cuda if row.device == "cuda:0" and row.reason}
     absent = [
-        row.backend
+        diagnosis.titles[row.backend]
         for row in diagnosis.environments
         if row.state is EnvironmentState.ABSENT and row.device == kind and row.backend not in refused
     ]
@@ -104,7 +108,7 @@ def find_problems(diagnosis: Diagnosis) -> Iterator[Finding]:
         text = f"only {diagnosis.free_bytes / 1e9:.1f} GB are free in the cache folder"
         yield Finding("little-disk", text, "set CROSSFRAME_CACHE to a folder with more space")
     if absent:
-        text = f"environments not made yet: {', '.join(absent)} ({kind})"
+        text = f"environments that are not made yet: {', '.join(absent)} ({kind})"
         yield Finding("no-environment", text, "crossframe env sync (crossframe run makes them too)")
     if diagnosis.not_inherited:
         text = f"variables that workers do not inherit: {', '.join(diagnosis.not_inherited)}"
@@ -115,7 +119,7 @@ def find_problems(diagnosis: Diagnosis) -> Iterator[Finding]:
 
 
 def as_table(diagnosis: Diagnosis) -> str:
-    """Return the diagnosis as text, one fact a line."""
+    """Return the diagnosis as text: one fact a line, findings with their remedies, and the next steps."""
     machine = diagnosis.host
     memory = f"{machine.memory_bytes / 2**30:.0f} GiB" if machine.memory_bytes else "unknown"
     lines = [
@@ -127,10 +131,11 @@ def as_table(diagnosis: Diagnosis) -> str:
     ]
     for row in diagnosis.environments:
         size = f", {row.bytes / 1e6:,.0f} MB" if row.bytes else ""
-        lines.append(f"environment   {row.backend} ({row.device}): {row.state}{size}")
+        lines.append(f"environment   {diagnosis.titles[row.backend]} on {row.device}: {row.state}{size}")
     for support in diagnosis.cuda:
         note = f"; {support.note}" if support.note else ""
         answer = f"no: {support.reason}" if support.reason else f"yes{note}"
-        lines.append(f"{support.device:<13} {support.backend}: {answer}")
+        lines.append(f"{support.device:<13} {diagnosis.titles[support.backend]}: {answer}")
     lines += [f"[{finding.id}] {finding.text}; {finding.remedy}" for finding in diagnosis.findings]
+    lines.append(NEXT_STEPS)
     return "\n".join(lines) + "\n"

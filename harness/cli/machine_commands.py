@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import click
 from crossframe.harness.cli.interpreters import check_interpreters
 from crossframe.harness.cli.options import add_format, add_list, add_pairs, pack
 from crossframe.harness.cli.parameters import NAMES
-from crossframe.harness.console import fit_terminal, plain_table, say
+from crossframe.harness.console import TableLayout, fit_terminal, say, terminal_table
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, MISSING
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ def env(action: str, names: tuple[str, ...], device: str, output_format: str) ->
     plugins = {name: available[name] for name in selected}
     if action == "list":
         rows = environments.list_environments(plugins)
-        text = to_json(rows, indent=1) + "\n" if output_format == "json" else fit_terminal(format_environments(rows))
-        print(text, end="")
+        titles = {name: plugin.manifest.title for name, plugin in plugins.items()}
+        print(to_json(rows, indent=1) + "\n" if output_format == "json" else format_environments(rows, titles), end="")
         return DONE
     if action == "remove":
-        for name, plugin in plugins.items():
-            say(f"{name}: {environments.remove_environments(plugin)} removed")
+        for plugin in plugins.values():
+            say(f"{plugin.manifest.title}: {environments.remove_environments(plugin)} removed")
         return DONE
     kind = resolve_device(device).partition(":")[0]
     with_build = [plugin for plugin in plugins.values() if plugin.requirements(kind)]
@@ -51,13 +52,20 @@ def env(action: str, names: tuple[str, ...], device: str, output_format: str) ->
     return MISSING if failures else DONE
 
 
-def format_environments(rows: list[EnvironmentRow]) -> str:
-    """Return the rows as columns, with the folder last."""
+def format_environments(rows: Sequence[EnvironmentRow], titles: Mapping[str, str]) -> str:
+    """Return a table of environments, and the folder that holds them; `titles` are those of their plugins."""
     if not rows:
         return ""
-    sizes = [f"{row.bytes / 1e6:,.0f} MB" if row.bytes else "" for row in rows]
-    cells = [[row.backend, row.device, row.state, size, row.folder] for row, size in zip(rows, sizes)]
-    return plain_table(cells, right=[3])
+    cells = [
+        [titles[row.backend], row.backend, row.device, row.state, f"{row.bytes / 1e6:,.0f} MB" if row.bytes else ""]
+        for row in rows
+    ]
+    notes = [
+        f"in {Path(rows[0].folder).parent}; with --format json the folder of each",
+        "make those that are absent: crossframe env sync [NAME]",
+    ]
+    layout = TableLayout(right=(4,), styles={"absent": "dim", "broken": "red"})
+    return terminal_table(["title", "name", "device", "state", "size"], cells, layout, notes)
 
 
 @dataclass(frozen=True)

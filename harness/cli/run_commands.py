@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING
 import click
 
 from crossframe.harness.cli.interpreters import check_interpreters
-from crossframe.harness.cli.options import REPETITION, SELECTION, add_format, add_run_options, add_wide
+from crossframe.harness.cli.options import (
+    REPETITION,
+    SELECTION,
+    add_format,
+    add_run_options,
+    add_wide,
+    write_run_command,
+)
 from crossframe.harness.cli.parameters import PATH
 from crossframe.harness.cli.result_commands import format_report
 from crossframe.harness.console import fit_terminal, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, MISSING, ExitCode, MissingError
 from crossframe.harness.files import lock_folder, remove_folder
-from crossframe.harness.plan.options import RESULTS, create_run_folder
+from crossframe.harness.plan.options import RESULTS, create_run_folder, usable_cpus
 from crossframe.harness.records.model import RunOptions
 from crossframe.harness.worker.states import State
 
@@ -134,6 +141,8 @@ def plan(options: RunOptions, output_format: str) -> int:
     print(to_json(result, indent=1) + "\n" if output_format == "json" else estimate.as_table(result), end="")
     for note in estimate.check_budget(planned, RESULTS):
         say(note)
+    chosen = replace(options, cpus=[]) if options.cpus == usable_cpus(None) else options
+    say(f"to start it: {write_run_command(chosen)}")
     return DONE
 
 
@@ -155,17 +164,12 @@ def parity(options: RunOptions, seed: int, dialect_effects: bool, output_format:
     planned = make_plan(options)
     announce(planned)
     results = verify.verify_parity(planned, seed, dialect_effects)
-    table = verify.format_results(results, list_titles(planned))
+    table = verify.format_results(results, planned.titles)
     print(verify.format_json(results) if output_format == "json" else table, end="")
     states = {each.result.state for each in results}
     if State.NOT_INSTALLED in states:
         return MISSING
     return GATE_TRIPPED if states - {State.OK, State.UNSUPPORTED} else DONE
-
-
-def list_titles(plan: Plan) -> dict[str, str]:
-    """Return the title of each backend of a plan, which tables show."""
-    return {name: backend.manifest.title for name, backend in plan.backends.items()}
 
 
 @click.command()
@@ -181,7 +185,7 @@ def infer(options: RunOptions, output_format: str) -> int:
     planned = make_plan(replace(options, batch_size=[], repeats=options.repeats or 1))
     announce(planned)
     rows = inference.measure_inference(planned, options.batch_size or INFER_BATCH_SIZES)
-    table = fit_terminal(inference.format_rows(rows, list_titles(planned)))
+    table = fit_terminal(inference.format_rows(rows, planned.titles))
     text = to_json(rows, indent=1) + "\n" if output_format == "json" else table
     print(text, end="")
     return CELL_FAILED if any(row.state not in (State.OK, State.UNSUPPORTED) for row in rows) else DONE

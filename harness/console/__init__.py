@@ -15,7 +15,6 @@ from crossframe.harness.console.tables import (
     csv_text,
     escape_markdown,
     markdown_table,
-    plain_table,
     terminal_table,
 )
 from crossframe.harness.console.text import (
@@ -38,7 +37,6 @@ __all__ = [
     "fit_terminal",
     "format_duration",
     "markdown_table",
-    "plain_table",
     "render_markdown",
     "say",
     "suggest_name",

@@ -15,6 +15,7 @@ from crossframe.harness.console.text import terminal_width, wrap_lines
 MARKUP = {"\\": "\\\\", "&": "&amp;", "<": "&lt;", "|": "\\|", "[": "\\[", "\n": " "}  # -> what is written for it
 HEADS = ("#", ">")  # of headings and quotations
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+GROUP = "\ue000"  # stands for the heading of a group of rows, which may be longer than the first column
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
@@ -52,10 +53,11 @@ def terminal_table(
             heading, justify="right" if index in layout.right else "left", no_wrap=index not in layout.wrap
         )
     group = None
+    group_headings = [cells[0] for cells in body if len(cells) == 1]
     for cells in body:
         if len(cells) == 1:
             table.add_section()
-            table.add_row(Text(cells[0], style="bold"))
+            table.add_row(Text(GROUP, style="bold"))
             continue
         if layout.grouped:
             if group not in (None, cells[0]):
@@ -71,6 +73,8 @@ def terminal_table(
     with console.capture() as capture:
         console.print(table)
     text = "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
+    for heading in group_headings:
+        text = text.replace(GROUP, heading, 1)
     remarks = wrap_lines(notes, indent="  ")
     return f"{text}\n{remarks}" if remarks else text
 
@@ -83,16 +87,6 @@ def least_width(headings: Sequence[str], rows: Iterable[Sequence[str]], layout: 
             parts = text.split() if index in layout.wrap else [text]
             lengths[index] = max([lengths[index], *map(len, parts)])
     return sum(lengths) + 3 * len(lengths)  # padding and a space between columns
-
-
-def plain_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Return rows as aligned columns without lines or headings; the last column is not padded."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-
-    def pad(index: int, text: str) -> str:
-        return text.rjust(widths[index]) if index in right else text.ljust(widths[index])
-
-    return "".join("  ".join(pad(index, text) for index, text in enumerate(row)).rstrip() + "\n" for row in rows)
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
+from crossframe.harness.analysis.labels import (
+    METRIC_NAMES,
+    cell_labels,
+    format_metric,
+    format_significant,
+    name_metric,
+)
+from crossframe.harness.analysis.model import Metric
 from crossframe.harness.analysis.statistics import LEVEL
-from crossframe.harness.console import TableLayout, escape_markdown, markdown_table, terminal_table
-from crossframe.harness.decision.comparison import NOT_ENOUGH_EVIDENCE, SAME, MetricChange, RunComparison
+from crossframe.harness.console import TableLayout, escape_markdown, markdown_table, terminal_table, wrap_lines
+from crossframe.harness.decision.comparison import (
+    NOT_ENOUGH_EVIDENCE,
+    SAME,
+    MetricChange,
+    RegressionKind,
+    RunComparison,
+)
 from crossframe.harness.records.codec import to_json
 from crossframe.harness.records.model import Cell
 from crossframe.harness.worker.states import State
 
-HEADINGS = ["cell", "metric", "became", "before", "after", "after / before"]
-UNCHANGED = "no metric changed beyond the noise"
+HEADINGS = ["metric", "became", "before", "after", "after / before"]
+Labels = Mapping[Cell, str]
 
 
 def describe_regressions(comparison: RunComparison, tolerance: float) -> list[str]:
-    """Return a line for each metric that is worse by more than `tolerance`, and for everything else that was lost.
+    """Return a line for each cell with a metric that is worse by more than `tolerance`, or that lost something else.
 
     The gate looks at all metrics of all cells, so a worse metric also needs a small `p_worse`. If no cell could be
     compared, that is a regression too: a gate must not pass without evidence.
     """
-    titles = comparison.titles
     lines = [
-        f"{_name_cell(titles, change.cell)}: was {change.a}, is {change.b}: {change.reason}"
+        (change.cell, f"was {change.a}, is {change.b}: {change.reason}")
         for change in comparison.states
         if change.a == State.OK
     ]
     lines += [
-        f"{_name_cell(titles, regression.cell)}: {regression.detail}"
+        (regression.cell, regression.detail)
         for regression in comparison.regressions
         if regression.loss is None or regression.loss > tolerance
     ]
     for change in comparison.metrics:
         loss = max(change.ratio, 1 / change.ratio) - 1
         if change.worse and loss > tolerance and change.p_worse <= LEVEL:
-            name = _name_cell(titles, change.cell)
-            lines.append(f"{name}: {change.metric} {change.change}, {_format_ratio(change)}")
-    return lines if comparison.metrics else [*lines, "nothing could be compared"]
+            lines.append((change.cell, f"{name_metric(change.metric)} {change.change}, {_format_ratio(change)}"))
+    texts = [f"{_name_cell(comparison.titles, cell)}: {text}" for cell, text in _join_by_cell(lines)]
+    return texts if comparison.metrics else [*texts, "nothing could be compared"]
 
 
 def list_undecided(comparison: RunComparison) -> tuple[list[str], int]:
@@ -54,13 +68,20 @@ def list_undecided(comparison: RunComparison) -> tuple[list[str], int]:
 
 
 def as_table(comparison: RunComparison) -> str:
-    """Return the comparison as a table for a terminal."""
-    a, b, rows = comparison.a, comparison.b, _list_rows(comparison)
-    title = f"{a.name} ({a.created}) -> {b.name} ({b.created})\n"
-    notes = _summarize(comparison)
+    """Return the comparison for a terminal: the answer, what changed by cell, and the notes."""
+    labels, notes = _label_cells(comparison), _summarize(comparison)
+    title = f"{comparison.a.name} of {comparison.a.created[:10]} -> {comparison.b.name} of {comparison.b.created[:10]}"
+    head = wrap_lines([title, _answer(comparison)])
+    rows: list[list[str]] = []
+    group = None
+    for change in _list_changes(comparison):
+        if change.cell != group:
+            rows.append([labels[change.cell]])
+        group = change.cell
+        rows.append(_format_row(change))
     if not rows:
-        return title + "\n".join([UNCHANGED, *notes]) + "\n"
-    return title + terminal_table(HEADINGS, rows, TableLayout(right=(3, 4, 5)), notes)
+        return head + wrap_lines(notes, indent="  ")
+    return f"{head}\n{terminal_table(HEADINGS, rows, TableLayout(right=(2, 3, 4)), notes)}"
 
 
 def as_json(comparison: RunComparison) -> str:
@@ -70,16 +91,59 @@ def as_json(comparison: RunComparison) -> str:
 
 def as_markdown(comparison: RunComparison) -> str:
     """Return the comparison as Markdown."""
-    rows = _list_rows(comparison)
-    table = markdown_table(HEADINGS, rows) if rows else [f"{UNCHANGED.capitalize()}."]
+    labels = _label_cells(comparison)
+    rows = [[labels[change.cell], *_format_row(change)] for change in _list_changes(comparison)]
+    table = [*markdown_table(["cell", *HEADINGS], rows), ""] if rows else []
     notes = [f"- {escape_markdown(line)}" for line in _summarize(comparison)]
     heading = f"## {escape_markdown(comparison.a.name)} to {escape_markdown(comparison.b.name)}"
-    return "\n".join([heading, "", *table, "", *notes, ""])
+    answer = _answer(comparison)
+    return "\n".join([heading, "", f"{answer[0].upper()}{answer[1:]}.", "", *table, *notes, ""])
 
 
 def _name_cell(titles: Mapping[str, str], cell: Cell) -> str:
-    """Return a cell with the title of its framework."""
+    """Return a cell with the title of its framework and all its properties."""
     return f"{cell.task} {titles[cell.backend]} {cell.mode} {cell.device} {cell.precision} {cell.batch_size}"
+
+
+def _label_cells(comparison: RunComparison) -> Labels:
+    """Return cell -> its name with the title of its framework, without the properties that all its kind share."""
+    parts = (comparison.metrics, comparison.regressions, comparison.states, comparison.excluded)
+    cells = list(dict.fromkeys(item.cell for part in parts for item in part))
+    titled = [replace(cell, backend=comparison.titles[cell.backend]) for cell in cells]
+    return dict(zip(cells, map(" ".join, cell_labels(titled))))
+
+
+def _join_by_cell(lines: Iterable[tuple[Cell, str]]) -> list[tuple[Cell, str]]:
+    """Return one line for each cell, in the order of the first line of each."""
+    by_cell: dict[Cell, list[str]] = {}
+    for cell, text in lines:
+        by_cell.setdefault(cell, []).append(text)
+    return [(cell, "; ".join(texts)) for cell, texts in by_cell.items()]
+
+
+def _answer(comparison: RunComparison) -> str:
+    """Return how many metrics changed, and how many could not be decided, in one sentence."""
+    outcomes = [change.change for change in comparison.metrics]
+    changes = _list_changes(comparison)
+    worse = sum(change.worse for change in changes)
+    few = outcomes.count(NOT_ENOUGH_EVIDENCE)
+    parts = [
+        f"{count} of {len(outcomes)} metrics {verb}"
+        for count, verb in ((worse, "became worse"), (len(changes) - worse, "became better"))
+        if count
+    ]
+    if not changes and few < len(outcomes):
+        parts.append("no metric changed beyond the noise")
+    if few:
+        parts.append(f"{few} of {len(outcomes)} metrics can't be decided: too few repeats in a run")
+    slow = {loss.cell for loss in comparison.regressions if loss.kind == RegressionKind.SLOW_REPEATS}
+    lost = {loss.cell for loss in comparison.regressions if loss.kind != RegressionKind.SLOW_REPEATS}
+    parts += [
+        f"{len(cells)} cell{'s' * (len(cells) > 1)} {text}, see below"
+        for cells, text in ((slow, "with repeats that are slower than before"), (lost, "with other losses"))
+        if cells
+    ]
+    return "; ".join(parts) or "nothing could be compared"
 
 
 def _format_ratio(change: MetricChange) -> str:
@@ -87,34 +151,34 @@ def _format_ratio(change: MetricChange) -> str:
     return f"x{change.ratio:.3f}{interval}"
 
 
-def _list_rows(comparison: RunComparison) -> list[list[str]]:
-    """Return a row for each metric that changed beyond the noise, worse ones first, then by the size of the change."""
+def _list_changes(comparison: RunComparison) -> list[MetricChange]:
+    """Return the metrics that changed beyond the noise, by cell; cells with the largest loss first."""
     changes = [change for change in comparison.metrics if change.is_known]
     changes.sort(key=lambda change: (not change.worse, -abs(math.log(change.ratio))))
-    return [
-        [
-            _name_cell(comparison.titles, change.cell),
-            change.metric,
-            change.change,
-            f"{change.a:.4g}",
-            f"{change.b:.4g}",
-            _format_ratio(change),
-        ]
-        for change in changes
-    ]
+    order = {cell: number for number, cell in enumerate(dict.fromkeys(change.cell for change in changes))}
+    return sorted(changes, key=lambda change: order[change.cell])
+
+
+def _format_row(change: MetricChange) -> list[str]:
+    """Return the columns of `HEADINGS` for one metric."""
+    name, unit, divisor = METRIC_NAMES.get(change.metric, (change.metric, "", 1))
+    values = [format_significant(value / divisor) for value in (change.a, change.b)]
+    ratio = format_metric(Metric(change.ratio, change.low, change.high), 1, 2)
+    return [f"{name}, {unit}" if unit else name, change.change, *values, f"x{ratio}"]
 
 
 def _summarize(comparison: RunComparison) -> list[str]:
     """Return the lines under the table: unchanged and unknown metrics, cells not compared, changed settings."""
-    titles = comparison.titles
+    labels = _label_cells(comparison)
     outcomes = [change.change for change in comparison.metrics]
     few = outcomes.count(NOT_ENOUGH_EVIDENCE)
     lines = [f"{outcomes.count(SAME)} of {len(outcomes)} metrics are the same within the noise"]
     if few:
-        lines.append(f"not enough evidence on {few} metrics: too few repeats in a run; use --repeats 6 or more")
-    lines += [f"lost: {_name_cell(titles, loss.cell)}: {loss.detail}" for loss in comparison.regressions]
-    lines += [f"{_name_cell(titles, change.cell)}: was {change.a}, is {change.b}" for change in comparison.states]
-    lines += [f"not compared: {_name_cell(titles, each.cell)}: {each.reason}" for each in comparison.excluded]
+        lines.append(f"too few repeats to decide {few} metrics: measure both runs with --repeats 6 or more")
+    lost = _join_by_cell((loss.cell, loss.detail) for loss in comparison.regressions)
+    lines += [f"lost: {labels[cell]}: {text}" for cell, text in lost]
+    lines += [f"{labels[change.cell]}: was {change.a}, is {change.b}" for change in comparison.states]
+    lines += [f"not compared: {labels[each.cell]}: {each.reason}" for each in comparison.excluded]
     lines += [f"changed: {change.setting}: {change.a} -> {change.b}" for change in comparison.settings]
     return lines if comparison.settings else [*lines, "no other recorded setting changed"]
 

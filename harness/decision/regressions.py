@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from crossframe.harness.analysis.labels import name_metric
 from crossframe.harness.analysis.metrics import METRICS, MetricDefinition
 from crossframe.harness.analysis.ranking import RANKED
 from crossframe.harness.analysis.statistics import LEVEL
@@ -132,7 +133,9 @@ def _find_missing_values(
             yield Regression(cell, RegressionKind.TARGET, detail)
         else:
             yield Regression(
-                cell, RegressionKind.MISSING, f"{name} is no longer measured in {_count(missing, expected)}"
+                cell,
+                RegressionKind.MISSING,
+                f"{name_metric(name)} is no longer measured in {_count(missing, expected)}",
             )
 
 
@@ -209,7 +212,7 @@ def _find_slow_repeats(a: Cells, b: Cells) -> Iterator[Regression]:
             p = slow_p(len(slow), len(times), (len(slow_before[cell]), len(before[cell])), in_run)
             if p <= SLOW_LEVEL / len(cells):
                 ratio = median(slow) / typical[cell]
-                detail = f"{name}: {_count(slow, times)} take x{ratio:.1f} of the time before"
+                detail = f"{name_metric(name)}: {_count(slow, times)} take x{ratio:.1f} of the time before"
                 yield Regression(cell, RegressionKind.SLOW_REPEATS, detail, ratio - 1)
 
 

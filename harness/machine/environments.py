@@ -192,7 +192,7 @@ def run_uv(*arguments: str) -> None:
 def install_environment(plugin: Plugin, device_kind: str, requirements: Path, folder: Path) -> Environment:
     """Make an environment in `folder`, replacing its content; MissingError if uv fails."""
     delete_environment(folder)
-    say(f"making the environment of {plugin.name} ({device_kind})")
+    say(f"making the environment of {plugin.manifest.title} ({device_kind})")
     begin = time.perf_counter()
     python = folder / "bin" / "python"
     run_uv("venv", "--python", plugin.manifest.install[device_kind].python, str(folder))
@@ -213,16 +213,16 @@ def make_environment(plugin: Plugin, device_kind: str) -> Environment:
         return Environment(Path(sys.executable))
     requirements = plugin.requirements(device_kind)
     if requirements is None:
-        raise MissingError(f"{plugin.name} has no requirements for {device_kind}")
+        raise MissingError(f"{plugin.manifest.title} has no requirements for {device_kind}")
     folder = environment_folder(plugin, device_kind)
     with lock_environment(folder):
         existing = read_environment(folder, requirements)
         if existing:
             return existing
         if folder.exists():
-            say(f"the environment of {plugin.name} ({device_kind}) is incomplete and made again")
+            say(f"the environment of {plugin.manifest.title} ({device_kind}) is incomplete and made again")
         environment = install_environment(plugin, device_kind, requirements, folder)
-    say(f"  {plugin.name}: {(environment.bytes or 0) / 1e6:,.0f} MB in {environment.install_s or 0:.0f} s")
+    say(f"  {plugin.manifest.title}: {(environment.bytes or 0) / 1e6:,.0f} MB in {environment.install_s or 0:.0f} s")
     return environment
 
 
@@ -273,7 +273,7 @@ def make_environments(
             environments[plugin.name] = make_environment(plugin, device_kind)
         except (MissingError, OSError) as error:
             failures[plugin.name] = f"its environment could not be made: {error}"
-            say(f"  {plugin.name}: {failures[plugin.name]}")
+            say(f"  {plugin.manifest.title}: {failures[plugin.name]}")
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(attempt, [plugin for plugin in plugins if plugin.name not in interpreters]))

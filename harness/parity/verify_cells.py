@@ -121,7 +121,8 @@ def show_progress(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[C
     with Progress("verifying", costs.values()) as progress:
         for cell, result in verify_cells(verifier, cells):
             reason = f": {result.reason}" if result.reason else ""
-            text = f"{cell.task} {cell.backend} {cell.mode} {cell.precision}: parity {result.state}{reason}"
+            name = f"{cell.task} {verifier.plan.titles[cell.backend]} {cell.mode} {cell.precision}"
+            text = f"{name}: parity {result.state}{reason}"
             progress.end_item(costs[cell], text, notable=result.state != State.OK)
             yield cell, result
 

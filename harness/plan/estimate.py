@@ -54,6 +54,7 @@ class Estimate:
     rounds: int
     round_s: float  # of one repeat of every cell
     notes: dict[str, str]  # backend that will run -> note in its manifest about its build
+    titles: dict[str, str]  # backend -> framework
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def describe_omissions(plan: Plan) -> list[str]:
     """Return the modes that `--mode all` leaves out, because the device can't run them: one line each."""
     if not names_all(plan.options.mode):
         return []
-    return [f"left out of --mode all on {plan.device}: {refused}" for refused in list_refused_modes(plan)]
+    refused = [mode.describe(plan.titles) for mode in list_refused_modes(plan)]
+    return [f"left out of --mode all on {plan.device}: {line}" for line in refused]
 
 
 def estimate(plan: Plan, results: Path) -> Estimate:
@@ -159,6 +161,7 @@ def estimate(plan: Plan, results: Path) -> Estimate:
         rounds=plan.repeats,
         round_s=estimate_round_s(plan, timings),
         notes={name: note for name, note in notes.items() if note},
+        titles=plan.titles,
     )
 
 
@@ -169,33 +172,36 @@ def _needs_environment(plan: Plan, backend: Backend, unsupported: Mapping[str, s
 
 
 def as_table(estimate: Estimate) -> str:
-    """Return the estimate as text: what runs by task and backend, then the totals and what will not run."""
-    cells = len({job.cell for job in estimate.jobs})
+    """Return the estimate as text: what runs by task and framework, then the totals and what will not run."""
+    titles, cells = estimate.titles, len({job.cell for job in estimate.jobs})
     rounds = f"{estimate.rounds} round{'s' * (estimate.rounds != 1)} of {cells} cells"
     notes = [
         f"{len(estimate.jobs)} jobs on {estimate.device}, {rounds}: about {format_duration(estimate.seconds)}, without "
         f"making environments and verifying ({estimate.timed_share:.0%} of the jobs were timed in earlier runs)",
         *describe_settings(estimate),
         f"{estimate.disk_bytes / 1e6:,.0f} MB of disk",
-        *(f"{name} is unsupported on {estimate.device}: {reason}" for name, reason in estimate.unsupported.items()),
-        *(f"unsupported on {estimate.device}: {refused}" for refused in estimate.refused_modes),
-        *(f"{name} on {estimate.device}: {note}" for name, note in estimate.notes.items()),
+        *(f"{titles[name]} is unsupported on {estimate.device}: {why}" for name, why in estimate.unsupported.items()),
+        *(f"unsupported on {estimate.device}: {refused.describe(titles)}" for refused in estimate.refused_modes),
+        *(f"{titles[name]} on {estimate.device}: {note}" for name, note in estimate.notes.items()),
     ]
     if estimate.environments_to_make:
-        notes.append(f"environments to be made first: {', '.join(estimate.environments_to_make)}")
+        names = ", ".join(titles[name] for name in estimate.environments_to_make)
+        notes.append(f"environments to be made first: {names}")
     layout = TableLayout(right=(3, 4), wrap=(2,), grouped=True)
-    return terminal_table(["task", "backend", "modes", "jobs", "about"], list_rows(estimate), layout, notes)
+    return terminal_table(["task", "framework", "modes", "jobs", "about"], list_rows(estimate), layout, notes)
 
 
 def list_rows(estimate: Estimate) -> list[list[str]]:
-    """Return a row for each task and backend: its modes, the number of jobs, the time."""
+    """Return a row for each task and framework: its modes, the number of jobs, the time."""
     groups: dict[tuple[str, str], list[JobEstimate]] = {}
     for job in sorted(estimate.jobs, key=lambda job: (job.cell.task, job.cell.backend, job.cell.mode)):
         groups.setdefault((job.cell.task, job.cell.backend), []).append(job)
     rows = []
     for (task, backend), jobs in groups.items():
         modes = ", ".join(dict.fromkeys(job.cell.mode for job in jobs))
-        rows.append([task, backend, modes, str(len(jobs)), format_duration(sum(job.seconds for job in jobs))])
+        rows.append(
+            [task, estimate.titles[backend], modes, str(len(jobs)), format_duration(sum(job.seconds for job in jobs))]
+        )
     return rows
 
 

@@ -45,6 +45,11 @@ class Plan:
         return self.options.repeats or default_repeats(self.options)
 
     @property
+    def titles(self) -> dict[str, str]:
+        """Backend -> title of its framework, for everything that people read."""
+        return {name: backend.manifest.title for name, backend in self.backends.items()}
+
+    @property
     def device_kind(self) -> str:
         """The kind of the device: `cpu` or `cuda`."""
         return self.device.partition(":")[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,10 @@ class RefusedMode:
     reason: str
     tasks: list[str]  # that it can't run; empty: all
 
-    def __str__(self) -> str:
+    def describe(self, titles: Mapping[str, str]) -> str:
+        """Return the mode, its tasks and the reason in one line; `titles` are those of the backends."""
         tasks = f" on {', '.join(self.tasks)}" if self.tasks else ""
-        return f"{self.backend} {self.mode}{tasks}: {self.reason}"
+        return f"{titles[self.backend]} {self.mode}{tasks}: {self.reason}"
 
 
 def refusals(plan: Plan) -> dict[str, str]:

@@ -196,7 +196,7 @@ def measure_inference(plan: Plan, batch_sizes: list[int]) -> list[InferenceRow]:
         with Progress("inference", [1.0] * (len(cells) * plan.repeats)) as progress:
             for number in range(1, plan.repeats + 1):
                 for cell in random.Random(number).sample(cells, len(cells)):
-                    label = f"{cell.task} {cell.backend} {cell.mode}"
+                    label = f"{cell.task} {plan.titles[cell.backend]} {cell.mode}"
                     progress.start_item(label)
                     bench.run_framework(cell)
                     # Below float32 the exported network is the one of float32.

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from crossframe.harness.analysis.labels import cell_labels
@@ -59,7 +60,8 @@ def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
     with closing(OnnxChecker(plan.options.timeout_s)) as checker:
         pins = Pins(read_pins(folder) or {})
         execution = Execution(plan, folder, environments, missing, parity, ceilings, checker, pins)
-        labels = dict(zip(cells, map(" ".join, cell_labels(cells))))
+        titled = [replace(cell, backend=plan.titles[cell.backend]) for cell in cells]
+        labels = dict(zip(cells, map(" ".join, cell_labels(titled))))
         execute_jobs(execution, pending, labels)
         if budget_s:
             repeat_until_budget(execution, begin + budget_s, labels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from crossframe.harness.selftest.clock import describe_time
 from crossframe.harness.selftest.model import PEAK_BYTES, ClockCheck, KnownCost, SelftestReport
 from crossframe.harness.worker.states import State
@@ -12,7 +14,11 @@ LEAST_SHARE = 0.99
 
 def list_failures(report: SelftestReport) -> list[str]:
     """Return the errors of the measurement that the self-test found, one sentence each; noise is not an error."""
-    clocks = [f"clock of {check.backend}: {check.reason}" for check in report.clocks if check.state == State.FAILED]
+    clocks = [
+        f"clock of {report.titles.get(check.backend, check.backend)}: {check.reason}"
+        for check in report.clocks
+        if check.state == State.FAILED
+    ]
     return clocks + [
         f"{cost.metric} of {cost.known:g} is measured as {cost.measured:g}"
         for cost in report.known_costs
@@ -23,7 +29,7 @@ def list_failures(report: SelftestReport) -> list[str]:
 def as_text(report: SelftestReport) -> str:
     """Return the report as text for a terminal."""
     lines = [format_cost(cost) for cost in report.known_costs]
-    lines += [format_clock(check) for check in report.clocks]
+    lines += [format_clock(check, report.titles) for check in report.clocks]
     lines += [summarize(report), *(f"FAILED {failure}" for failure in list_failures(report))]
     return "\n".join(lines) + "\n"
 
@@ -35,9 +41,9 @@ def format_cost(cost: KnownCost) -> str:
     return f"{cost.metric:<16} known {cost.known:<12g} measured {cost.measured:<12g} {deviation}{holder}"
 
 
-def format_clock(check: ClockCheck) -> str:
-    """Return the check of a clock in one line."""
-    line = f"clock of {check.backend:<12} {check.state:<7} "
+def format_clock(check: ClockCheck, titles: Mapping[str, str]) -> str:
+    """Return the check of a clock in one line; `titles` are those of the backends."""
+    line = f"clock of {titles.get(check.backend, check.backend):<12} {check.state:<7} "
     if check.worked_s is not None:
         line += (
             f"a step takes {check.worked_s:.2g} s of {describe_time(check.device)}, its operations at least "
@@ -49,8 +55,9 @@ def format_clock(check: ClockCheck) -> str:
 def summarize(report: SelftestReport) -> str:
     """Return one sentence on the differences that a run on this machine can detect."""
     equal, slower = report.equal, report.slower
+    candidate = report.titles.get(report.candidate, report.candidate)
     sentence = (
-        f"selftest of {report.candidate} on {report.device}, {report.rounds} processes per side: of {equal.pairs} "
+        f"selftest with {candidate} on {report.device}, {report.rounds} processes per side: of {equal.pairs} "
         f"equal pairs {equal.called_different} were called different; of {slower.tries} slowed down by "
         f"{slower.slowdown:.0%}, {slower.detected} were detected"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crossframe.harness.worker.states import State
 
@@ -63,3 +63,4 @@ class SelftestReport:
     rounds: int  # processes of each side of a comparison
     candidate: str  # the backend of the known costs and the comparisons
     device: str  # of the candidate
+    titles: dict[str, str] = field(default_factory=dict)  # backend -> framework; empty in older reports

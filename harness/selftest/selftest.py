@@ -64,7 +64,7 @@ def run_selftest(options: SelftestOptions) -> SelftestReport:
     python = options.interpreters.get(candidate.name)
     reason = None if python else refusal(candidate, device)
     if reason:
-        raise MeasurementError(f"{candidate.name}: unsupported: {reason}")
+        raise MeasurementError(f"{candidate.manifest.title}: unsupported: {reason}")
     environment = Environment(python) if python else make_environment(candidate, device.partition(":")[0])
     pair_costs = [PAIR_COST] * (options.pairs + options.tries)
     costs = [KNOWN_COSTS_COST, *[CLOCK_COST] * len(options.backends), *pair_costs]
@@ -90,6 +90,7 @@ def run_selftest(options: SelftestOptions) -> SelftestReport:
         rounds=ROUNDS,
         candidate=candidate.name,
         device=device,
+        titles={name: backend.manifest.title for name, backend in backends.items()},
     )
     write_atomically(report_path(device), codec.to_json(report))
     return report
@@ -97,11 +98,12 @@ def run_selftest(options: SelftestOptions) -> SelftestReport:
 
 def check_named_clock(timer: StepTimer, backend: Backend, options: SelftestOptions, progress: Progress) -> ClockCheck:
     """Check the clock of a backend on the device, or on the CPU if it has no builds."""
-    progress.start_item(f"clock of {backend.name}")
+    name = f"clock of {backend.manifest.title}"
+    progress.start_item(name)
     device = device_for(backend, options.device)
     python = options.interpreters.get(backend.name)
     check = try_clock(replace(timer, device=device), select_clock_task(device), backend, python)
-    progress.end_item(CLOCK_COST, f"clock of {backend.name}: {check.state}", notable=check.state == State.FAILED)
+    progress.end_item(CLOCK_COST, f"{name}: {check.state}", notable=check.state == State.FAILED)
     return check
 
 

@@ -16,7 +16,6 @@ from crossframe.harness.console import (
     fit_lines,
     format_duration,
     markdown_table,
-    plain_table,
     say,
     suggest_name,
     terminal_table,
@@ -38,10 +37,6 @@ def test_a_table_in_a_pipe_is_plain_text() -> None:
     assert any("failed" in line and not line.lstrip("│ ").startswith("a") for line in lines), "printed once per group"
     assert any(line.split("│")[1:2] == ["    10 "] or " 10 " in line for line in lines)
     assert "[ok]" in text, "a cell is text, not markup"
-
-
-def test_plain_columns_are_aligned() -> None:
-    assert plain_table([["a", "1"], ["long", "10"]], right=[1]) == "a      1\nlong  10\n"
 
 
 def test_markdown_cells_are_escaped() -> None:
@@ -84,6 +79,13 @@ def test_a_row_of_a_single_text_is_a_heading(monkeypatch: pytest.MonkeyPatch) ->
     layout = TableLayout(wrap=(0,))
     text = terminal_table(["a", "b"], [["first group"], ["1", "2"], ["second group"], ["3", "4"]], layout)
     assert [line.strip() for line in text.splitlines() if "group" in line] == ["first group", "second group"]
+
+
+def test_a_heading_of_rows_does_not_widen_their_first_column() -> None:
+    lines = terminal_table(["a", "b"], [["a heading that is long"], ["1", "2"]]).splitlines()
+    assert lines[2] == "a heading that is long"
+    assert lines[3].split() == ["1", "2"]
+    assert len(lines[3]) < 10
 
 
 def test_notes_are_broken_at_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def test_findings_are_about_the_default_device(monkeypatch: pytest.MonkeyPatch) 
     install_driver(monkeypatch, "580.82.07", HOPPER)
     diagnosis = doctor.inspect_machine()
     assert not find(diagnosis, "no-gpu")
-    assert find(diagnosis, "no-environment") == ["environments not made yet: jax, tensorflow, torch (cuda)"]
+    assert find(diagnosis, "no-environment") == ["environments that are not made yet: JAX, TensorFlow, PyTorch (cuda)"]
     assert find(replace(diagnosis, free_bytes=int(10e9)), "little-disk")
     assert not find(replace(diagnosis, free_bytes=int(30e9)), "little-disk")
 
@@ -77,9 +77,10 @@ def test_builds_are_checked_for_each_gpu(
     assert {row.backend for row in rows} == builds
     assert {(row.device, row.gpu) for row in rows} == {("cuda:0", gpu.name)}
     assert {row.backend for row in rows if row.reason} == refused
-    text = doctor.as_table(doctor.inspect_machine())
+    diagnosis = doctor.inspect_machine()
+    text, titles = doctor.as_table(diagnosis), diagnosis.titles
     if gpu is AMPERE:
-        assert "mxnet: yes; CUDA 11.2, cuDNN 8 and NCCL 2 must be on the machine" in text
-        assert "torch: yes\n" in text
+        assert "MXNet: yes; CUDA 11.2, cuDNN 8 and NCCL 2 must be on the machine" in text
+        assert "PyTorch: yes\n" in text
     for row in rows:
-        assert f"{row.backend}: {'no' if row.reason else 'yes'}" in text
+        assert f"{titles[row.backend]}: {'no' if row.reason else 'yes'}" in text

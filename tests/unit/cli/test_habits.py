@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -91,14 +92,24 @@ def test_the_name_of_an_interpreter_is_checked(capsys: pytest.CaptureFixture[str
 def test_modes_that_the_cpu_cannot_run_are_left_out_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["plan", "--device", "cpu", "--mode", "all"]) == ExitCode.DONE
     text = " ".join(capsys.readouterr().out.split())
-    assert "unsupported on cpu: torch reduce-overhead: " in text
-    assert "unsupported on cpu: jax scan on cnn: " in text
+    assert "unsupported on cpu: PyTorch reduce-overhead: " in text
+    assert "unsupported on cpu: JAX scan on cnn: " in text
 
 
 def test_the_command_of_a_run_can_be_read_again() -> None:
     chosen = replace(RunOptions(cpus=[0]), time_budget_s=90.0)
     words = options.write_run_command(chosen)
     assert "--time-budget 90s" in words
+    assert "--threads 1" in words
+
+
+@pytest.mark.parametrize("words", ["--task cnn --backend torch", "--task cnn --backend torch --threads 1"])
+def test_a_plan_ends_with_the_command_that_starts_it(
+    words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert program.main(["plan", *words.split()]) == ExitCode.DONE
+    assert capsys.readouterr().err == f"to start it: crossframe run {words}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--wide"]])

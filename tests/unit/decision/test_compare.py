@@ -81,6 +81,27 @@ def test_larger_and_less_accurate_are_detected(tmp_path: Path) -> None:
     assert (changes["host_peak_bytes"], changes["accuracy"]) == ("larger", "less accurate")
 
 
+def test_a_comparison_begins_with_the_answer_and_fits_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = {"a": "A framework with a long title"}
+    runs = [
+        save_run(
+            tmp_path / name,
+            make_repeats("a", [factor * step_s for step_s in STEPS_S], cell={"mode": "reduce-overhead"}),
+            names,
+        )
+        for name, factor in (("before", 1.0), ("after", 1.2))
+    ]
+    assert program.main(["compare", *map(str, runs)]) == DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "6 of 9 metrics became worse"
+    assert "circle A framework with a long title reduce-overhead" in lines
+    assert max(map(len, lines)) <= 80
+    assert not any("\u2026" in line for line in lines)
+
+
 def test_few_repeats_are_not_enough(tmp_path: Path) -> None:
     before = make_run(tmp_path / "a", records=make_repeats("a", [0.01, 0.01]))
     after = make_run(tmp_path / "b", records=make_repeats("a", [0.02, 0.02]))
@@ -143,7 +164,7 @@ def test_markup_in_names_is_escaped(tmp_path: Path) -> None:
     text = comparison_formats.as_markdown(build_run_comparison(before, after, False))
     assert "<b>" not in text
     assert text.startswith("## &lt;b> to after\n")
-    assert "| circle a eager cpu float32 64 | step_s | slower |" in text
+    assert "| circle a eager | training step, ms | slower |" in text
 
 
 def test_a_run_of_version_1_is_compared_with_itself() -> None:

@@ -18,7 +18,7 @@ def test_an_estimate_covers_the_builds_for_the_device(monkeypatch: pytest.Monkey
     on_gpu = estimate.estimate(plan_for("cuda"), Path("absent"))
     assert on_cpu.notes == {}
     assert on_gpu.notes.keys() == {"mxnet", "tensorflow"}
-    assert "tensorflow on cuda:0: " in estimate.as_table(on_gpu)
+    assert "TensorFlow on cuda:0: " in estimate.as_table(on_gpu)
     assert on_gpu.disk_bytes - on_cpu.disk_bytes == pytest.approx(4 * (4.6e9 - 1.2e9))
     # A backend with an interpreter of the user needs no environment and is not described by the notes of our builds.
     interpreters = dict.fromkeys(on_gpu.environments_to_make, sys.executable)
@@ -74,6 +74,6 @@ def test_a_plan_is_grouped_by_task_and_backend() -> None:
     plan = plan_for("cpu", backend=["torch"], mode=["all"], repeats=2, batch_size=[8, 64])
     text = estimate.as_table(estimate.estimate(plan, Path("absent")))
     (row,) = [line.split("  ") for line in text.splitlines() if line.startswith("circle")]
-    assert [part.strip() for part in row if part.strip()][1:4] == ["torch", "compile, eager, max-autotune", "12"]
+    assert [part.strip() for part in row if part.strip()][1:4] == ["PyTorch", "compile, eager, max-autotune", "12"]
     assert "each in the batch sizes 8, 64" in text
     assert "12 jobs on cpu, 2 rounds of 6 cells" in text

@@ -37,7 +37,7 @@ def test_builds_that_a_gpu_cannot_run_are_named_in_advance(
     for name, reason in refused.items():
         assert reason in planned.unsupported[name]
         assert reason in str(reasons[name])
-        assert f"{name} is unsupported on cuda:0" in estimate.as_table(planned)
+        assert f"{plan.titles[name]} is unsupported on cuda:0" in estimate.as_table(planned)
     assert {name for name, reason in reasons.items() if reason is None} == set(plan.backends) - refused.keys()
     # A run gives the same reason and starts nothing.
     monkeypatch.setattr(environments, "make_environment", lambda *_: environments.Environment(Path("python")))

@@ -24,6 +24,7 @@ REPORT = SelftestReport(
     rounds=12,
     candidate="a",
     device="cpu",
+    titles={"b": "Beta"},
 )
 
 
@@ -41,9 +42,9 @@ def test_a_clock_that_failed_is_a_failure_and_one_that_cannot_run_is_not() -> No
     failed = ClockCheck("b", "cpu", State.FAILED, "a reason")
     unsupported = ClockCheck("c", "cuda:0", State.UNSUPPORTED, "another reason")
     report = replace(REPORT, clocks=[failed, unsupported])
-    assert list_failures(report) == ["clock of b: a reason"]
+    assert list_failures(report) == ["clock of Beta: a reason"]
     text = as_text(report)
-    assert "FAILED clock of b: a reason" in text
+    assert "FAILED clock of Beta: a reason" in text
     assert "clock of c            unsupported another reason" in text
 
 
