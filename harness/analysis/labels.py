@@ -12,14 +12,14 @@ ABSENT = "-"
 
 # Metric -> (heading, divisor, decimals).
 COLUMNS: dict[str, tuple[str, float, int]] = {
-    "train_samples_per_s": ("samples/s", 1, 0),
+    "train_samples_per_s": ("training samples/s", 1, 0),
     "step_s": ("step ms", 1e-3, 2),
     "first_step_s": ("first step s", 1, 2),
     "import_s": ("import s", 1, 2),
-    "time_to_target_s": ("to target s", 1, 2),
-    "infer_latency_s": ("infer ms", 1e-3, 2),
+    "time_to_target_s": ("time to target s", 1, 2),
+    "infer_latency_s": ("inference ms", 1e-3, 2),
     "host_peak_bytes": ("host peak MB", 1e6, 0),
-    "onnx_bytes": ("onnx kB", 1e3, 0),
+    "onnx_bytes": ("ONNX kB", 1e3, 0),
 }
 # Metric -> (name in sentences, unit, divisor).
 METRIC_NAMES: dict[str, tuple[str, str, float]] = {
@@ -68,6 +68,13 @@ def format_metric(metric: Metric, divisor: float, decimals: int) -> str:
         distance = max(metric.high / metric.value - 1, 1 - metric.low / metric.value)
         text += f" ±{distance:.0%}" if distance < 1 else " ±>100%"
     return text
+
+
+def format_probability(probability: float) -> str:
+    """Return a probability as `74%`; `over 99%` and `under 1%` at the ends, since none is certain."""
+    if probability > 0.99:
+        return "over 99%"
+    return f"{probability:.0%}" if probability >= 0.01 else "under 1%"
 
 
 def format_significant(value: float) -> str:

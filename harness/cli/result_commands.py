@@ -13,7 +13,7 @@ import click
 
 from crossframe.harness.cli.options import add_format, add_list, add_wide, write_run_command
 from crossframe.harness.cli.parameters import NAMES, PATH, SHARE
-from crossframe.harness.console import fit_terminal, render_markdown, say
+from crossframe.harness.console import render_markdown, say
 from crossframe.harness.errors import DONE, GATE_TRIPPED, UNDECIDED, UsageError
 from crossframe.harness.plan.options import RESULTS
 
@@ -151,5 +151,5 @@ def history(folder: Path, output_format: str) -> int:
     if output_format == "json":
         print(to_json(result, indent=1))
     else:
-        print(fit_terminal(histories.as_text(result), " " * 6), end="")
+        print(histories.as_text(result), end="")
     return DONE

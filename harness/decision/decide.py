@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crossframe.harness.analysis.labels import format_probability
 from crossframe.harness.analysis.statistics import Comparison, compare, fewest_rounds
 from crossframe.harness.decision.candidates import DRAWS, check_requirements, explain_failure
 from crossframe.harness.decision.criteria import CRITERIA, LOOKED_UP, MEASURED, UseCase
@@ -192,8 +193,8 @@ def _judge(weighing: _Weighing) -> Decision:
         reason = "within 5 % of each other, beyond the noise and the doubt about the weights"
         return _conclude(weighing, Verdict.TIE, [leader, *rivals], reason)
     if sure and not rivals:
-        probability = weighing.first_probability[leader]
-        reason = f"first for nearly all weights near these, with an overall probability of {probability:.0%}"
+        probability = format_probability(weighing.first_probability[leader])
+        reason = f"it stays first if the weights change a little, with a probability of {probability}"
         return _conclude(weighing, Verdict.CLEAR, [leader], reason)
     challenger = _find_challenger(weighing)
     if not sure and (names[challenger] not in open_rivals or _is_weight_doubt_larger(weighing, challenger)):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import compress
 
-from crossframe.harness.analysis.labels import ABSENT, format_significant
+from crossframe.harness.analysis.labels import ABSENT, format_probability, format_significant
 from crossframe.harness.console import escape_markdown, markdown_table
 from crossframe.harness.decision.consequences import Consequence
 from crossframe.harness.decision.criteria import CRITERIA, MEASURED, to_points
@@ -57,7 +57,7 @@ def list_candidates(record: DecisionRecord) -> list[str]:
         modes = ", ".join(dict.fromkeys(f"{workload.task} {workload.mode}" for workload in candidate.workloads))
         text = f"excluded: {candidate.excluded}" if candidate.excluded else f"{candidate.rounds} repeats ({modes})"
         if candidate.first_probability is not None:
-            text += f", first with a probability of {candidate.first_probability:.0%}"
+            text += f", first with a probability of {format_probability(candidate.first_probability)}"
         versions = ", ".join(f"{package} {version}" for package, version in candidate.versions.items())
         lines.append(f"- {candidate.title} (`{candidate.name}`{', ' if versions else ''}{versions}): {text}")
     return [escape_markdown(line) for line in lines]
@@ -201,7 +201,8 @@ def tabulate_switching(record: DecisionRecord) -> list[str]:
         [
             "where it differs from the specification",
             *(
-                ", ".join(f"{word} = {value}" for word, value in candidate.switching.dialect.items()) or "nowhere"
+                ", ".join(f"{word}: {value}" for word, value in candidate.switching.dialect.items()).replace("_", " ")
+                or "nowhere"
                 for candidate in record.candidates
             ),
         ],

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from crossframe.harness.analysis.frameworks import resolve_titles
-from crossframe.harness.analysis.labels import COLUMNS, format_metric
+from crossframe.harness.analysis.labels import ABSENT, COLUMNS, cell_labels, format_metric
 from crossframe.harness.analysis.metrics import build_cell_reports
 from crossframe.harness.analysis.model import Metric
+from crossframe.harness.console import TableLayout, terminal_table
 from crossframe.harness.decision.compare import compare_settings, flatten_settings, identify_host
 from crossframe.harness.decision.comparison import NOT_VERIFIED, SettingChange
 from crossframe.harness.records import store
 from crossframe.harness.records.model import SCHEMA_VERSION, Cell, GpuInfo, Record, RunInfo
 from crossframe.harness.worker.states import State
 
+NEXT_STEP = "which of these differences are beyond the noise: crossframe compare RUN_A RUN_B"
 FOLLOWED = ("train_samples_per_s", "infer_latency_s", "host_peak_bytes")
 
 
@@ -114,27 +116,41 @@ def _summarize_cells(records: list[Record]) -> list[HistoryCell]:
 
 
 def as_text(history: History) -> str:
-    """Return a block per host and cell, with a line per run; `*` marks runs with changed settings."""
-    return "\n".join(line for host in history.hosts for line in _list_host_lines(host, history.titles)) + "\n"
+    """Return a table per host, with a block per cell and a row per run; `*` marks runs with changed settings."""
+    runs = sum(len(host.runs) for host in history.hosts)
+    title = f"{runs} run{'s' * (runs != 1)} on {len(history.hosts)} host{'s' * (len(history.hosts) != 1)}\n"
+    return title + "".join(f"\n{_format_host(host, history.titles)}" for host in history.hosts) + f"\n{NEXT_STEP}\n"
 
 
-def _list_host_lines(history: HostHistory, titles: Mapping[str, str]) -> Iterator[str]:
-    properties = vars(history.host).items()
-    yield "host: " + ", ".join(f"{name} {value}" for name, value in properties if value)
+def _format_host(history: HostHistory, titles: Mapping[str, str]) -> str:
+    """Return the table of one host; its notes list the runs with the changes of their settings."""
+    host = history.host
+    memory = None if host.memory_bytes is None else f"{host.memory_bytes / 1e9:.0f} GB"
+    processors = None if host.processors is None else f"{host.processors} processors"
+    parts = [host.cpu or "unknown processor", processors, memory, *(gpu.name for gpu in host.gpus)]
+    blocks: dict[tuple[Cell, str], list[list[str]]] = {}
     for run in history.runs:
-        yield f"  {run.created}  {run.name}  preset {run.preset}"
-        yield from (f"    * {change.setting}: {change.a} -> {change.b}" for change in run.settings)
-    keys = dict.fromkeys((cell.cell, run.preset) for run in history.runs for cell in run.cells)
-    for key, preset in keys:
-        yield f"  {key.task} {titles[key.backend]} {key.mode} {key.device} {key.precision} {key.batch_size}, {preset}"
-        for run in history.runs:
-            for cell in run.cells:
-                if (cell.cell, run.preset) == (key, preset):
-                    yield f"  {'*' if run.settings else ' '} {run.created}  {_format_cell(cell)}"
+        for cell in run.cells:
+            blocks.setdefault((cell.cell, run.preset), []).append(_format_row(run, cell))
+    cells = list(dict.fromkeys(cell for cell, _ in blocks))
+    labels = dict(zip(cells, map(" ".join, cell_labels([replace(c, backend=titles[c.backend]) for c in cells]))))
+    rows: list[list[str]] = []
+    for (key, preset), block in blocks.items():
+        rows += [[f"{labels[key]}, {preset}"], *block]
+    notes = []
+    for run in history.runs:
+        notes.append(f"{_name_run(run)}: {run.name}, preset {run.preset}")
+        notes += [f"  {change.setting}: {change.a} -> {change.b}" for change in run.settings]
+    headings = ["run", *(COLUMNS[name][0] for name in FOLLOWED), ""]
+    return f"{', '.join(filter(None, parts))}\n" + terminal_table(headings, rows, TableLayout(right=(1, 2, 3)), notes)
 
 
-def _format_cell(cell: HistoryCell) -> str:
+def _name_run(run: HistoryRun) -> str:
+    return f"{'*' if run.settings else ' '} {run.created[:16].replace('T', ' ')}"
+
+
+def _format_row(run: HistoryRun, cell: HistoryCell) -> list[str]:
     if cell.state != State.OK:
-        return str(cell.state)
-    parts = [f"{COLUMNS[name][0]} {format_metric(cell.metrics[name], *COLUMNS[name][1:])}" for name in FOLLOWED]
-    return ", ".join(parts) + ("" if cell.parity == State.OK else f", {NOT_VERIFIED}")
+        return [_name_run(run), *[ABSENT] * len(FOLLOWED), str(cell.state)]
+    values = [format_metric(cell.metrics[name], *COLUMNS[name][1:]) for name in FOLLOWED]
+    return [_name_run(run), *values, "" if cell.parity == State.OK else NOT_VERIFIED]

@@ -85,11 +85,21 @@ def open_matrix(folder: Path, names: Sequence[str], resources: Resources) -> Ite
         yield matrix
 
 
-def collect_models(matrix: RuntimeMatrix, run: Path, options: PortabilityOptions) -> list[TrainedModel]:
-    """Return the files of the run, and for each task a file from the specification with the weights of one job."""
+def select_jobs(run: Path, options: PortabilityOptions) -> list[Record]:
+    """Return the records of the jobs whose files are tested; UsageError if the run holds none of their files."""
     records = run_models.select_records(run, options.tasks)
     if not records:
         raise UsageError(f"{run} has no successful float32 job of {', '.join(options.tasks)}")
+    if not any(run_models.job_folder(run, record).is_dir() for record in records):
+        remedy = "name a run of this machine, or none: `crossframe portability` then makes a quick one"
+        raise UsageError(f"{run} has the records of its jobs, but not the files that they exported; {remedy}")
+    return records
+
+
+def collect_models(
+    matrix: RuntimeMatrix, run: Path, records: Sequence[Record], options: PortabilityOptions
+) -> list[TrainedModel]:
+    """Return the files of jobs, and for each task a file from the specification with the weights of one job."""
     exported = [record for record in records if record.cell.backend in options.exporters]
     models = matrix.map(lambda record: try_model(take_exported_file, matrix, run, record), exported)
     if spec_onnx.NAME in options.exporters:
@@ -205,11 +215,12 @@ def select_variants(
 def run_portability(run: Path, options: PortabilityOptions) -> PortabilityReport:
     """Test the files of a run, and write `portability.json` and the results as `portability.jsonl` to its folder."""
     require_interpreters(run, options)
+    records = select_jobs(run, options)
     folder = below(run, "portability")
     make_empty_folder(folder)
     ranges: list[OpsetRange] = []
     with open_matrix(folder, options.runtimes, options.resources) as matrix:
-        models = collect_models(matrix, run, options)
+        models = collect_models(matrix, run, records, options)
         reexports = matrix.map(lambda model: export_again(matrix, run, model, options), models)
         files = select_variants(matrix, models, reexports, options)
         results = measure_files(matrix, files, options.runtimes)

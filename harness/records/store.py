@@ -48,7 +48,8 @@ def read(run: Path) -> tuple[list[Record], list[str]]:
         content = read_file(path, RECORDS_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         if not (run / "run.json").exists():
-            reason = f"it has neither run.json nor {RECORDS}; `crossframe run` makes one"
+            lack = f"it has neither run.json nor {RECORDS}" if run.is_dir() else "there is no such folder"
+            reason = f"{lack}; `crossframe run` makes one under results/"
             raise NoRunError(f"{run} is not a run: {reason}") from None
         content = b""
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from crossframe.harness import runtimes
 from crossframe.harness.analysis import fairness
 from crossframe.harness.records.model import Record
 from crossframe.harness.report.model import Report
@@ -13,11 +14,17 @@ from crossframe.harness.report.model import Report
 def title_report(report: Report) -> Report:
     """Return the report with the titles of frameworks; files for programs keep the names of backends."""
     titles = map_titles(report)
+    runtime_titles = {name: runtime.manifest.title for name, runtime in runtimes.discover().items()}
     variants = {cell.cell.variant: f"{titles[cell.backend]} {cell.mode}" for cell in report.cells}
     receipts = [replace(row, backend=titles.get(row.backend, row.backend)) for row in report.receipts]
     withheld = "; ".join(fairness.differences(receipts)) or None
     portability = report.portability and [
-        replace(result, exporter=titles.get(result.exporter, result.exporter)) for result in report.portability
+        replace(
+            result,
+            exporter=titles.get(result.exporter, result.exporter),
+            runtime=runtime_titles.get(result.runtime, result.runtime),
+        )
+        for result in report.portability
     ]
     return replace(
         report,

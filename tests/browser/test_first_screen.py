@@ -55,7 +55,7 @@ def test_a_narrow_screen_has_cards_and_does_not_scroll_sideways(browser: Browser
         assert box["x"] + box["width"] <= 390, selector
     assert not page.locator("#cells thead").is_visible()
     label = "getComputedStyle(document.querySelector('#cells tbody td:nth-child(5)'), '::before').content"
-    assert page.evaluate(label) == '"samples/s"'
+    assert page.evaluate(label) == '"training samples/s"'
     context.close()
 
 

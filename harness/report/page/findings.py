@@ -121,7 +121,7 @@ def describe_range(advantages: Sequence[Ratio | None]) -> str:
 
 
 def describe_portability(report: Report) -> str | None:
-    """Return how many exported files pass in how many runtimes; None if that was not checked."""
+    """Return in how many runtimes how many exported files pass; None if that was not checked."""
     ran = [
         result
         for result in report.portability or []
@@ -130,5 +130,6 @@ def describe_portability(report: Report) -> str | None:
     if not ran:
         return None
     passed = sum(result.state == PortabilityState.PASS for result in ran)
-    runtimes = dict.fromkeys(result.runtime for result in ran)
-    return f"{passed} of {len(ran)} exported files pass in the ONNX runtimes {join_names(list(runtimes))}."
+    files = {(result.task, result.exporter) for result in ran}
+    runtimes = list(dict.fromkeys(result.runtime for result in ran))
+    return f"{len(files)} exported files in {join_names(runtimes)}: {passed} of {len(ran)} results pass."

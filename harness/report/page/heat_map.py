@@ -12,7 +12,7 @@ from crossframe.harness.analysis.model import CellReport
 from crossframe.harness.records.model import Family
 from crossframe.harness.report.answer import SPEED, list_leaders
 from crossframe.harness.report.page.geometric_means import Pair, Speeds, mean_over_workloads
-from crossframe.harness.report.ratios import Ratio, Ratios, decimals_for, format_number
+from crossframe.harness.report.ratios import Ratio, Ratios, decimals_for, format_number, has_width
 
 MOST_COLUMNS = 8  # workloads with a column each; above that, a column is the geometric mean over those of a task
 MOST_ROWS_WITH_NOTES = 6
@@ -121,8 +121,16 @@ def build_cell(cell: CellReport, fastest: CellReport | None, leaders: Sequence[s
     else:
         place = Place.BEHIND if metric.tier else Place.OPEN
     text = "1" if cell is fastest else format_number(ratio.value, count_decimals(ratio.value))
-    note = " ".join(filter(None, [str(place) if place != Place.BEHIND else "", ratio.interval]))
+    note = " ".join(filter(None, [str(place) if place != Place.BEHIND else "", describe_ends(ratio)]))
     return HeatCell(text, note, place, metric.tier_reason or "", ratio.value, (cell.cell, fastest.cell))
+
+
+def describe_ends(ratio: Ratio) -> str:
+    """Return the interval of a ratio as `0.41 to 0.47`, with as many decimals as the ratio; empty if there is none."""
+    if ratio.low is None or ratio.high is None or not has_width(ratio.low, ratio.high):
+        return ""
+    decimals = count_decimals(ratio.value)
+    return f"{format_number(ratio.low, decimals)} to {format_number(ratio.high, decimals)}"
 
 
 def count_decimals(ratio: float) -> int:
@@ -141,7 +149,7 @@ def average(cells: Mapping[Family, HeatCell | None], speeds: Speeds) -> HeatCell
     is_open = Place.OPEN in places
     return HeatCell(
         format_number(mean.value, count_decimals(mean.value)),
-        Ratio(mean.value, mean.low, mean.high).interval or ("" if is_open else first),
+        describe_ends(Ratio(mean.value, mean.low, mean.high)) or ("" if is_open else first),
         Place.OPEN if is_open else Place.BEHIND,
         "a workload is not ranked" if is_open else first,
         mean.value,

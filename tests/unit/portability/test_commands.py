@@ -10,6 +10,7 @@ import pytest
 from crossframe.harness.cli import main
 from tests.support.corruptions import corrupt
 from tests.support.models import write_one_node
+from tests.support.synthetic import make_repeats, save_run
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,16 @@ def test_unknown_names_are_usage_errors(capsys: pytest.CaptureFixture[str], argu
     output = capsys.readouterr()
     assert arguments[-1] in output.err
     assert not output.out
+
+
+def test_a_run_without_the_files_of_its_jobs_keeps_its_results(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = save_run(tmp_path / "run", make_repeats("torch", [0.01]))
+    (run / "portability.json").write_text("{}")
+    assert main(["portability", str(run)]) == 2
+    assert "but not the files that they exported; name a run of this machine, or none" in capsys.readouterr().err
+    assert (run / "portability.json").read_text() == "{}"
 
 
 def name_missing_file(folder: Path) -> Path:
