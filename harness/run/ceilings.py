@@ -51,7 +51,7 @@ def measure_ceilings(
     for precision in precisions:
         for name, (backend, environment) in ceiling_backends(plan, environments, precision).items():
             if (name, precision) not in measured:
-                say(f"measuring the ceiling of {plan.device} in {precision} with {plan.titles[name]}")
+                say(f"measuring the ceiling of {plan.device} in {precision} with {backend.manifest.title}")
                 results.append(measure_ceiling(plan, folder, backend, environment, precision))
     if len(results) > len(measured):
         store.write_ceilings(folder, results)
