@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from operator import attrgetter
 
+from crossframe.backends import Plugin, discover
+from crossframe.harness import runtimes
 from crossframe.harness.analysis.labels import ABSENT
 from crossframe.harness.console import TableLayout, csv_text, escape_markdown, markdown_table, terminal_table
 from crossframe.harness.records.codec import to_json
@@ -137,8 +140,34 @@ def format_ranges(numbers: Sequence[int]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or "none"
 
 
+def title_report(report: PortabilityReport) -> PortabilityReport:
+    """Return the report with the titles of frameworks and runtimes; files for programs keep their names."""
+    plugins: dict[str, Plugin] = {**discover(), **runtimes.discover()}
+
+    def title(name: str) -> str:
+        return plugins[name].manifest.title if name in plugins else name
+
+    return replace(
+        report,
+        results=[replace(each, exporter=title(each.exporter), runtime=title(each.runtime)) for each in report.results],
+        files=[
+            replace(file, exporter=title(file.exporter), reference=file.reference and title(file.reference))
+            for file in report.files
+        ],
+        opset_ranges=[
+            replace(
+                each,
+                exporter=title(each.exporter),
+                runtimes={title(name): span for name, span in each.runtimes.items()},
+            )
+            for each in report.opset_ranges
+        ],
+    )
+
+
 def as_table(report: PortabilityReport) -> str:
     """Return the report as a table for a terminal, by task; variants have a column if there are several."""
+    report = title_report(report)
     headings, grid = build_grid(report)
     several = len({result.variant for result in report.results}) > 1
     columns = [index for index in range(1, len(headings)) if several or headings[index] != "variant"]
@@ -175,6 +204,7 @@ def as_csv(report: PortabilityReport) -> str:
 
 def as_markdown(report: PortabilityReport) -> str:
     """Return the report as Markdown."""
+    report = title_report(report)
     lines = [f"## ONNX portability of {report.name}", "", *markdown_table(*build_grid(report)), ""]
     return "\n".join([*lines, *(f"- {escape_markdown(note)}" for note in list_notes(report)), ""])
 

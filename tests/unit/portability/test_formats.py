@@ -113,6 +113,16 @@ def test_table_has_the_variants_if_there_are_several() -> None:
     assert ["e", "opset 13", "wrong (compare)", "-"] in rows
 
 
+def test_people_read_titles() -> None:
+    results = [replace(result, exporter="torch", runtime="onnxruntime") for result in REPORT.results]
+    report = replace(REPORT, results=results, files=[replace(REPORT.files[0], reference=REFERENCE_MODEL)])
+    for text in (formats.as_table(report), formats.as_markdown(report)):
+        assert "PyTorch" in text
+        assert "ONNX Runtime" in text
+        assert "torch" not in text.replace("PyTorch", "")
+    assert '"exporter": "torch"' in formats.as_json(report)
+
+
 def test_markdown_has_a_row_for_each_file() -> None:
     lines = formats.as_markdown(REPORT).splitlines()
     assert lines[2] == "| task | exporter | variant | r | s |"
