@@ -211,13 +211,17 @@ def test_plan_prints_jobs_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_env_list_prints_the_folder_last(capsys: pytest.CaptureFixture[str]) -> None:
+def test_env_list_prints_titles_and_the_names_that_commands_take(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["env", "list", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"torch", "tensorflow", "mxnet", "jax", "onnxruntime"} <= {row["backend"] for row in rows}
     assert program.main(["env", "list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[-1] for line in lines] == [row["folder"] for row in rows]
+    printed = capsys.readouterr().out
+    lines = [line.split() for line in printed.splitlines()]
+    for row in rows:
+        assert any(row["backend"] in words and row["device"] in words and row["state"] in words for words in lines)
+    assert "PyTorch" in printed
+    assert str(Path(rows[0]["folder"]).parent) in printed
 
 
 def documented_commands() -> list[str]:
