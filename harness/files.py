@@ -224,8 +224,14 @@ def digest(*paths: Path) -> str:
         for file in _files_below(path) if path.is_dir() else [path]:
             name = file.relative_to(path).as_posix() if file != path else file.name
             total.update(hashlib.sha256(name.encode()).digest())
-            total.update(hashlib.sha256(file.read_bytes()).digest())
+            total.update(bytes.fromhex(digest_content(file)))
     return total.hexdigest()
+
+
+def digest_content(path: Path) -> str:
+    """Return the SHA-256 digest of the content of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files_below(folder: Path) -> Iterable[Path]:

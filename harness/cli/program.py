@@ -135,11 +135,13 @@ def show_help(context: click.Context, command: str | None) -> int:
 def exit_code_for(error: Exception) -> ExitCode | None:
     """Return the exit code of an error that is explained by its message alone; None for any other error."""
     from crossframe.backends.manifest import ManifestError
+    from crossframe.harness.launch.child import ChildError
     from crossframe.tasks.data import DataError
 
     if isinstance(error, (UsageError, ManifestError, click.ClickException)):
         return USAGE
-    return MISSING if isinstance(error, (MissingError, DataError, DamagedFileError, OSError, MemoryError)) else None
+    missing = (MissingError, DataError, DamagedFileError, OSError, MemoryError, ChildError)
+    return MISSING if isinstance(error, missing) else None
 
 
 def describe_error(error: Exception) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import crossframe.backends.reference.model as reference
 import crossframe.tasks.spec
 from crossframe.backends.contract import Dialect
-from crossframe.harness.files import digest, write_atomically
+from crossframe.harness.files import digest, digest_content, write_atomically
 from crossframe.harness.machine.cache import cache_folder
 from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.worker import trainings
@@ -32,7 +32,7 @@ def cache_path(task: Task, inputs: Path, dialect: Dialect, name: str) -> Path:
     It depends on the inputs, the code of the reference model, the task, and the settings of the dialect that apply to
     the task.
     """
-    content = hashlib.sha256(inputs.read_bytes()).hexdigest()
+    content = digest_content(inputs)
     parts = (content, digest(REFERENCE_FOLDER), repr(task), repr(dialect_for(task, dialect)))
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return cache_folder() / "reference" / f"{task.name}-{key}-{name}"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -19,14 +16,10 @@ from crossframe.harness.parity.checks import ExpectedTraces
 from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.parity.low_precision import ROUNDING, LowPrecisionModel
 from crossframe.harness.parity.near_ties import CloseTieModel, NearTieModel
-from crossframe.harness.parity.probe_set import ProbeSet, write_probe_set
+from crossframe.harness.parity.probe_set import ProbeSet
 from crossframe.harness.parity.reference_cache import store_training, training_path
-from crossframe.harness.plan.inputs import inputs_path
-from crossframe.harness.plan.plan import Plan, task_for
-from crossframe.harness.records.model import Cell
 from crossframe.harness.worker.probes import EPOCH, ChangeCall, Probe, select_start, trace
 from crossframe.harness.worker.trainings import FIRST_EPOCH
-from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import Arrays, Task
 
 
@@ -126,22 +119,3 @@ class ReferenceTraces:
         weights = self.start(probe)
         rounding = partial(self.rounding_pairs, probe, dialect, precision)
         return ExpectedTraces(probe, precision, self.trace(probe, dialect), rounding, weights, self.batches)
-
-
-def build_reference_traces(
-    plan: Plan, folder: Path, cells: Sequence[Cell], seed: int = 0
-) -> dict[tuple[str, int], ReferenceTraces]:
-    """Return (task, batch size) -> reference traces, for all cells; the probes of the optimizers for one task only.
-
-    That task is the smallest of all tasks; see `crossframe.harness.parity.probe_design.design_probes`.
-    """
-    tasks = [presets["standard"] for presets in discover_tasks().values()]
-    smallest = min(tasks, key=lambda task: sum(map(math.prod, task.parameters().values())))
-    traces: dict[tuple[str, int], ReferenceTraces] = {}
-    for cell in cells:
-        key = cell.task, cell.batch_size
-        if key not in traces:
-            task, inputs = task_for(plan, cell), inputs_path(folder, cell, seed)
-            probe_set = write_probe_set(task, inputs, folder / "jobs", cell.task == smallest.name, seed)
-            traces[key] = ReferenceTraces(probe_set)
-    return traces

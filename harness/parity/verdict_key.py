@@ -17,7 +17,7 @@ import crossframe.harness.parity
 import crossframe.harness.worker
 import crossframe.tasks
 from crossframe.backends import GROUP, Backend
-from crossframe.harness.files import digest
+from crossframe.harness.files import digest, digest_content
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.machine.host import fingerprint
 from crossframe.harness.records.codec import to_plain
@@ -47,7 +47,7 @@ def make_key(backend: Backend, environment: Environment, job: ProbeJob) -> str:
     host = fingerprint()
     parts = [
         request,
-        hashlib.sha256(Path(job.inputs).read_bytes()).hexdigest(),
+        digest_content(Path(job.inputs)),
         digest(*(Path(package.__path__[0]) for package in PACKAGES)),
         digest(*list_code(backend)),
         str(environment.python),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from crossframe.harness.console import TableLayout, terminal_table
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.parity.checks import Check
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.effects import describe_effect, dialect_effect
-from crossframe.harness.parity.reference_traces import build_reference_traces
 from crossframe.harness.parity.result import CellParity, ParityResult
-from crossframe.harness.parity.verify_cells import Verifier, show_progress
+from crossframe.harness.parity.verify_cells import Verifier, show_progress, write_probe_sets
 from crossframe.harness.plan.inputs import draw_inputs
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.plan.readiness import prepare_environments
@@ -28,15 +29,15 @@ def verify_parity(plan: Plan, seed: int, compute_effects: bool) -> list[CellPari
     cells = list(dict.fromkeys(job.cell for job in plan.jobs))
     environments, missing = prepare_environments(plan, plan.backends)
     results = []
-    with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
+    with tempfile.TemporaryDirectory(prefix="crossframe-") as name, closing(ChildProcess()) as child:
         folder = Path(name)
-        inputs = {cell: draw_inputs(plan, folder, cell, seed) for cell in cells}
+        inputs = {cell: child.call(draw_inputs, plan, folder, cell, seed) for cell in cells}
         runnable = [cell for cell in cells if cell.backend in environments]
-        references = build_reference_traces(plan, folder, runnable, seed)
-        verifier = Verifier(plan, environments, references, folder / "jobs")
+        probe_sets = write_probe_sets(plan, folder, runnable, child, seed)
+        verifier = Verifier(plan, environments, probe_sets, folder / "jobs", child)
         for cell, result in show_progress(verifier, runnable):
             dialect = dialect_in(result.dialect, cell.precision)
-            effect = dialect_effect(task_for(plan, cell), inputs[cell], dialect, compute_effects)
+            effect = child.call(dialect_effect, task_for(plan, cell), inputs[cell], dialect, compute_effects)
             results.append(CellParity(cell, result, effect))
     for cell in cells:
         if cell.backend in missing:

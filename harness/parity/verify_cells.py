@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 from threadpoolctl import threadpool_limits
 
@@ -13,6 +14,7 @@ from crossframe.backends import Backend
 from crossframe.backends.contract import Precision
 from crossframe.harness.console import Progress
 from crossframe.harness.files import below, write_atomically
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.launch import Outcome
 from crossframe.harness.launch.processes import end_all
 from crossframe.harness.machine.cache import cache_folder, read_cached
@@ -22,11 +24,12 @@ from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.hints import find_hint
 from crossframe.harness.parity.optimizer_variants import is_optimizer_probe, name_optimizer
 from crossframe.harness.parity.probe_process import read_traces, run_probe_job
-from crossframe.harness.parity.probe_set import ProbeSet
+from crossframe.harness.parity.probe_set import ProbeSet, count_parameters, write_probe_set
 from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.parity.result import ParityResult
 from crossframe.harness.parity.verdict_key import make_key
-from crossframe.harness.plan.plan import Plan
+from crossframe.harness.plan.inputs import inputs_path
+from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.records.codec import to_json
 from crossframe.harness.records.model import Cell
 from crossframe.harness.worker.failures import summarize_error
@@ -34,7 +37,11 @@ from crossframe.harness.worker.jobs import ProbeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements
 from crossframe.harness.worker.probes import name_resumed, name_second_pass
 from crossframe.harness.worker.states import State
+from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import Arrays
+
+_TRACES: dict[Path, ReferenceTraces] = {}  # of the child process, by the file of the probes
+_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -43,25 +50,26 @@ class Verifier:
 
     plan: Plan
     environments: Mapping[str, Environment]  # name of a backend -> environment
-    references: Mapping[tuple[str, int], ReferenceTraces]  # (task, batch size) -> traces
+    probe_sets: Mapping[tuple[str, int], ProbeSet]  # (task, batch size) -> probes
     folder: Path  # of the jobs
+    child: ChildProcess  # with the reference model, and all traces
 
-    def reference_for(self, cell: Cell) -> ReferenceTraces:
-        """Return the traces that a cell is compared with."""
-        return self.references[cell.task, cell.batch_size]
+    def probe_set_for(self, cell: Cell) -> ProbeSet:
+        """Return the probes of a cell."""
+        return self.probe_sets[cell.task, cell.batch_size]
 
     def verify(self, cell: Cell, cpus: list[int]) -> ParityResult:
         """Return the result of one cell, from the cache if it was verified before with the same code and pins."""
         backend, environment = self.plan.backends[cell.backend], self.environments[cell.backend]
-        reference = self.reference_for(cell)
+        probe_set = self.probe_set_for(cell)
         job = ProbeJob(
             module=backend.module,
             packages=list(backend.manifest.packages),
             mode=cell.mode,
             device=cell.device,
             precision=Precision(cell.precision),
-            inputs=str(reference.probe_set.path),
-            probes=reference.probe_set.probes,
+            inputs=str(probe_set.path),
+            probes=probe_set.probes,
             cpus=cpus,
         )
         cached = cached_result_path(backend, environment, job)
@@ -71,13 +79,31 @@ class Verifier:
         folder = below(self.folder.resolve(), f"parity-{cell.name}")
         outcome = run_probe_job(environment.python, backend, job, folder, self.plan.options.timeout_s)
         try:
-            result = judge_outcome(reference, cell, outcome, folder)
+            result = self.child.call(judge_cell, probe_set, cell, outcome, folder, len(cpus))
         except Exception as error:  # whatever the worker left, the next cell is verified
             reason = f"its traces can't be judged: {summarize_error(error)}".replace(f"{folder}/", "")
             result = ParityResult(State.FAILED, reason)
         if result.state == State.OK:
             write_atomically(cached, to_json(result))
         return result
+
+
+def write_probe_sets(
+    plan: Plan, folder: Path, cells: Sequence[Cell], child: ChildProcess, seed: int = 0
+) -> dict[tuple[str, int], ProbeSet]:
+    """Return (task, batch size) -> probes, for all cells; the probes of the optimizers for one task only.
+
+    That task is the smallest of all tasks; see `crossframe.harness.parity.probe_design.design_probes`.
+    """
+    tasks = [presets["standard"] for presets in discover_tasks().values()]
+    smallest = min(tasks, key=count_parameters).name
+    probe_sets: dict[tuple[str, int], ProbeSet] = {}
+    for cell in cells:
+        key = cell.task, cell.batch_size
+        if key not in probe_sets:
+            task, inputs = task_for(plan, cell), inputs_path(folder, cell, seed)
+            probe_sets[key] = child.call(write_probe_set, task, inputs, folder / "jobs", cell.task == smallest, seed)
+    return probe_sets
 
 
 def verify_cells(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ParityResult]]:
@@ -89,9 +115,9 @@ def verify_cells(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Ce
     cpus = verifier.plan.options.cpus
     parallel = len(cpus) if all(cell.device == "cpu" for cell in cells) else 1
     # The longest first; otherwise the other processors would wait for it at the end.
-    ordered = sorted(cells, key=lambda cell: verifier.reference_for(cell).probe_set.cost, reverse=True)
+    ordered = sorted(cells, key=lambda cell: verifier.probe_set_for(cell).cost, reverse=True)
     # Those with the probes of all optimizers come first: what fails there withholds other cells with that optimizer.
-    ordered.sort(key=lambda cell: not verifier.reference_for(cell).probe_set.every_optimizer)
+    ordered.sort(key=lambda cell: not verifier.probe_set_for(cell).every_optimizer)
     failures: dict[tuple[str, str, str, str], dict[str, tuple[str, str]]] = {}
 
     def verify_numbered(number: int, cell: Cell) -> tuple[Cell, ParityResult]:
@@ -99,17 +125,16 @@ def verify_cells(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Ce
 
     pool = ThreadPoolExecutor(parallel)
     try:
-        # The reference model gets as few threads as a worker, or its threads would compete with the workers.
-        with threadpool_limits(len(cpus) // parallel):
-            for cell, result in pool.map(verify_numbered, range(len(ordered)), ordered):
-                group = failures.setdefault((cell.backend, cell.mode, cell.device, cell.precision), {})
-                for name, failure in result.failed_optimizers.items():
-                    group.setdefault(name, (cell.task, failure))
-                optimizer = type(verifier.reference_for(cell).probe_set.task.optimizer).__name__
-                yield cell, withhold(cell, result, optimizer, group)
+        for cell, result in pool.map(verify_numbered, range(len(ordered)), ordered):
+            group = failures.setdefault((cell.backend, cell.mode, cell.device, cell.precision), {})
+            for name, failure in result.failed_optimizers.items():
+                group.setdefault(name, (cell.task, failure))
+            optimizer = type(verifier.probe_set_for(cell).task.optimizer).__name__
+            yield cell, withhold(cell, result, optimizer, group)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         end_all()
+        verifier.child.close()
         raise
     finally:
         pool.shutdown()
@@ -117,7 +142,7 @@ def verify_cells(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Ce
 
 def show_progress(verifier: Verifier, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ParityResult]]:
     """Yield what `verify_cells` yields, and show the progress; what costs time are the trainings."""
-    costs = {cell: 1.0 + verifier.reference_for(cell).probe_set.cost[0] for cell in cells}
+    costs = {cell: 1.0 + verifier.probe_set_for(cell).cost[0] for cell in cells}
     with Progress("verifying", costs.values()) as progress:
         for cell, result in verify_cells(verifier, cells):
             reason = f": {result.reason}" if result.reason else ""
@@ -139,6 +164,20 @@ def read_result(path: Path) -> ParityResult | None:
         return None
     passed = bool(result.checks) and all(check.passed for check in result.checks)
     return result if result.state == State.OK and passed else None
+
+
+def judge_cell(
+    probe_set: ProbeSet, cell: Cell, outcome: Outcome[ProbeMeasurements], folder: Path, threads: int
+) -> ParityResult:
+    """Return the result of `judge_outcome`, in the child process.
+
+    The reference model gets as few threads as a worker, or its threads would compete with the workers.
+    """
+    threadpool_limits(threads)
+    with _LOCK:
+        if probe_set.path not in _TRACES:
+            _TRACES[probe_set.path] = ReferenceTraces(probe_set)
+    return judge_outcome(_TRACES[probe_set.path], cell, outcome, folder)
 
 
 def judge_outcome(

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from crossframe.harness.launch.leavings import ARRAYS_BYTES, read_arrays, require_shape
+from crossframe.harness.files import MEGABYTE
+from crossframe.harness.launch.child import ChildProcess
+from crossframe.harness.launch.leavings import read_arrays, require_shape
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.job_references import JobReference
 from crossframe.harness.records.model import Evaluation, OnnxAgreement
 from crossframe.harness.run.job_checks import JobArrays, check_job
-from crossframe.harness.run.onnx_checker import OnnxChecker
+from crossframe.harness.run.onnx_checker import ONNX_BATCHES, OnnxChecker
 from crossframe.harness.worker import quality
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.measurements import TrainMeasurements
@@ -29,50 +32,67 @@ from crossframe.tasks.spec import Arrays, Task
 # precision.
 ONNX_TOLERANCE = {"float32": 1e-4, "float64": 1e-4, "tf32": 5e-3, "float16": 5e-3, "bfloat16": 5e-2}
 
+EXTRA_BYTES = 64 * MEGABYTE  # of an archive, beyond what the task needs
 
-def evaluate(job: TrainJob, folder: Path, measurements: TrainMeasurements, checker: OnnxChecker) -> Evaluation:
-    """Return the evaluation of the arrays in the folder of a job.
+
+@dataclass(frozen=True)
+class OnnxVectors:
+    """Some held-out samples and the outputs of the framework for them, which its exported file must give too."""
+
+    x: np.ndarray  # (samples, ...)
+    outputs: np.ndarray  # (samples, ...)
+
+
+def evaluate(
+    job: TrainJob, folder: Path, measurements: TrainMeasurements, checker: OnnxChecker, child: ChildProcess
+) -> Evaluation:
+    """Return the evaluation of the arrays in the folder of a job, which only `child` opens.
 
     Any error means that they are damaged: they come from the code of someone else.
     """
+    evaluation, vectors = child.call(evaluate_arrays, job, folder, measurements)
+    if not job.complete:
+        return evaluation
+    return replace(evaluation, onnx=check_export(job, folder, measurements, vectors, checker))
+
+
+def evaluate_arrays(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> tuple[Evaluation, OnnxVectors]:
+    """Return the evaluation of a job without its exported file, and what the file is compared with."""
     dialect = dialect_in(measurements.dialect, job.precision)
     reference = JobReference(job.task, Path(job.inputs), dialect, job.precision)
-    limit = most_bytes(job.task, len(reference.data["x_test"]))
+    x, y = reference.data["x_test"], reference.data["y_test"]
+    limit = most_bytes(job.task, len(x))
     stored, checks = (read_arrays(folder, name, most_bytes=limit) for name in ("outputs.npz", "checks.npz"))
-    outputs, trained = require_arrays(job.task, stored, checks, len(reference.data["x_test"]))
-    onnx = check_export(job, folder, measurements, reference.data["x_test"], outputs, checker) if job.complete else None
+    outputs, trained = require_arrays(job.task, stored, checks, len(x))
     results = check_job(measurements, JobArrays(outputs, trained, checks), reference, job.device)
     if all(check.passed for check in results):
         (folder / "checks.npz").unlink()  # many megabytes for each job
-    return Evaluation(
-        quality=quality.compute_quality(job.task.loss, outputs, reference.data["y_test"]) if job.complete else {},
+    evaluation = Evaluation(
+        quality=quality.compute_quality(job.task.loss, outputs, y) if job.complete else {},
         first_epoch_gap=first_epoch_gap(checks, reference),
-        onnx=onnx,
+        onnx=None,
         checks=results,
     )
+    samples = max(ONNX_BATCHES)
+    return evaluation, OnnxVectors(x[:samples].copy(), outputs[:samples].copy())
 
 
 def most_bytes(task: Task, samples: int) -> int:
     """Return the most bytes that an archive of a job may have: eight sets of weights and two of outputs, in float64."""
     weights = sum(math.prod(shape) for shape in task.parameters().values())
     outputs = samples * (math.prod(task.output_shape()) + math.prod(task.input_shape))
-    return ARRAYS_BYTES + 8 * (8 * weights + 2 * outputs)
+    return EXTRA_BYTES + 8 * (8 * weights + 2 * outputs)
 
 
-def check_export(  # noqa: PLR0913  # a job, and what its file must agree with
-    job: TrainJob,
-    folder: Path,
-    measurements: TrainMeasurements,
-    x: np.ndarray,
-    outputs: np.ndarray,
-    checker: OnnxChecker,
+def check_export(
+    job: TrainJob, folder: Path, measurements: TrainMeasurements, vectors: OnnxVectors, checker: OnnxChecker
 ) -> OnnxAgreement:
-    """Return whether the exported file gives the outputs of the framework for x. ValueError if nothing was exported."""
+    """Return whether the exported file gives the outputs of the framework. ValueError if nothing was exported."""
     if measurements.export is None or measurements.checkpoint_exact is None:
         raise ValueError("the worker left no result of its checkpoint or its ONNX export")
     if measurements.export.state != State.OK:
         return OnnxAgreement(**vars(measurements.export), max_error=None)
-    return checker.check(measurements.export, folder, x, outputs, ONNX_TOLERANCE[job.precision])
+    return checker.check(measurements.export, folder, vectors.x, vectors.outputs, ONNX_TOLERANCE[job.precision])
 
 
 def require_arrays(task: Task, stored: Arrays, checks: Arrays, samples: int) -> tuple[np.ndarray, Arrays]:

@@ -11,6 +11,7 @@ from crossframe.harness.analysis.gpu import gpu_not_used_reason
 from crossframe.harness.analysis.readers import read_achieved_rate
 from crossframe.harness.analysis.roofline import roofline_for
 from crossframe.harness.files import below
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.gpu_sampler import GpuSampler
 from crossframe.harness.launch.interference import InterferenceMeter
 from crossframe.harness.launch.launch import Outcome, launch
@@ -51,6 +52,7 @@ class Execution:
     parity: Mapping[Cell, ParitySummary]
     ceilings: Sequence[CeilingResult]
     checker: OnnxChecker
+    child: ChildProcess  # which opens what workers left
     pins: Pins = field(default_factory=lambda: Pins({}))
 
     def execute_job(self, planned: PlannedJob) -> Record:
@@ -110,7 +112,8 @@ class Execution:
             return outcome.state, outcome.reason, None
         measurements = outcome.measurements
         try:
-            evaluation = evaluate(self.make_job(planned), self.job_folder(planned), measurements, self.checker)
+            job, folder = self.make_job(planned), self.job_folder(planned)
+            evaluation = evaluate(job, folder, measurements, self.checker, self.child)
         except Exception as error:  # whatever the worker left, the next job runs
             cause = summarize_error(error).replace(f"{self.job_folder(planned)}/", "")
             return State.FAILED, f"its outputs can't be evaluated: {cause}", None

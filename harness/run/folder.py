@@ -6,6 +6,7 @@ import os
 import subprocess
 import tomllib
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from crossframe.backends import discover
 from crossframe.harness.errors import UsageError
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.env_vars import ROOT
 from crossframe.harness.machine.gpus import list_gpus, resolve_device
 from crossframe.harness.machine.host import fingerprint
@@ -71,7 +73,7 @@ def start_run(plan: Plan, folder: Path, trials: Sequence[ModeTrial] = ()) -> Non
         device=plan.device,
         host=fingerprint(),
         selftest=selftest.last_summary(plan.device),
-        tasks={task.name: draw_task_inputs(plan, folder, task) for task in plan.tasks.values()},
+        tasks=draw_all_inputs(plan, folder),
         backends={
             backend.name: BackendInfo(backend.manifest.title, backend.manifest.uncompiled_mode)
             for backend in plan.backends.values()
@@ -82,6 +84,15 @@ def start_run(plan: Plan, folder: Path, trials: Sequence[ModeTrial] = ()) -> Non
     )
     pin_inputs(folder)
     store.write_run(folder, info)
+
+
+def draw_all_inputs(plan: Plan, folder: Path) -> dict[str, TaskInfo]:
+    """Draw the inputs of all tasks in a child process, since data may be large; return what `run.json` holds of each.
+
+    Inputs that exist are not drawn again.
+    """
+    with closing(ChildProcess()) as child:
+        return {task.name: child.call(draw_task_inputs, plan, folder, task) for task in plan.tasks.values()}
 
 
 def draw_task_inputs(plan: Plan, folder: Path, task: Task) -> TaskInfo:

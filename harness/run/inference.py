@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from crossframe.harness.analysis.model import Metric
 from crossframe.harness.analysis.statistics import interval, steady
 from crossframe.harness.console import Progress
 from crossframe.harness.files import write_atomically
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.launch import Outcome, launch
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.machine.runtime_environments import make_runtime_environments
@@ -64,11 +66,24 @@ def name_feed(size: int, number: int) -> str:
     return f"{size}.{number}"
 
 
+def write_feeds(path: Path, inputs: Path, batch_sizes: Sequence[int]) -> None:
+    """Write an archive with `TURNS` inputs of each batch size, drawn from the held-out samples of `inputs`."""
+    with np.load(inputs, allow_pickle=False) as stored:
+        x = stored["x_test"]
+    generator = np.random.default_rng()
+    feeds: Arrays = {
+        f"{name_feed(size, number)}/x": draw_rows(x, size, generator)[0].astype(np.float32)
+        for size in batch_sizes
+        for number in range(TURNS)
+    }
+    write_atomically(path, feeds)
+
+
 class InferenceBench:
     """The processes of `crossframe infer` and their results, by (cell, runner)."""
 
-    def __init__(self, plan: Plan, batch_sizes: list[int], folder: Path) -> None:
-        self.plan, self.batch_sizes, self.folder = plan, batch_sizes, folder
+    def __init__(self, plan: Plan, batch_sizes: list[int], folder: Path, child: ChildProcess) -> None:
+        self.plan, self.batch_sizes, self.folder, self.child = plan, batch_sizes, folder, child
         self.environments, self.missing = prepare_environments(plan, plan.backends)
         self.runtime: Runtime = discover()[BASELINE if plan.device == "cpu" else f"{BASELINE}_cuda"]
         interpreters = {name: Path(python) for name, python in plan.options.python.items()}
@@ -106,7 +121,8 @@ class InferenceBench:
         python, folder = self.environments[cell.backend].python, (self.folder / cell.name).resolve()
         outcome = launch(python, backend, job, folder, self.plan.options.timeout_s)
         if outcome.state == State.OK:
-            reason = check_answers(folder, job.task, Path(job.inputs), cell.precision, self.batch_sizes)
+            parts = folder, job.task, Path(job.inputs), cell.precision, self.batch_sizes
+            reason = self.child.call(check_answers, *parts)
             outcome = replace(outcome, state=State.FAILED, reason=reason) if reason else outcome
         self.store(cell, cell.mode, outcome)
         export = outcome.measurements.export
@@ -138,27 +154,20 @@ class InferenceBench:
         python, timeout_s = self.runtime_environment.python, self.plan.options.timeout_s
         outcome = launch(python, self.runtime, job, folder, timeout_s)
         if outcome.state == State.OK:
-            reason = check_runtime_answers(folder, task_for(self.plan, cell), self.find_inputs(cell), Path(job.feeds))
+            parts = folder, task_for(self.plan, cell), self.find_inputs(cell), Path(job.feeds)
+            reason = self.child.call(check_runtime_answers, *parts)
             outcome = replace(outcome, state=State.FAILED, reason=reason) if reason else outcome
         self.store(cell, BASELINE, outcome)
 
     def find_inputs(self, cell: Cell) -> Path:
         """Return the archive with the data and the weights of a cell, drawn on first use."""
-        return draw_inputs(self.plan, self.folder, cell).resolve()
+        return self.child.call(draw_inputs, self.plan, self.folder, cell).resolve()
 
     def write_feeds(self, cell: Cell) -> Path:
         """Return the archive with `TURNS` inputs of each batch size, written once for each task."""
         path = self.folder / f"{cell.task}-feeds.npz"
         if not path.exists():
-            with np.load(self.find_inputs(cell), allow_pickle=False) as stored:
-                x = stored["x_test"]
-            generator = np.random.default_rng()
-            feeds: Arrays = {
-                f"{name_feed(size, number)}/x": draw_rows(x, size, generator)[0].astype(np.float32)
-                for size in self.batch_sizes
-                for number in range(TURNS)
-            }
-            write_atomically(path, feeds)
+            self.child.call(write_feeds, path, self.find_inputs(cell), self.batch_sizes)
         return path
 
     def summarize_row(self, cell: Cell, runner: str, batch_size: int) -> InferenceRow:
@@ -191,8 +200,8 @@ def measure_inference(plan: Plan, batch_sizes: list[int]) -> list[InferenceRow]:
     cells = list(dict.fromkeys(job.cell for job in plan.jobs))
     # All modes of a backend export the same file; that of the first mode is run.
     exporters = {(cell.task, cell.backend, cell.precision): cell for cell in reversed(cells)}
-    with tempfile.TemporaryDirectory(prefix="crossframe-") as name:
-        bench = InferenceBench(plan, batch_sizes, Path(name))
+    with tempfile.TemporaryDirectory(prefix="crossframe-") as name, closing(ChildProcess()) as child:
+        bench = InferenceBench(plan, batch_sizes, Path(name), child)
         with Progress("inference", [1.0] * (len(cells) * plan.repeats)) as progress:
             for number in range(1, plan.repeats + 1):
                 for cell in random.Random(number).sample(cells, len(cells)):

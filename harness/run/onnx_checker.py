@@ -6,16 +6,12 @@ a limit of time, and is started again for the next file.
 
 from __future__ import annotations
 
-import os
-import resource
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 
 from crossframe.harness.console import CONTROLS
+from crossframe.harness.launch.child import ChildError, ChildProcess, ChildTimeoutError
 from crossframe.harness.launch.leavings import require_model
 from crossframe.harness.records.model import OnnxAgreement
 from crossframe.harness.runtimes import MEMORY_BYTES
@@ -52,22 +48,13 @@ def run_onnx(path: str, x: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarra
     return answers
 
 
-def answer_requests(connection: Connection) -> None:
-    """Run files until the connection is closed: the program of the process."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # onnxruntime quotes names of the file, with any characters
-        os.dup2(silence, stream)
-    while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(run_onnx(*request))
-        except Exception as error:
-            text = CONTROLS.sub("\ufffd", " ".join(str(error).split()))
-            connection.send(text[:REASON_LENGTH] or type(error).__name__)
+def try_onnx(path: str, x: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray] | str:
+    """Return the result of `run_onnx`, or the message of what it raises."""
+    try:
+        return run_onnx(path, x, shape)
+    except Exception as error:  # onnx and onnxruntime raise many types
+        text = CONTROLS.sub("\ufffd", " ".join(str(error).split()))
+        return text[:REASON_LENGTH] or type(error).__name__
 
 
 class OnnxChecker:
@@ -75,40 +62,20 @@ class OnnxChecker:
 
     def __init__(self, timeout_s: float = ONNX_TIMEOUT_S) -> None:
         self.timeout_s = min(timeout_s, ONNX_TIMEOUT_S)
-        self.process: BaseProcess | None = None
-        self.connection: Connection | None = None
+        self.child = ChildProcess(MEMORY_BYTES, silent=True)  # onnxruntime quotes names of the file
 
     def close(self) -> None:
         """End the process."""
-        if self.process is not None and self.connection is not None:
-            self.process.kill()
-            self.process.join()
-            self.connection.close()
-        self.process = self.connection = None
-
-    def start(self) -> Connection:
-        """Return the connection to the process; start it if it does not run."""
-        if self.connection is None:
-            context = get_context("spawn")
-            self.connection, remote = context.Pipe()
-            self.process = context.Process(target=answer_requests, args=(remote,), daemon=True)
-            self.process.start()
-            remote.close()
-        return self.connection
+        self.child.close()
 
     def request(self, path: Path, x: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray] | str:
         """Return the outputs of a file, or the reason why there are none."""
-        connection = self.start()
         try:
-            connection.send((str(path), x, shape))
-            if connection.poll(self.timeout_s):
-                answers: list[np.ndarray] | str = connection.recv()
-                return answers
-            reason = f"onnxruntime did not end after {self.timeout_s:g} s"
-        except (EOFError, OSError):
-            reason = "onnxruntime crashed on the file"
-        self.close()
-        return reason
+            return self.child.call_within(self.timeout_s, try_onnx, str(path), x, shape)
+        except ChildTimeoutError:
+            return f"onnxruntime did not end after {self.timeout_s:g} s"
+        except ChildError:
+            return "onnxruntime crashed on the file"
 
     def check(
         self, export: ExportResult, folder: Path, x: np.ndarray, outputs: np.ndarray, tolerance: float

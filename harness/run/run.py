@@ -15,11 +15,11 @@ from crossframe.harness.analysis.ranking import next_round
 from crossframe.harness.console import Progress, say
 from crossframe.harness.errors import CELL_FAILED, DONE, GATE_TRIPPED, INTERRUPTED, ExitCode
 from crossframe.harness.files import append_line, below
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.parity.dialects import dialect_in
 from crossframe.harness.parity.effects import dialect_effect
-from crossframe.harness.parity.reference_traces import build_reference_traces
-from crossframe.harness.parity.verify_cells import Verifier, show_progress
+from crossframe.harness.parity.verify_cells import Verifier, show_progress, write_probe_sets
 from crossframe.harness.plan.estimate import read_timings
 from crossframe.harness.plan.inputs import inputs_path, is_complete
 from crossframe.harness.plan.options import RESULTS
@@ -53,13 +53,14 @@ def execute(plan: Plan, folder: Path, finished: Collection[str]) -> None:
     # The budget may be used for any cell, also for one without pending jobs.
     cells = list(dict.fromkeys(job.cell for job in (plan.jobs if budget_s else pending)))
     environments, missing = prepare_environments(plan, {cell.backend for cell in cells})
-    parity = verify_run(plan, folder, cells, environments) if plan.options.parity else {}
+    with closing(ChildProcess()) as child:
+        parity = verify_run(plan, folder, cells, environments, child) if plan.options.parity else {}
     parity = withhold(parity, check_clocks(plan, parity, environments, folder / "jobs" / "clock"))
     ceilings = measure_ceilings(plan, folder, environments, sorted({cell.precision for cell in cells}))
     begin = time.monotonic()
-    with closing(OnnxChecker(plan.options.timeout_s)) as checker:
+    with closing(OnnxChecker(plan.options.timeout_s)) as checker, closing(ChildProcess()) as child:
         pins = Pins(read_pins(folder) or {})
-        execution = Execution(plan, folder, environments, missing, parity, ceilings, checker, pins)
+        execution = Execution(plan, folder, environments, missing, parity, ceilings, checker, child, pins)
         titled = [replace(cell, backend=plan.titles[cell.backend]) for cell in cells]
         labels = dict(zip(cells, map(" ".join, cell_labels(titled))))
         execute_jobs(execution, pending, labels)
@@ -121,20 +122,20 @@ def repeat_until_budget(execution: Execution, deadline: float, labels: Mapping[C
 
 
 def verify_run(
-    plan: Plan, folder: Path, cells: Sequence[Cell], environments: Mapping[str, Environment]
+    plan: Plan, folder: Path, cells: Sequence[Cell], environments: Mapping[str, Environment], child: ChildProcess
 ) -> dict[Cell, ParitySummary]:
-    """Verify the cells whose backend can run; all checks go to `parity.jsonl`."""
+    """Verify the cells whose backend can run; all checks go to `parity.jsonl`. `child` has the reference model."""
     runnable = [cell for cell in cells if cell.backend in environments]
     summaries = {}
     jobs = below(folder.resolve(), "jobs")
     for cell in runnable:
         below(jobs, f"parity-{cell.name}")
-    references = build_reference_traces(plan, folder, runnable)
-    verifier = Verifier(plan, environments, references, jobs)
+    verifier = Verifier(plan, environments, write_probe_sets(plan, folder, runnable, child), jobs, child)
     for cell, result in show_progress(verifier, runnable):
         append_line(below(folder, "parity.jsonl"), to_json({"cell": cell, **to_plain(result)}))
         dialect = dialect_in(result.dialect, cell.precision)
-        effect = dialect_effect(task_for(plan, cell), inputs_path(folder, cell), dialect, compute=False)
+        inputs = inputs_path(folder, cell)
+        effect = child.call(dialect_effect, task_for(plan, cell), inputs, dialect, compute=False)
         summaries[cell] = result.summarize(effect)
     return summaries
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from crossframe.harness.analysis.fairness import differences, fairness_rows
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.launch import Outcome, launch
 from crossframe.harness.launch.leavings import read_measures
 from crossframe.harness.machine.environments import Environment, make_environment
@@ -68,16 +69,16 @@ class MeasuredJobs:
         """Return the mode in which the backend makes a mistake."""
         return f"{MISTAKES[mistake].mode or BACKENDS[self.framework].manifest.modes[0]}+{mistake}"
 
-    def make_execution(self, checker: OnnxChecker) -> Execution:
+    def make_execution(self, checker: OnnxChecker, child: ChildProcess) -> Execution:
         """Return the execution that judges the jobs."""
         environments = {self.framework: self.environment}
         parity = {planned.cell: VERIFIED for planned in self.planned.values()}
-        return Execution(self.plan, self.folder, environments, {}, parity, [], checker)
+        return Execution(self.plan, self.folder, environments, {}, parity, [], checker, child)
 
     def measure(self, mistakes: Sequence[str], alone: bool) -> dict[str, Record]:
         """Run a job for each mistake, in one process or in one each; return the records."""
-        with closing(OnnxChecker()) as checker:
-            execution = self.make_execution(checker)
+        with closing(OnnxChecker()) as checker, closing(ChildProcess()) as child:
+            execution = self.make_execution(checker, child)
             outcomes = self.launch_each(execution, mistakes) if alone else self.launch_together(execution, mistakes)
             return {mistake: self.judge(execution, mistake, outcome) for mistake, outcome in outcomes.items()}
 

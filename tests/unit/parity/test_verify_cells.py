@@ -14,6 +14,7 @@ import pytest
 
 from crossframe.backends import Backend, discover
 from crossframe.backends.contract import Precision
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.launch import Outcome
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.parity import checks, verdict_key, verify_cells
@@ -134,10 +135,8 @@ class RecordingVerifier(verify_cells.Verifier):
     def prepare(self, expected: int) -> None:
         self.__dict__.update(lock=Lock(), barrier=Barrier(expected), running=0, most=0, processors=[])
 
-    def reference_for(self, cell: Cell) -> Any:
-        return SimpleNamespace(
-            probe_set=SimpleNamespace(cost=(1, 1), every_optimizer=False, task=SimpleNamespace(optimizer=None))
-        )
+    def probe_set_for(self, cell: Cell) -> Any:
+        return SimpleNamespace(cost=(1, 1), every_optimizer=False, task=SimpleNamespace(optimizer=None))
 
     def verify(self, cell: Cell, cpus: list[int]) -> ParityResult:
         state = self.__dict__
@@ -156,7 +155,7 @@ class RecordingVerifier(verify_cells.Verifier):
 def test_a_gpu_verifies_one_cell_at_a_time(tmp_path: Path, device: str, parallel: int, processors: int) -> None:
     """Two at once would disturb each other's choice of kernels. On a CPU, cells share the processors."""
     plan = Plan({}, {}, device, (), RunOptions(cpus=[4, 7]))
-    verifier = RecordingVerifier(plan, {}, {}, tmp_path)
+    verifier = RecordingVerifier(plan, {}, {}, tmp_path, ChildProcess())
     verifier.prepare(parallel)
     cells = [Cell("circle", "any", mode, device, "float32", 64) for mode in "abcd"]
     results = dict(verify_cells.verify_cells(verifier, cells))

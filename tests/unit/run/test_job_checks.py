@@ -14,6 +14,7 @@ from crossframe.backends.contract import Precision
 from crossframe.harness.analysis.metrics import build_cell_report, build_cell_reports
 from crossframe.harness.analysis.ranking import explain_exclusion, is_verified, rank
 from crossframe.harness.errors import DONE, GATE_TRIPPED
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.launch import launch
 from crossframe.harness.plan.inputs import write_inputs
 from crossframe.harness.records import codec
@@ -51,8 +52,8 @@ def run_job(folder: Path, mode: str) -> Evaluation:
     )
     outcome = launch(Path(sys.executable), DEVIATING, job, folder / "job", 180)
     assert outcome.state == "ok", outcome.reason
-    with closing(OnnxChecker()) as checker:
-        return evaluate(job, folder / "job", outcome.measurements, checker)
+    with closing(OnnxChecker()) as checker, closing(ChildProcess()) as child:
+        return evaluate(job, folder / "job", outcome.measurements, checker, child)
 
 
 @pytest.mark.frameworks  # measures for seconds

@@ -91,7 +91,7 @@ def test_nothing_is_written_below_a_link(run: Path, plan: Plan, tmp_path: Path, 
     (elsewhere / "mine").write_text("mine")
     shutil.rmtree(run / part, ignore_errors=True)
     (run / part).symlink_to(elsewhere, target_is_directory=True)
-    execution = Execution(plan, run, {}, {}, {}, [], None)  # type: ignore[arg-type]
+    execution = Execution(plan, run, {}, {}, {}, [], None, None)  # type: ignore[arg-type]
     writes: dict[str, Callable[[], object]] = {
         "jobs": lambda: execution.job_folder(plan.jobs[0]),
         "inputs": lambda: start_run(plan, run),
@@ -161,7 +161,7 @@ def test_inputs_that_were_replaced_are_refused(run: Path, plan: Plan, plant: Cal
 
 def test_inputs_that_are_changed_during_a_run_fail_the_job(run: Path, plan: Plan) -> None:
     change(run / "inputs" / "circle-64.npz")
-    execution = Execution(plan, run, {}, {}, {}, [], None, Pins(read_pins(run) or {}))  # type: ignore[arg-type]
+    execution = Execution(plan, run, {}, {}, {}, [], None, None, Pins(read_pins(run) or {}))  # type: ignore[arg-type]
     outcome = execution.launch_job(plan.jobs[0], object())  # type: ignore[arg-type]
     assert outcome.state == State.FAILED
     assert "are not those with which the run was started" in str(outcome.reason)
