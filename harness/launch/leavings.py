@@ -22,7 +22,7 @@ from crossframe.tasks.spec import Arrays
 M = TypeVar("M")
 
 MEASURES = "measures.json"
-MEASURES_BYTES = 16 * MEGABYTE
+MEASURES_BYTES = 2 * MEGABYTE  # the longest trainings leave a tenth of it
 ARRAYS_BYTES = 256 * MEGABYTE  # most of the arrays of one archive, unless the caller knows how large they must be
 MODEL_BYTES = 2048 * MEGABYTE  # most of a file of protobuf, as ONNX files are
 REASON_LENGTH = 2000  # characters

@@ -28,6 +28,7 @@ AMOUNTS = ("_s", "_bytes", "_j")  # the ends of names of values that are never n
 LARGEST_AMOUNT, LARGEST_NUMBER = 1e18, 1e300
 MOST_SEEDS, LONGEST_TIMEOUT_S = 1_000_000, 1e6
 LONGEST_TEXT, LONGEST_REASON = 100_000, 300  # characters
+LONGEST_LIST = 20_000  # items; workers leave at most 2,000 samples
 # Names of tasks, backends, modes and so on: they become parts of paths, of tables and of formulas.
 NAME = re.compile(r"\w[\w.+:@ ()-]{0,199}")
 
@@ -89,6 +90,8 @@ def check_values(value: object, name: str = "") -> None:
 
 
 def _check_items(items: Sequence[Any], name: str) -> None:
+    if len(items) > LONGEST_LIST:
+        raise ValueError(f"{name} has {len(items)} items")
     if items and isinstance(items[0], float):
         _check_range(min(items), max(items), name)  # a list of numbers holds nothing else
     else:

@@ -36,6 +36,11 @@ def test_misbehaving_jobs_end_in_a_record_and_harm_no_other(tmp_path: Path) -> N
     assert not list_problems(faults)
 
 
+def test_the_harness_stays_small_whatever_jobs_leave(tmp_path: Path) -> None:
+    modes = ["outputs_largest", "checks_largest", "measures_largest", "outputs_larger"]
+    assert not list_problems(list(workers.try_run(modes, tmp_path / "run")))
+
+
 @pytest.mark.parametrize("name", hostile_files.FILES)
 def test_a_file_in_place_of_which_something_else_lies_is_named(tmp_path: Path, name: str) -> None:
     for kind in ("torn", "pipe"):

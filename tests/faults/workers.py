@@ -24,6 +24,17 @@ HONEST = "honest"
 CHUNK = 25  # modes of a run
 TIMEOUT_S = 30  # of a job
 END_S = 5.0  # after which nothing may be left running
+HARNESS_BYTES = 150_000_000  # most memory of the harness itself, without parity; measured: 95 MB
+# The command line, which leaves the most memory that it needed in a file.
+PROGRAM = """
+import re, sys
+from pathlib import Path
+from crossframe.harness.cli.program import main
+code = main(sys.argv[2:])
+status = Path("/proc/self/status").read_text()
+Path(sys.argv[1]).write_text(re.search(r"VmHWM:\\s*(\\d+) kB", status)[1])
+sys.exit(code)
+"""
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 TRACEBACK = re.compile("^Traceback", re.MULTILINE)
 FORMATS = ("table", "json", "csv", "md", "html")
@@ -39,7 +50,7 @@ HARMLESS = frozenset([
     "first_step_s_null", "host_peak_bytes_null", "step_samples_s_null", "receipt_null", "curve_empty",  # named gaps
     "epochs_empty", "step_samples_s_list", "samples_many", "reason_controls", "name_of_version_controls",
     "key_unknown", "check_rows_integers", "log_filled", "log_removed", "log_pipe", "job_removed", "many_files",
-    "names_odd", "folder_read_only", "folder_forbidden",
+    "names_odd", "folder_read_only", "folder_forbidden", "outputs_largest", "checks_largest", "measures_largest",
 ])  # fmt: skip
 
 
@@ -49,9 +60,9 @@ def list_modes() -> list[str]:
 
 
 def run_command(*arguments: str, cwd: Path, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
-    """Run `crossframe` in a process in which the backend is installed."""
+    """Run `crossframe` in a process in which the backend is installed; `peak` in `cwd` gets its peak memory in kB."""
     return subprocess.run(
-        [sys.executable, "-m", "crossframe", *arguments],
+        [sys.executable, "-c", PROGRAM, str(cwd / "peak"), *arguments],
         env={**os.environ, "PYTHONPATH": str(BACKEND)},
         capture_output=True,
         text=True,
@@ -75,7 +86,7 @@ def try_run(modes: Sequence[str], run: Path) -> Iterator[Fault]:
     options = ["--preset", "quick", "--repeats", "1", "--no-parity", "--timeout", str(TIMEOUT_S), "--out", str(run)]
     done = run_command("run", *selection, *options, cwd=run.parent, timeout_s=60 + 3 * TIMEOUT_S * len(modes))
     left = find_children()
-    problems = [*check_end(done), *check_formats(run)]
+    problems = [*check_memory(run.parent / "peak"), *check_end(done), *check_formats(run)]
     try:
         records = {record.cell.mode: record for record in store.read(run)[0]}
     except store.NoRunError:
@@ -97,6 +108,13 @@ def check_end(done: subprocess.CompletedProcess[str]) -> Iterator[str]:
         yield f"traceback: {done.stderr.strip()[-200:]}"
     if CONTROLS.search(done.stderr + done.stdout):
         yield "control characters in the output"
+
+
+def check_memory(peak: Path) -> Iterator[str]:
+    """Yield the problem of the memory of the last command."""
+    peak_bytes = 1024 * int(peak.read_text()) if peak.exists() else 0
+    if not 0 < peak_bytes <= HARNESS_BYTES:
+        yield f"the harness needed {peak_bytes / 1e6:.0f} MB"
 
 
 def check_formats(run: Path) -> Iterator[str]:

@@ -137,6 +137,18 @@ def fill_log(_: Path) -> None:
         os.write(1, b"0123456789abcde\n" * 65536)
 
 
+def add_array(archive: str, megabytes: int) -> Ending:
+    """Return an ending that adds an array to an archive, whose other arrays stay as they are."""
+
+    def end(folder: Path) -> None:
+        path = folder / archive
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        np.savez(path, extra=np.ones(megabytes << 18, np.float32), **arrays)  # type: ignore[arg-type]
+
+    return end
+
+
 def make_constant(value: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda array: np.full_like(array, value)
 
@@ -256,6 +268,13 @@ for archive in ("outputs", "checks"):
         f"{archive}_plain_array": replace_by(file, write(write_header((4, 4)))),
         f"{archive}_encrypted": flip_bits(file, 0.0),
     }
+# The largest files that are read: see `crossframe.harness.run.evaluate` and `crossframe.harness.launch.leavings`.
+ENDINGS |= {
+    "outputs_largest": add_array("outputs.npz", 63),
+    "checks_largest": add_array("checks.npz", 63),
+    "measures_largest": set_measure("step_samples_s", value=[1.2345678901234567e-3] * 20_000),
+    "outputs_larger": add_array("outputs.npz", 65),
+}
 ENDINGS |= {
     "folder_removed": remove_folder,
     "folder_swapped": swap_folder,
