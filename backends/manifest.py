@@ -118,7 +118,7 @@ def read_manifest(path: Path, kind: type[M]) -> M:
     """Return the validated manifest of class `kind` in the file `path`; ManifestError if it is not valid."""
     try:
         table = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also bytes that are no text
         raise ManifestError(f"{path}: {error}") from error
     version = table.get("contract_version")
     if kind is Manifest and isinstance(version, int) and version != CONTRACT_VERSION:

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -175,15 +175,17 @@ def read_file(path: Path, most_bytes: int = TEXT_BYTES, follow: bool = False) ->
         return file.read(most_bytes)
 
 
-def read_archive(path: Path, most_bytes: int = ARCHIVE_BYTES, follow: bool = False) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` archive, as `open_file`. DamagedFileError if anything in it is not valid.
+def read_archive(
+    path: Path, most_bytes: int = ARCHIVE_BYTES, follow: bool = False, names: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` archive, or those in `names`. DamagedFileError if one is missing or not valid.
 
-    The sizes that it states are checked before memory is taken.
+    The file is opened as by `open_file`. The sizes that it states are checked before memory is taken.
     """
-    with open_file(path, most_bytes, follow) as file:
+    with open_file(path, COPY_BYTES if names else most_bytes, follow) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                members = archive.infolist()
+                members = [archive.getinfo(f"{name}.npy") for name in names] or archive.infolist()
                 total = sum(member.file_size for member in members)
                 if len(members) > MOST_ARRAYS or total > most_bytes:
                     raise ValueError(f"{len(members)} arrays of {total} bytes are too many")

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from crossframe.harness.console import say
-from crossframe.harness.files import read_archive, read_file
+from crossframe.harness.files import COPY_BYTES, read_archive, read_file
 from crossframe.harness.records.codec import from_json
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def read_cached(path: Path, kind: type[T]) -> T | None:
 def read_cached_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """Return an archive of arrays of the cache; None if it is missing, or, with a message, if it is damaged."""
     try:
-        return read_archive(path)
+        return read_archive(path, COPY_BYTES)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

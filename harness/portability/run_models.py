@@ -74,9 +74,9 @@ def inspect_file(file: ModelFile, folder: Path) -> ModelFile:
 
 
 def load_inputs(run: Path, cell: Cell) -> Arrays:
-    """Return the data of a cell in the folder of a run; UnreadableError if they are missing or damaged."""
+    """Return the held-out data of a cell in a run, `x_test` and `y_test`; UnreadableError if they can't be read."""
     try:
-        return read_archive(inputs_path(run, cell))
+        return read_archive(inputs_path(run, cell), names=("x_test", "y_test"))
     except (OSError, ValueError) as error:
         raise UnreadableError(f"the inputs can't be read: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import tomllib
@@ -11,10 +12,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
 from crossframe.backends import discover
 from crossframe.harness.errors import UsageError
+from crossframe.harness.files import COPY_BYTES, read_archive
 from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.env_vars import ROOT
 from crossframe.harness.machine.gpus import list_gpus, resolve_device
@@ -52,8 +52,8 @@ def compute_baseline(task: Task, inputs: Path) -> dict[str, float] | None:
     if task.baseline is None:
         return None
     narrowest = min(layer.units for layer in task.layers if isinstance(layer, Dense))
-    with np.load(inputs, allow_pickle=False) as data:
-        return {f"pca_{narrowest}_mse": pca_mse(data["x_train"], data["x_test"], narrowest)}
+    data = read_archive(inputs, COPY_BYTES, names=("x_train", "x_test"))
+    return {f"pca_{narrowest}_mse": pca_mse(data["x_train"], data["x_test"], narrowest)}
 
 
 def utc_now() -> str:
@@ -63,6 +63,14 @@ def utc_now() -> str:
 
 def start_run(plan: Plan, folder: Path, trials: Sequence[ModeTrial] = ()) -> None:
     """Draw the inputs of a run into its folder, and write `run.json`; `trials` are those by which modes were chosen."""
+    with closing(ChildProcess()) as child:  # data may be large
+        tasks = {
+            task.name: TaskInfo(
+                parameters=sum(math.prod(shape) for shape in task.parameters().values()),
+                baseline=child.call(compute_baseline, task, child.call(draw_task_inputs, plan, folder, task)),
+            )
+            for task in plan.tasks.values()
+        }
     info = RunInfo(
         schema=SCHEMA_VERSION,
         name=folder.name,
@@ -73,7 +81,7 @@ def start_run(plan: Plan, folder: Path, trials: Sequence[ModeTrial] = ()) -> Non
         device=plan.device,
         host=fingerprint(),
         selftest=selftest.last_summary(plan.device),
-        tasks=draw_all_inputs(plan, folder),
+        tasks=tasks,
         backends={
             backend.name: BackendInfo(backend.manifest.title, backend.manifest.uncompiled_mode)
             for backend in plan.backends.values()
@@ -86,22 +94,12 @@ def start_run(plan: Plan, folder: Path, trials: Sequence[ModeTrial] = ()) -> Non
     store.write_run(folder, info)
 
 
-def draw_all_inputs(plan: Plan, folder: Path) -> dict[str, TaskInfo]:
-    """Draw the inputs of all tasks in a child process, since data may be large; return what `run.json` holds of each.
-
-    Inputs that exist are not drawn again.
-    """
-    with closing(ChildProcess()) as child:
-        return {task.name: child.call(draw_task_inputs, plan, folder, task) for task in plan.tasks.values()}
-
-
-def draw_task_inputs(plan: Plan, folder: Path, task: Task) -> TaskInfo:
-    """Draw the inputs of a task for all batch sizes and seeds, and return what `run.json` holds of the task."""
+def draw_task_inputs(plan: Plan, folder: Path, task: Task) -> Path:
+    """Draw the inputs of a task for all batch sizes and seeds, unless they exist; return those of the first seed."""
     for batch_size in sorted({job.cell.batch_size for job in plan.jobs if job.cell.task == task.name}):
         cell = Cell(task.name, "", "", "", "", batch_size)
         inputs = [draw_inputs(plan, folder, cell, seed) for seed in range(plan.options.seeds)]
-    parameters = sum(int(np.prod(shape)) for shape in task.parameters().values())
-    return TaskInfo(parameters, compute_baseline(task, inputs[0]))
+    return inputs[0]
 
 
 def resume_plan(info: RunInfo) -> Plan:

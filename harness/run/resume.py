@@ -9,14 +9,16 @@ import errno
 import os
 import shlex
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from crossframe.harness.errors import UsageError
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.plan.plan import Plan, add_repeats
 from crossframe.harness.records import store
 from crossframe.harness.records.model import Record, RunInfo, RunOptions
-from crossframe.harness.run.folder import draw_all_inputs
+from crossframe.harness.run.folder import draw_task_inputs
 from crossframe.harness.run.pins import Pins, pin_inputs, read_pins
 from crossframe.harness.worker.states import State
 
@@ -62,7 +64,9 @@ def restore_inputs(plan: Plan, folder: Path) -> None:
     """Draw the inputs that are missing, and check all of them. UsageError if one is not the one of the start."""
     try:
         digests = read_pins(folder)
-        draw_all_inputs(plan, folder)
+        with closing(ChildProcess()) as child:  # data may be large
+            for task in plan.tasks.values():
+                child.call(draw_task_inputs, plan, folder, task)
         if digests is None:  # of an older version
             pin_inputs(folder)
             return

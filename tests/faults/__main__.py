@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults import hostile_files, signals, workers
+from tests.faults import hostile_files, mutations, signals, workers
 from tests.faults.model import Fault, format_table
 
-GROUPS = (workers.GROUP, hostile_files.GROUP, signals.GROUP)
+GROUPS = (workers.GROUP, hostile_files.GROUP, mutations.GROUP, signals.GROUP)
 
 
 def try_group(group: str, folder: Path, arguments: argparse.Namespace) -> Iterator[Fault]:
@@ -25,6 +25,8 @@ def try_group(group: str, folder: Path, arguments: argparse.Namespace) -> Iterat
     elif group == hostile_files.GROUP:
         yield from hostile_files.try_plants(folder / "runs")
         yield from hostile_files.try_fields(folder / "runs", arguments.fields)
+    elif group == mutations.GROUP:
+        yield from mutations.try_mutations(folder, arguments.mutations)
     else:
         yield from signals.try_signals(folder, arguments.kills)
 
@@ -53,6 +55,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=GROUPS, help="a group of faults (default: all)")
     parser.add_argument("--mode", action="append", help="a mode of the misbehaving backend (default: all)")
     parser.add_argument("--fields", type=int, default=120, help="changed fields of stored files (default: 120)")
+    parser.add_argument("--mutations", type=int, default=2000, help="files changed at random (default: 2000)")
     parser.add_argument("--kills", type=int, default=20, help="signals at random moments (default: 20)")
     parser.add_argument("--out", type=Path, help="file of the table")
     return int(any(fault.problem for fault in run_campaign(parser.parse_args())))

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
@@ -78,11 +78,12 @@ def make_runs(folder: Path) -> Path:
     return folder / "run"
 
 
-def run_commands(run: Path) -> Iterator[str]:
-    """Run all commands on a run; yield the problems."""
-    places = {"RUN": str(run), "OTHER": str(run.parent / "other"), "PARENT": str(run.parent)}
+def run_commands(run: Path, commands: Sequence[tuple[str, ...]] = COMMANDS) -> Iterator[str]:
+    """Run commands on a run, by default all; yield the problems. Further files lie beside the run."""
+    beside = {"OTHER": "other", "PARENT": "", "CRITERIA": "criteria.json", "MODEL": "model.onnx", "REFERENCE": "io.npz"}
+    places = {"RUN": str(run), **{word: str(run.parent / name) for word, name in beside.items()}}
     before = list_files(run.parent.parent)
-    for command in COMMANDS:
+    for command in commands:
         output, messages = StringIO(), StringIO()
         arguments = [places.get(word, word) for word in command]
         try:
