@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from crossframe.harness.launch.guard import report_processes
 
@@ -58,6 +58,8 @@ class JobProcesses:
     has inherited `env_vars`. An orphan that gave up all of these has become a child of this process (`Subreaper`).
     """
 
+    tokens: ClassVar[set[str]] = set()  # of all jobs that are running
+
     def __init__(self) -> None:
         self.token = uuid.uuid4().hex
         self.env_vars = {TOKEN: self.token}
@@ -69,6 +71,7 @@ class JobProcesses:
 
     def __enter__(self) -> Self:
         """Begin to receive orphans."""
+        self.tokens.add(self.token)
         self.subreaper.__enter__()
         return self
 
@@ -77,6 +80,7 @@ class JobProcesses:
         try:
             self.kill()
         finally:
+            self.tokens.discard(self.token)
             self.subreaper.__exit__()
 
     def add_worker(self, pid: int) -> None:
@@ -110,7 +114,9 @@ class JobProcesses:
             return True
         token = read_token(pid)
         orphaned = stat.parent == os.getpid() and stat.session != os.getsid(0) and not is_starting(stat)
-        return token == self.token or (token is None and orphaned)
+        # A token of no running job was made up, unless this process is part of a job itself.
+        unknown = token is None or token not in {*self.tokens, os.environ.get(TOKEN)}
+        return token == self.token or (orphaned and unknown)
 
     def kill(self) -> None:
         """Kill all processes of the job and wait until they have ended."""

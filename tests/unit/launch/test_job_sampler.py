@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from crossframe.backends import discover, read_backend
-from crossframe.harness.launch.job_processes import TOKEN, JobProcesses, exists
+from crossframe.harness.launch.job_processes import TOKEN, JobProcesses, exists, is_alive
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.selftest.known_costs import add_known_cost, select_smallest_task
 from crossframe.harness.selftest.step_timer import StepTimer
@@ -67,6 +67,36 @@ def test_a_process_that_left_the_process_group_ends_with_the_job(tmp_path: Path)
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("forged", [None, b"", b"0" * 32, b"\xff"])
+def test_a_daemon_does_not_escape_by_the_token_of_no_job(forged: bytes | None) -> None:
+    """Its parent has ended, and it has a session of its own, and variables of its own."""
+    env_vars = {} if forged is None else {TOKEN: forged}
+    code = (
+        "import os, sys\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if (pid := os.fork()) == 0:\n"
+        f"        os.execve('/bin/sleep', ['sleep', '60'], {env_vars!r})\n"
+        "    print(pid, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+    )
+    with JobProcesses() as processes:
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(
+            command, env=processes.env_vars, stdout=subprocess.PIPE, start_new_session=True
+        ) as worker:
+            processes.add_worker(worker.pid)
+            assert worker.stdout is not None
+            pid = int(worker.stdout.readline())
+        assert exists(pid)
+    try:
+        assert not is_alive(pid)
+    finally:
+        if exists(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_other_children_of_this_process_are_left_alone(tmp_path: Path) -> None:

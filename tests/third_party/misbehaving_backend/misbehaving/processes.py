@@ -85,6 +85,7 @@ ACTIONS: dict[str, Callable[[], None]] = {
     "child_no_variables": lambda: start(new_session=True, env_vars={}),
     "child_daemon": lambda: start_daemon(None),
     "child_daemon_no_variables": lambda: start_daemon({}),
+    "child_daemon_forged": lambda: start_daemon({"CROSSFRAME_JOB": "\udcff"}),
     "child_stopped": lambda: start(f"import os, signal; os.kill(os.getpid(), signal.SIGSTOP); {SLEEP}", True),
     "child_restarts": watch_and_restart,
     "children_many": start_many,
