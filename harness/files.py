@@ -26,7 +26,7 @@ from crossframe.harness.errors import DamagedFileError, UsageError
 
 MEGABYTE = 1 << 20
 TEXT_BYTES = 256 * MEGABYTE  # most of a text file
-ARCHIVE_BYTES = 1024 * MEGABYTE  # most of the arrays of an archive
+ARCHIVE_BYTES = 256 * MEGABYTE  # most of the arrays of an archive
 COPY_BYTES = 4096 * MEGABYTE  # most of a file that is copied
 MOST_ARRAYS = 10_000  # of an archive
 

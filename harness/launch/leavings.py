@@ -23,7 +23,7 @@ M = TypeVar("M")
 
 MEASURES = "measures.json"
 MEASURES_BYTES = 2 * MEGABYTE  # the longest trainings leave a tenth of it
-ARRAYS_BYTES = 256 * MEGABYTE  # most of the arrays of one archive, unless the caller knows how large they must be
+ARRAYS_BYTES = 128 * MEGABYTE  # most of the arrays of one archive, unless the caller knows how large they must be
 MODEL_BYTES = 2048 * MEGABYTE  # most of a file of protobuf, as ONNX files are
 REASON_LENGTH = 2000  # characters
 NUMBERS = "biuf"  # kinds of the types of arrays

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from crossframe.harness.launch.launch import Outcome
-from crossframe.harness.launch.leavings import read_left, read_log
+from crossframe.harness.launch.leavings import read_arrays, read_left, read_log
 from crossframe.harness.portability.distances import classify_nan, count_decisions, measure_distances
 from crossframe.harness.portability.jobs import LowPrecision
 from crossframe.harness.portability.model_file import ModelFile, list_costs
@@ -198,6 +198,20 @@ def conclude(file: ModelFile, measurements: OnnxMeasurements, outputs: Outputs, 
         return Conclusion(PortabilityState.WRONG, Stage.COMPARE, reason, costs, checks)
     state = PortabilityState.DEGRADED if costs else PortabilityState.PASS
     return Conclusion(state, Stage.COMPARE, "; ".join(costs) or None, costs, checks)
+
+
+def conclude_run(file: ModelFile, outcome: Outcome[OnnxMeasurements], folder: Path, fixed: str | None) -> Conclusion:
+    """Return `conclude` for the outputs that a process left in its folder, in a child process."""
+    try:
+        outputs = read_outputs(folder)
+    except (OSError, ValueError) as error:
+        return classify_failure(replace(outcome, state=State.FAILED, reason=str(error)), folder)
+    return conclude(file, outcome.measurements, outputs, fixed)
+
+
+def read_outputs(folder: Path) -> Outputs:
+    """Return the outputs that a process left in its folder. OSError or ValueError if they can't be read."""
+    return read_arrays(folder, "outputs.npz", finite=False)
 
 
 def require_outputs(file: ModelFile, measurements: OnnxMeasurements, outputs: Outputs) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
 
-from crossframe.harness.files import write_atomically
+from crossframe.harness.files import MEGABYTE, write_atomically
 from crossframe.harness.portability import surgery
 from crossframe.harness.portability.checks import TOLERANCE
 from crossframe.harness.portability.model_file import ModelFile
@@ -23,6 +23,7 @@ from crossframe.harness.portability.test_vectors import Feeds, ReferenceVectors
 from crossframe.harness.records.portability import Fault
 from crossframe.tasks.spec import Arrays
 
+MOST_BYTES = 64 * MEGABYTE  # of a file that is searched
 TRUSTED_RUNTIMES = ("onnxruntime", "reference_evaluator")
 
 
@@ -61,7 +62,7 @@ class FaultSearch:
         onnx.save(surgery.cut_at(model, tensors), path)
         archive = ReferenceVectors({self.set_name: feeds}, {}, {}).save(self.folder / "feeds.npz")
         file = replace(self.file, path=path, feeds=archive, variant="searched")
-        outputs = self.matrix.run_file(file, runtime).outputs
+        outputs = self.matrix.run_file(file, runtime).read_outputs()
         keys = {name: f"{self.set_name}/{number}" for number, name in enumerate(tensors)}
         return {name: outputs[key] for name, key in keys.items() if key in outputs}
 
@@ -108,8 +109,11 @@ class FaultSearch:
 def locate_fault(matrix: RuntimeMatrix, file: ModelFile, runtime: str) -> Fault | None:
     """Return the node at which wrong outputs begin, and write a model that reproduces them.
 
-    Return None if no trusted runtime runs the file or if there are no reference outputs.
+    Return None if the file is too large to be searched, if no trusted runtime runs it, or if there are no reference
+    outputs.
     """
+    if file.path.stat().st_size > MOST_BYTES:
+        return None
     search = FaultSearch(matrix, file, runtime)
     if not search.values or search.set_name not in file.vectors.expected:
         return None

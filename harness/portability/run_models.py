@@ -12,7 +12,6 @@ import numpy as np
 
 from crossframe.backends import discover
 from crossframe.harness.files import (
-    ARCHIVE_BYTES,
     COPY_BYTES,
     below,
     copy_file,
@@ -84,7 +83,7 @@ def load_inputs(run: Path, cell: Cell) -> Arrays:
 def load_outputs(job: Path) -> Arrays:
     """Return the outputs and weights that a job left; UnreadableError if they are missing or damaged."""
     try:
-        return read_arrays(job, "outputs.npz", most_bytes=ARCHIVE_BYTES)
+        return read_arrays(job, "outputs.npz", most_bytes=COPY_BYTES)
     except (OSError, ValueError) as error:
         raise UnreadableError(f"its outputs can't be read: {error}") from None
 

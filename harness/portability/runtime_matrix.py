@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 
 from crossframe.harness.files import write_atomically
+from crossframe.harness.launch.child import ChildError, ChildProcess
 from crossframe.harness.launch.launch import Outcome, launch
-from crossframe.harness.launch.leavings import read_arrays
 from crossframe.harness.launch.processes import end_all
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.portability import checks, spec_onnx
@@ -55,7 +55,15 @@ class FileRun:
 
     outcome: Outcome[OnnxMeasurements]
     folder: Path
-    outputs: Outputs  # empty unless the state is ok
+
+    def read_outputs(self) -> Outputs:
+        """Return the outputs that it left; none if they can't be read. They may be large."""
+        if self.outcome.state != State.OK:
+            return {}
+        try:
+            return checks.read_outputs(self.folder)
+        except (OSError, ValueError):
+            return {}
 
 
 class RuntimeMatrix:
@@ -73,6 +81,7 @@ class RuntimeMatrix:
         self.missing = dict(missing)  # runtime -> reason
         self.resources = resources
         self._gpu_lock = Lock()  # processes that share the GPU would slow each other down
+        self.child = ChildProcess()  # which compares outputs
         self._pool = ThreadPoolExecutor(len(resources.cpus))
         self._cpus: SimpleQueue[int] = SimpleQueue()
         for cpu in resources.cpus:
@@ -84,7 +93,9 @@ class RuntimeMatrix:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind:
             end_all()
+            self.child.close()
         self._pool.shutdown(cancel_futures=True)
+        self.child.close()
 
     @contextmanager
     def claim_processor(self) -> Iterator[int]:
@@ -123,7 +134,7 @@ class RuntimeMatrix:
             failure = checks.classify_failure(run.outcome, run.folder)
             return f"{failure.state} at {failure.stage}: {failure.reason}"
         try:
-            distances = checks.find_worst_distances(file, run.outputs)
+            distances = checks.find_worst_distances(file, run.read_outputs())
         except WrongOutputError as error:
             return str(error)
         return None if distances and distances.relative_error < checks.TOLERANCE else "its outputs are wrong"
@@ -148,12 +159,7 @@ class RuntimeMatrix:
             )
             python = self.environments[runtime].python
             outcome = launch(python, plugin, job, folder, self.resources.timeout_s)
-        if outcome.state != State.OK:
-            return FileRun(outcome, folder, {})
-        try:
-            return FileRun(outcome, folder, read_arrays(folder, "outputs.npz", finite=False))
-        except (OSError, ValueError) as error:
-            return FileRun(replace(outcome, state=State.FAILED, reason=str(error)), folder, {})
+        return FileRun(outcome, folder)
 
     def measure(self, file: ModelFile, runtime: str) -> RuntimeResult:
         """Return the result of one file in one runtime.
@@ -176,8 +182,16 @@ class RuntimeMatrix:
         if run.outcome.state != State.OK:
             conclusion = checks.classify_failure(run.outcome, run.folder)
         else:
-            conclusion = checks.conclude(file, measurements, run.outputs, fixed)
+            conclusion = self.compare_outputs(file, run, fixed)
         return make_result(file, runtime, conclusion, measurements)
+
+    def compare_outputs(self, file: ModelFile, run: FileRun, fixed: str | None) -> Conclusion:
+        """Return the conclusion for a file that ran; outputs that need too much memory or time are those of a crash."""
+        compared = replace(file, vectors=replace(file.vectors, feeds={}))
+        try:
+            return self.child.call(checks.conclude_run, compared, run.outcome, run.folder, fixed)
+        except (ChildError, MemoryError) as error:
+            return Conclusion(PortabilityState.CRASH, Stage.COMPARE, f"its outputs can't be compared: {error}")
 
 
 def describe_first_error(run: FileRun) -> str | None:

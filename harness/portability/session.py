@@ -123,7 +123,7 @@ def try_model(
 
 def take_exported_file(matrix: RuntimeMatrix, run: Path, record: Record) -> PreparedFile:
     """Return the file that a job of the run exported."""
-    file = run_models.load_file(run, record, matrix.folder)
+    file = matrix.child.call(run_models.load_file, run, record, matrix.folder)
     agreement = record.evaluation.onnx if record.evaluation else None
     reason = str(agreement.reason if agreement else record.reason)
     # The state of the agreement also depends on onnxruntime, whose outputs are checked again here.
@@ -133,7 +133,7 @@ def take_exported_file(matrix: RuntimeMatrix, run: Path, record: Record) -> Prep
 
 def write_spec_file(matrix: RuntimeMatrix, run: Path, record: Record) -> PreparedFile:
     """Return a file from the specification of the task, with the weights of a job."""
-    file = run_models.load_file(run, record, matrix.folder)
+    file = matrix.child.call(run_models.load_file, run, record, matrix.folder)
     return variants.write_from_spec(matrix, file, run_models.job_folder(run, record), spec_onnx.OPSET, AS_EXPORTED)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from crossframe.harness.errors import UsageError
-from crossframe.harness.files import read_archive
+from crossframe.harness.files import MEGABYTE, read_archive
 from crossframe.harness.launch.leavings import NUMBERS
 from crossframe.harness.portability import run_models, session
 from crossframe.harness.portability.model_file import ModelFile, PreparedFile
@@ -28,14 +28,14 @@ from crossframe.harness.worker.states import State
 
 REFERENCE_RUNTIMES = ("reference_evaluator", "onnxruntime")  # their outputs replace those of --reference
 SAMPLES = 80  # one more than all batches together, so that every batch size is used
-MOST_DRAWN = 1 << 26  # numbers of an input
+MOST_DRAWN = 256 * MEGABYTE  # of all inputs
 FREE_AXIS = 8  # size of a free axis other than the first
 
 
-def draw_input(tensor: TensorInfo, samples: int | None) -> np.ndarray:
+def draw_input(tensor: TensorInfo, samples: int | None, most_bytes: int = MOST_DRAWN) -> np.ndarray:
     """Return a random array as the file declares it, with `samples` on its first axis unless None.
 
-    Raise UnreadableError if the rank or the type is unknown.
+    Raise UnreadableError if the rank or the type is unknown, or if it is too large.
     """
     if tensor.shape is None:
         raise UnreadableError(f"load: the rank of input {tensor.name} is not declared: give inputs with --reference")
@@ -48,12 +48,20 @@ def draw_input(tensor: TensorInfo, samples: int | None) -> np.ndarray:
     except TypeError:
         message = f"load: input {tensor.name} is {tensor.dtype}: give inputs with --reference"
         raise UnreadableError(message) from None
-    if min(shape, default=1) < 0 or math.prod(shape) > MOST_DRAWN:
+    if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > most_bytes:
         raise UnreadableError(f"load: input {tensor.name} has the shape {shape}: give inputs with --reference")
     if dtype.kind == "f":
-        return generator.normal(size=shape).astype(dtype)
+        return generator.standard_normal(shape, np.float32).astype(dtype, copy=False)
     # Small integers, since they may be indices.
-    return generator.integers(0, 2, size=shape).astype(dtype)
+    return generator.integers(0, 2, shape, np.int8).astype(dtype, copy=False)
+
+
+def draw_inputs(structure: ModelStructure, samples: int | None) -> Feeds:
+    """Return random inputs of a file; see `draw_input`."""
+    feeds: Feeds = {}
+    for tensor in structure.inputs:
+        feeds[tensor.name] = draw_input(tensor, samples, MOST_DRAWN - sum(array.nbytes for array in feeds.values()))
+    return feeds
 
 
 def has_free_batch(structure: ModelStructure) -> bool:
@@ -87,7 +95,7 @@ def make_vectors(structure: ModelStructure, archive: Path | None) -> ReferenceVe
     """Return inputs and outputs from the archive, or random inputs without outputs."""
     free = has_free_batch(structure)
     if archive is None:
-        feeds = {tensor.name: draw_input(tensor, SAMPLES if free else None) for tensor in structure.inputs}
+        feeds = draw_inputs(structure, SAMPLES if free else None)
         return vectors_from_samples(feeds, None) if free else vectors_from_batch(feeds, None)
     feeds, outputs = read_reference(archive, structure)
     lengths = {len(array) for array in (*feeds.values(), *outputs) if array.ndim}
@@ -100,9 +108,9 @@ def add_reference_outputs(matrix: RuntimeMatrix, file: ModelFile) -> tuple[Model
     for name in REFERENCE_RUNTIMES:
         if matrix.is_usable(name):
             run = matrix.run_file(file, name)
-            if run.outcome.state == State.OK:
+            if outputs := run.read_outputs():
                 expected: dict[str, list[np.ndarray]] = {}
-                for key, array in run.outputs.items():
+                for key, array in outputs.items():
                     if not key.startswith("nan/"):
                         expected.setdefault(key.partition("/")[0], []).append(array)
                 return replace(file, vectors=replace(file.vectors, expected=expected)), name

@@ -21,6 +21,7 @@ from crossframe.harness.portability.runtime_matrix import TIME_S, TIMED_SETS, Ru
 from crossframe.harness.worker.export_onnx import export_path
 from crossframe.harness.worker.jobs import ExportOnnxJob
 from crossframe.harness.worker.states import State
+from crossframe.tasks.spec import Task
 
 TIMEOUT_S = 900
 
@@ -78,12 +79,16 @@ def export_variants(
     return files, outcome.measurements.infer_samples_s
 
 
+def write_spec_model(path: Path, task: Task, job: Path, opset: int) -> None:
+    """Write the model of a task with the weights in the folder of a job."""
+    write_atomically(path, spec_onnx.write_model(task, run_models.load_weights(job), opset).SerializeToString())
+
+
 def write_from_spec(matrix: RuntimeMatrix, file: ModelFile, job: Path, opset: int, variant: str) -> PreparedFile:
     """Write the network with the weights in the folder `job`, without any framework."""
     assert file.task is not None
     path = matrix.folder / "spec" / f"{file.name}-{opset}.onnx"
-    model = spec_onnx.write_model(file.task, run_models.load_weights(job), opset)
-    write_atomically(path, model.SerializeToString())
+    matrix.child.call(write_spec_model, path, file.task, job, opset)
     return prepare_file(matrix, replace(file, exporter=spec_onnx.NAME), path, variant, None)
 
 

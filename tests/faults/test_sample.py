@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crossframe.backends import read_backend
-from tests.faults import hostile_files, signals, workers
+from tests.faults import hostile_files, mutations, signals, workers
 from tests.faults.model import Fault, format_table
+from tests.support.readers import READERS
 
 # One of each cause: an archive, a number, an object of JSON, a pipe, no number, processes, the folder.
 MODES = [
@@ -55,6 +60,43 @@ def test_a_file_in_place_of_which_something_else_lies_is_named(tmp_path: Path, n
 
 def test_fields_of_other_types_are_named(tmp_path: Path) -> None:
     assert not list_problems(list(hostile_files.try_fields(tmp_path / "runs", 6, seed=1)))
+
+
+def test_files_that_are_changed_at_random_are_read_or_named(tmp_path: Path) -> None:
+    faults = list(mutations.try_mutations(tmp_path / "changed", 60, seed=1))
+    assert len({fault.name.rpartition(" ")[0] for fault in faults}) > len(READERS)
+    assert not list_problems(faults)
+
+
+def write_beside(folder: Path) -> None:
+    (folder.parent / "written").touch()
+
+
+def unpickle(folder: Path) -> object:
+    with (folder / "outputs.npz").open("rb") as file, np.load(file, allow_pickle=True) as stored:
+        return [stored[name] for name in stored.files]
+
+
+@pytest.mark.parametrize(
+    ("read", "problem"),
+    [
+        (lambda folder: vars(folder)["missing"], "Error"),
+        (lambda folder: time.sleep(10), "not done after 0.1 s"),
+        (write_beside, "was written"),
+        (unpickle, "it was executed"),
+    ],
+)
+def test_a_reader_that_fails_is_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object], problem: str
+) -> None:
+    arrays = replace(READERS["arrays"], read=read, errors=(ValueError,) if read is unpickle else ())
+    monkeypatch.setattr(mutations, "READERS", {"arrays": arrays})
+    monkeypatch.setattr(mutations, "LIMIT_S", 0.1 if "not done" in problem else 10.0)
+    monkeypatch.setattr(mutations, "READ", 1.0)
+    monkeypatch.setattr(mutations, "COMMANDS", 0.0)
+    monkeypatch.setattr(mutations, "MODELS", 0.0)
+    faults = list(mutations.try_mutations(tmp_path / "changed", 40 if read is unpickle else 1))
+    assert problem in "\n".join(list_problems(faults))
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:

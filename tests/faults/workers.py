@@ -45,7 +45,8 @@ HARMLESS = frozenset([
     "train_prints", "train_closes_files", "train_closes_output", "train_changes_folder", "export_prints",
     "export_closes_files", "export_closes_output", "export_changes_folder",
     "child", "child_new_session", "child_no_variables", "child_daemon", "child_daemon_no_variables", "child_stopped",
-    "child_daemon_forged", "child_restarts", "children_many", "threads", "no_more_files", "little_memory", "goes_elsewhere",
+    "child_daemon_forged", "child_restarts", "children_many", "threads", "no_more_files", "little_memory",
+    "goes_elsewhere",
     "outputs_forbidden", "checks_forbidden", "model_forbidden", "measures_forbidden",  # root may read them
     "first_step_s_null", "host_peak_bytes_null", "step_samples_s_null", "receipt_null", "curve_empty",  # named gaps
     "epochs_empty", "step_samples_s_list", "samples_many", "reason_controls", "name_of_version_controls",
