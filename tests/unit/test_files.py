@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossframe.harness.files import digest, write_atomically
+from crossframe.harness.errors import DamagedFileError
+from crossframe.harness.files import digest, read_archive, write_atomically
 
 
 def test_text_bytes_and_arrays_are_written(tmp_path: Path) -> None:
@@ -59,3 +60,15 @@ def test_a_digest_ignores_bytecode_and_the_place_of_the_folder(tmp_path: Path) -
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
     with pytest.raises(FileNotFoundError):
         digest(tmp_path / "missing")
+
+
+def test_some_arrays_of_an_archive_are_read_within_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_atomically(path, {"large": np.zeros(10_000), "small": np.ones(3)})
+    assert read_archive(path, 1000, names=["small"]).keys() == {"small"}
+    with pytest.raises(DamagedFileError, match="too many"):
+        read_archive(path, 1000, names=["large"])
+    with pytest.raises(DamagedFileError, match="missing"):
+        read_archive(path, names=["missing"])
+    with pytest.raises(DamagedFileError, match="more than 1000"):
+        read_archive(path, 1000)

@@ -203,3 +203,13 @@ def test_a_shape_is_checked(tmp_path: Path) -> None:
     for name, shape in {"a": (3,), "b": (3, 2)}.items():
         with pytest.raises(ValueError, match=f"{name}"):
             require_shape(arrays, name, shape)
+
+
+def test_more_samples_than_any_worker_leaves_are_named(tmp_path: Path) -> None:
+    for count, state in ((20_000, State.OK), (20_001, State.FAILED)):
+        samples = [0.5] * count
+        (tmp_path / "measures.json").write_text(json.dumps({"state": "ok", "reason": None, "step_samples_s": samples}))
+        ending = read_measures(tmp_path, TrainMeasurements)
+        assert ending is not None
+        assert ending[0] == state
+        assert (state == State.OK) or "step_samples_s has 20001 items" in str(ending[1])

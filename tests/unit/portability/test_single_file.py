@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ def test_inputs_are_drawn_as_declared() -> None:
 def test_undeclared_inputs_are_unreadable(tensor: TensorInfo) -> None:
     with pytest.raises(UnreadableError, match="--reference"):
         single_file.draw_input(tensor, samples=None)
+
+
+def test_the_inputs_of_a_file_are_limited_together(tmp_path: Path) -> None:
+    structure = read_structure(write_one_node(tmp_path, shape=[1 << 25]))
+    (tensor,) = structure.inputs
+    assert single_file.draw_inputs(structure, None)["x"].nbytes == 1 << 27
+    several = replace(structure, inputs=[replace(tensor, name=name) for name in "abc"])
+    with pytest.raises(UnreadableError, match="input c has the shape"):
+        single_file.draw_inputs(several, None)
 
 
 def test_free_batches_are_split_into_sets(tmp_path: Path) -> None:
