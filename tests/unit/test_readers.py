@@ -53,7 +53,7 @@ def test_a_valid_file_is_read(valid: dict[str, Path], name: str) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 @settings(
-    max_examples=10, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=10, deadline=60_000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(random=st.randoms(use_true_random=False))
 def test_a_changed_file_is_read_or_named(valid: dict[str, Path], name: str, random: Random) -> None:
