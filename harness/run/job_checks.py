@@ -34,6 +34,7 @@ UNFINISHED = 0.3  # of the time of an epoch, left after `sync`; measured: at mos
 # Processor time that the first copies to the device may take beyond the usual, unless the first step takes longer.
 # Measured in 16 cells: at most 0.024 s, and at most a sixth of the first step.
 FIRST_PUT_S = 0.005
+LEAST_STORED_BYTES = 1.5  # of a weight in a checkpoint: two bytes in the narrowest precision, compressed
 MOST_SPEED = 3.0  # times the measured ceiling; the ceiling of a busy machine may be measured too low
 
 
@@ -55,6 +56,8 @@ def check_job(
         *check_outputs(arrays, reference),
         check_put(measurements),
         check_first_put(measurements),
+        *check_evaluation(measurements, arrays, reference),
+        *check_checkpoint(measurements, arrays),
         *check_times(measurements, device),
     ]
 
@@ -154,6 +157,28 @@ def check_put(measurements: TrainMeasurements) -> JobCheck:
         raise KeyError("changed_by_put")
     detail = f"weights changed while batches were copied to the device: {', '.join(changed)}"
     return make_check("copies", len(changed), 0.0, not changed, detail)
+
+
+def check_evaluation(measurements: TrainMeasurements, arrays: JobArrays, reference: JobReference) -> Iterator[JobCheck]:
+    """Yield the checks of a random evaluation during the training: its outputs, and that it changes no weight."""
+    if "evaluated/outputs" not in arrays.checks:  # the training ended before the first evaluation
+        return
+    weights = {name: arrays.checks[f"evaluated/{name}"] for name in reference.start}
+    x, outputs = reference.data["x_test"], arrays.checks["evaluated/outputs"]
+    expected = reference.expect_outputs(weights, x)
+    yield judge_outputs("evaluation", outputs, expected, x, replace(arrays, trained=weights), reference)
+    changed = measurements.changed_by_evaluation
+    detail = f"weights changed while the model was evaluated: {', '.join(changed)}"
+    yield make_check("weights after evaluation", len(changed), 0.0, not changed, detail)
+
+
+def check_checkpoint(measurements: TrainMeasurements, arrays: JobArrays) -> Iterator[JobCheck]:
+    """Yield the check that the files of the checkpoint can hold the weights, if there is a checkpoint."""
+    stored, weights = measurements.checkpoint_bytes, sum(value.size for value in arrays.trained.values())
+    if stored is not None:
+        least = LEAST_STORED_BYTES * weights
+        detail = f"the checkpoint of {weights} weights has {stored} bytes"
+        yield make_check("size of the checkpoint", max(0.0, least - stored), 0.0, stored >= least, detail)
 
 
 def check_first_put(measurements: TrainMeasurements) -> JobCheck:

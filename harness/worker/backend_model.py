@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from crossframe.backends.contract import BackendModule, Model
 from crossframe.harness.worker.jobs import BackendJob
 from crossframe.tasks.spec import Arrays, Task
@@ -24,7 +26,37 @@ def import_backend(job: BackendJob[Any]) -> BackendModule:
 
 def prepare_model(job: BackendJob[Any], task: Task, weights: Arrays) -> Model:
     """Return a model of `task` with the given weights, by the backend and on the device of the job."""
-    return import_backend(job).prepare(task, weights, job.device, job.mode, job.precision)
+    model: Any = CheckedModel(import_backend(job).prepare(task, weights, job.device, job.mode, job.precision))
+    return model  # type: ignore[no-any-return]
+
+
+class CheckedModel:
+    """A model of a backend whose predictions and weights must be NumPy arrays when the call returns.
+
+    An array of another type may be computed only when it is read, after the clock has stopped.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.put, self.train, self.sync = model.put, model.train, model.sync  # the timed calls cost nothing more
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the outputs for x. TypeError unless they are an array."""
+        return require_array(self.model.predict(x), "predict")
+
+    def weights(self) -> Arrays:
+        """Return the weights. TypeError unless they are arrays."""
+        return {name: require_array(value, f"weights, {name}") for name, value in self.model.weights().items()}
+
+
+def require_array(value: np.ndarray, name: str) -> np.ndarray:
+    """Return a value that is exactly a NumPy array. TypeError if it is not."""
+    if type(value) is not np.ndarray:
+        raise TypeError(f"{name}: a NumPy array is required, not {type(value).__module__}.{type(value).__qualname__}")
+    return value
 
 
 def verify_placement(model: Model, task: Task, device: str) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,54 +54,100 @@ def put_batches(model: Model, data: Arrays, order: np.ndarray) -> list[Batch]:
     return [batches[number] for number in range(len(order))]
 
 
-def time_put(model: Model, data: Arrays, order: np.ndarray, measurements: TrainMeasurements) -> list[Batch]:
-    """Return the batches as `put_batches`; store the processor time that it took."""
+def time_put(
+    model: Model, data: Arrays, order: np.ndarray, measurements: TrainMeasurements, watch: bool = False
+) -> list[Batch]:
+    """Return the batches as `put_batches`; store the processor time that it took.
+
+    With `watch`, also store the names of the parameters that it changed.
+    """
+    before = model.weights() if watch else {}
     begin = read_processor_s()
     batches = put_batches(model, data, order)
     measurements.put_processor_s.append(round(read_processor_s() - begin, 9))
+    if watch:
+        measurements.changed_by_put = list_changes(before, model.weights())
     return batches
+
+
+class DrawnEpochs(NamedTuple):
+    """The epochs of a training, from 1, in which more is compared. They are drawn, so that no backend can know them."""
+
+    put: int  # the weights before and after the batches are copied
+    evaluated: int | None  # the weights before and after the evaluation, and its outputs
+    read: set[int]  # the time for which reading the weights waits
+
+
+def draw_epochs(task: Task, epochs: int, complete: bool) -> DrawnEpochs:
+    """Return epochs that a training reaches for certain."""
+    generator = np.random.default_rng()
+    expected = epochs if complete else min(epochs, FEW_EPOCHS)
+    certain = min(expected, task.early_stopping.patience) if task.early_stopping else expected
+    evaluations = [epoch for epoch in range(1, certain + 1) if epoch % task.evaluate_every == 0]
+    read = generator.choice(expected, min(expected, MOST_READS), replace=False) + 1
+    return DrawnEpochs(
+        put=int(generator.integers(min(2, certain), certain, endpoint=True)),  # the first may behave otherwise if read
+        evaluated=int(generator.choice(evaluations)) if evaluations else None,
+        read={1, *map(int, read)},
+    )
 
 
 def train_epochs(
     model: Model, task: Task, data: Arrays, measurements: TrainMeasurements, complete: bool = True
 ) -> Arrays:
-    """Train all epochs in the stored order of batches; return the weights after the first epoch.
+    """Train all epochs in the stored order of batches; return arrays of some epochs, to be compared.
+
+    These are the weights after the first epoch, `after_first_epoch/<parameter>`, and the outputs and the weights of a
+    random evaluation, if there was one: `evaluated/outputs` and `evaluated/<parameter>`.
 
     A training that is not complete ends when there is enough to time, see `is_over`. `data` holds `x_train`, `y_train`,
     `x_test`, `y_test` and `order` (epochs, batches, samples). Copies to the device and evaluations are not timed.
     DivergedError where the held-out loss is not finite.
     """
-    weights_after_first: Arrays = {}
+    checks: Arrays = {}
     train_s = 0.0
-    generator = np.random.default_rng()
-    epochs = len(data["order"])
-    expected = epochs if complete else min(epochs, FEW_EPOCHS)
-    certain = min(expected, task.early_stopping.patience) if task.early_stopping else expected
-    watched = generator.integers(min(2, certain), certain, endpoint=True)  # reading before the first may change it
-    timed = generator.choice(expected, min(expected, MOST_READS), replace=False) + 1
-    for epoch in range(1, epochs + 1):
-        before = model.weights() if epoch == watched else {}
-        batches = time_put(model, data, data["order"][epoch - 1], measurements)
-        if epoch == watched:
-            measurements.changed_by_put = list_changes(before, model.weights())
+    drawn = draw_epochs(task, len(data["order"]), complete)
+    for epoch, order in enumerate(data["order"], start=1):
+        batches = time_put(model, data, order, measurements, watch=epoch == drawn.put)
         if epoch == 1:
             train_s = time_first_steps(model, batches[:2], measurements)
             batches = batches[2:]
-        if batches:
-            measurements.epochs.append(time_epoch(model, batches, epoch))
-            train_s += measurements.epochs[-1].train_s
-            if epoch in timed:
-                measurements.unfinished_shares.append(measure_unfinished(model, measurements.epochs[-1].train_s))
+        epoch_s, weights = train_epoch(model, batches, epoch, epoch in drawn.read, measurements)
+        train_s += epoch_s
         if epoch == 1:
-            weights_after_first = model.weights()
+            checks |= prefix_names("after_first_epoch", weights or model.weights())
         if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
-            point = evaluate(model, task, data, epoch, train_s)
-            measurements.curve.append(point)
-            if measurements.time_to_target_s is None and reaches_target(task, point):
-                measurements.time_to_target_s = train_s
+            before = model.weights() if epoch == drawn.evaluated else {}
+            point, outputs = evaluate(model, task, data, epoch, train_s)
+            if before:
+                measurements.changed_by_evaluation = list_changes(before, model.weights())
+                checks |= prefix_names("evaluated", before | {"outputs": outputs})
+            add_point(task, point, measurements)
         if is_over(task, measurements, train_s, complete):
             break
-    return weights_after_first
+    return checks
+
+
+def train_epoch(
+    model: Model, batches: list[Batch], epoch: int, read: bool, measurements: TrainMeasurements
+) -> tuple[float, Arrays]:
+    """Train on the batches of an epoch; return the seconds, and the weights if they are to be read."""
+    if not batches:
+        return 0.0, {}
+    measurements.epochs.append(time_epoch(model, batches, epoch))
+    train_s = measurements.epochs[-1].train_s
+    if not read:
+        return train_s, {}
+    share, weights = measure_unfinished(model, train_s)
+    measurements.unfinished_shares.append(share)
+    return train_s, weights
+
+
+def add_point(task: Task, point: EvaluationPoint, measurements: TrainMeasurements) -> None:
+    """Store an evaluation, and the time to the target if it is the first that reaches it."""
+    measurements.curve.append(point)
+    if measurements.time_to_target_s is None and reaches_target(task, point):
+        measurements.time_to_target_s = point.train_s
 
 
 def list_changes(before: Arrays, after: Arrays) -> list[str]:
@@ -108,19 +155,19 @@ def list_changes(before: Arrays, after: Arrays) -> list[str]:
     return [name for name in before if not np.array_equal(before[name], after[name])]
 
 
-def measure_unfinished(model: Model, train_s: float) -> float:
-    """Return the share of an epoch's time that is left after `sync`, for which reading the weights still waits.
+def measure_unfinished(model: Model, train_s: float) -> tuple[float, Arrays]:
+    """Return the share of an epoch's time that is left after `sync`, for which reading the weights waits, and these.
 
     The second of two reads shows the cost of reading itself. Waiting for a processor does not count.
     """
-    clocks = [read_clocks()]
+    clocks, reads = [read_clocks()], []
     for _ in range(2):
-        model.weights()
+        reads.append(model.weights())
         clocks.append(read_clocks())
     first_s, second_s = (
         after.wall_s - before.wall_s - (after.delay_s - before.delay_s) for before, after in pairwise(clocks)
     )
-    return max(0.0, first_s - second_s) / (train_s + first_s)
+    return max(0.0, first_s - second_s) / (train_s + first_s), reads[0]
 
 
 def time_first_steps(model: Model, batches: Sequence[Batch], measurements: TrainMeasurements) -> float:
@@ -142,8 +189,8 @@ def time_epoch(model: Model, batches: Sequence[Batch], epoch: int | None) -> Epo
     return Epoch(epoch, train_s, len(batches), began_s, round(read_processor_s() - processor_s, 9))
 
 
-def evaluate(model: Model, task: Task, data: Arrays, epoch: int, train_s: float) -> EvaluationPoint:
-    """Return the held-out loss and quality, and the training loss, after `epoch` epochs.
+def evaluate(model: Model, task: Task, data: Arrays, epoch: int, train_s: float) -> tuple[EvaluationPoint, np.ndarray]:
+    """Return the held-out loss and quality, and the training loss, after `epoch` epochs, and the held-out outputs.
 
     `train_s` is the training time until then. DivergedError where a loss is not finite.
     """
@@ -159,7 +206,7 @@ def evaluate(model: Model, task: Task, data: Arrays, epoch: int, train_s: float)
         if not np.isfinite(train_loss):
             raise DivergedError(f"the training loss is {train_loss} after epoch {epoch}")
     evaluate_s = read_clock() - begin
-    return EvaluationPoint(epoch, loss, train_loss, {task.quality: metric}, train_s, evaluate_s)
+    return EvaluationPoint(epoch, loss, train_loss, {task.quality: metric}, train_s, evaluate_s), outputs
 
 
 def reaches_target(task: Task, point: EvaluationPoint) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from crossframe.harness.worker.failures import state_for_error, summarize_error
+from crossframe.harness.worker.integrity import list_replaced, take_snapshot
 from crossframe.harness.worker.jobs import WorkerJob
 from crossframe.harness.worker.states import State
 
@@ -32,8 +33,12 @@ def run_job(job_type: type[J], execute: Callable[[J, Path, Any], None], folder: 
     os.sched_setaffinity(0, job.cpus)
     measurements = job_type.MEASUREMENTS()
     state, reason = State.OK, None
+    before = take_snapshot()
     try:
         execute(job, folder, measurements)
+        replaced = list_replaced(before)
+        if replaced:
+            raise RuntimeError(f"the backend replaced {', '.join(replaced)}: its measurements can't be trusted")
     except Exception as error:
         traceback.print_exc()
         state, reason = state_for_error(error), summarize_error(error)

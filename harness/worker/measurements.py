@@ -141,6 +141,7 @@ class TrainMeasurements(ResourceMeasurements):
     step_samples_s: list[float] | None = None
     put_processor_s: list[float] = field(default_factory=list)  # to copy the batches of an epoch to the device
     changed_by_put: list[str] | None = None  # parameters that differ after batches were copied to the device
+    changed_by_evaluation: list[str] = field(default_factory=list)  # parameters that differ after an evaluation
     unfinished_shares: list[float] = field(default_factory=list)  # of an epoch's time, left after `sync`
     step_processor_s: float | None = None  # the mean over `step_samples_s`
     replayed_step: ReplayTimes | None = None

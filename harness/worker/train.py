@@ -36,15 +36,15 @@ REST_S = 0.25
 
 def train_job(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> None:
     """Execute a training job; fill `measurements` one by one, so that a failure keeps those taken before."""
+    data = read_arrays(job.inputs)
     begin = read_clock()
     backend = import_backend(job)
+    measurements.dialect = dict(backend.DIALECT)  # some import their framework for it
     measurements.import_s = read_clock() - begin
     measurements.host_baseline_bytes = memory_peak_bytes()
-    measurements.dialect = dict(backend.DIALECT)
     measurements.versions = package_versions(job.packages)
-    data = read_arrays(job.inputs)
     model = prepare(job, data, measurements)
-    checks = prefix_names("after_first_epoch", train_and_account(job, model, data, measurements))
+    checks = train_and_account(job, model, data, measurements)
     outputs, trained = predict(model, data["x_test"]), model.weights()
     write_outputs(folder / "outputs.npz", outputs, trained)
     if job.complete:
@@ -66,8 +66,8 @@ def prepare(job: TrainJob, data: Arrays, measurements: TrainMeasurements) -> Mod
     begin = read_clock()
     model = prepare_model(job, job.task, weights)
     model.sync()
-    measurements.prepare_s = read_clock() - begin
     measurements.placement = verify_placement(model, job.task, job.device)
+    measurements.prepare_s = read_clock() - begin
     if job.device != "cpu":
         measurements.prepared = Prepared(time.monotonic(), model.device_reserved_bytes())
         time.sleep(REST_S)
@@ -75,15 +75,15 @@ def prepare(job: TrainJob, data: Arrays, measurements: TrainMeasurements) -> Mod
 
 
 def train_and_account(job: TrainJob, model: Model, data: Arrays, measurements: TrainMeasurements) -> Arrays:
-    """Train all epochs and record the resources used; return the weights after the first epoch."""
+    """Train all epochs and record the resources used; return the arrays of `train_epochs`."""
     usage = ResourceUsage()
-    weights_after_first = train_epochs(model, job.task, data, measurements, job.complete)
+    checks = train_epochs(model, job.task, data, measurements, job.complete)
     measurements.placement = verify_placement(model, job.task, job.device)
     measurements.receipt = usage.receipt(model.settings())
     record_peak(measurements)
     measurements.device_peak_bytes = model.device_peak_bytes()
     measurements.device_reserved_bytes = model.device_reserved_bytes()
-    return weights_after_first
+    return checks
 
 
 def write_outputs(path: Path, outputs: np.ndarray, trained: Arrays) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 
 from crossframe.backends.contract import Batch, Dialect
 from crossframe.backends.reference.model import Model as ReferenceModel
-from crossframe.harness.worker import replays
+from crossframe.harness.worker import replays, timing
 from crossframe.tasks.spec import Arrays, Task
 
 MODES = (
     "honest", "drops_last", "trains_in_put", "tires", "knows_epochs", "knows_steps", "skips_seen", "skips_samples",
     "defers", "prepares_in_put", "answers_many_wrong", "answers_one_wrong", "answers_again", "answers_before_load",
+    "answers_lazily", "slows_clock", "learns_in_evaluation", "stores_nothing",
 )  # fmt: skip
 DIALECT: Dialect = {}
 EXAMINED = 60  # updates after `prepare` or `load` during which a mode works honestly
@@ -25,7 +26,14 @@ EXAMINED = 60  # updates after `prepare` or `load` during which a mode works hon
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> "Model":
     if mode != "honest":
         replays.MOST_S = 0.0  # a mistake that is slow in every try would be tried for seconds
+    if mode == "slows_clock":
+        exact = timing.read_clock
+        timing.read_clock = lambda: exact() / 2
     return Model(task, weights, np.dtype(precision), mode)
+
+
+class LazyArray(np.ndarray):
+    """An array that a framework could compute when it is read."""
 
 
 class Model(ReferenceModel):
@@ -39,6 +47,7 @@ class Model(ReferenceModel):
         self.done = self.done_since_load = 0
         self.answer: np.ndarray | None = None
         self.before: Arrays | None = None
+        self.last: list[Batch] = []
         super().__init__(task, weights, dtype, {})
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
@@ -53,6 +62,7 @@ class Model(ReferenceModel):
 
     def train(self, batches: Sequence[Batch]) -> None:
         self.before = None
+        self.last = list(batches)
         several, examined = len(batches) > 1, self.done_since_load < EXAMINED
         self.done += len(batches)
         self.done_since_load += len(batches)
@@ -93,6 +103,10 @@ class Model(ReferenceModel):
         if self.before is not None:  # that of the weights before the last `load`
             return ReferenceModel(self.task, self.before, self.dtype, {}).predict(x)
         outputs = super().predict(x)
+        if self.mode == "answers_lazily":
+            return outputs.view(LazyArray)
+        if self.mode == "learns_in_evaluation" and len(x) > 100 and self.last:
+            super().train(self.last)
         if self.mode == "answers_many_wrong" and len(x) > 100:
             outputs = outputs * 1.001
         if self.mode == "answers_one_wrong" and len(x) == 1:
@@ -109,9 +123,15 @@ class Model(ReferenceModel):
     def save(self, path: Path) -> None:
         self.finish()
         super().save(path)
+        if self.mode == "stores_nothing":
+            elsewhere = path.parent / f"{path.name}-elsewhere"
+            elsewhere.mkdir(exist_ok=True)
+            for file in path.iterdir():
+                file.replace(elsewhere / file.name)
 
     def load(self, path: Path) -> None:
         self.deferred, self.done_since_load = [], 0
         before = super().weights()
-        super().load(path)
+        elsewhere = path.parent / f"{path.name}-elsewhere"
+        super().load(elsewhere if elsewhere.exists() else path)
         self.before = before if self.mode == "answers_before_load" else None

@@ -15,7 +15,7 @@ from crossframe.harness.analysis.metrics import build_cell_report, build_cell_re
 from crossframe.harness.analysis.ranking import explain_exclusion, is_verified, rank
 from crossframe.harness.errors import DONE, GATE_TRIPPED
 from crossframe.harness.launch.child import ChildProcess
-from crossframe.harness.launch.launch import launch
+from crossframe.harness.launch.launch import Outcome, launch
 from crossframe.harness.plan.inputs import write_inputs
 from crossframe.harness.records import codec
 from crossframe.harness.records.model import Evaluation, JobCheck, Record, Roofline
@@ -27,6 +27,7 @@ from crossframe.harness.run.onnx_checker import OnnxChecker
 from crossframe.harness.run.run import trips_gate
 from crossframe.harness.worker.epochs import put_batches
 from crossframe.harness.worker.jobs import TrainJob
+from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.tasks import discover
 from tests.conftest import THIRD_PARTY
 from tests.support.synthetic import make_record, make_repeats
@@ -35,8 +36,8 @@ DEVIATING = read_backend("deviating", "deviating", THIRD_PARTY / "deviating")
 CIRCLE = discover()["circle"]["quick"]
 
 
-def run_job(folder: Path, mode: str) -> Evaluation:
-    """Run a measured job of the deviating backend and return its evaluation."""
+def launch_job(folder: Path, mode: str) -> tuple[TrainJob, Outcome[TrainMeasurements]]:
+    """Run a measured job of the deviating backend."""
     write_inputs(folder / "inputs.npz", CIRCLE, None, None)
     job = TrainJob(
         cpus=sorted(os.sched_getaffinity(0))[:1],
@@ -50,7 +51,12 @@ def run_job(folder: Path, mode: str) -> Evaluation:
         onnx_opset=20,
         profile_operators=False,
     )
-    outcome = launch(Path(sys.executable), DEVIATING, job, folder / "job", 180)
+    return job, launch(Path(sys.executable), DEVIATING, job, folder / "job", 180)
+
+
+def run_job(folder: Path, mode: str) -> Evaluation:
+    """Run a measured job of the deviating backend and return its evaluation."""
+    job, outcome = launch_job(folder, mode)
     assert outcome.state == "ok", outcome.reason
     with closing(OnnxChecker()) as checker, closing(ChildProcess()) as child:
         return evaluate(job, folder / "job", outcome.measurements, checker, child)
@@ -73,6 +79,8 @@ def run_job(folder: Path, mode: str) -> Evaluation:
         ("answers_many_wrong", {"outputs", "timed predictions of many samples"}),
         ("answers_one_wrong", {"timed predictions of one sample"}),
         ("answers_before_load", {"predictions after loading"}),
+        ("learns_in_evaluation", {"weights after evaluation"}),
+        ("stores_nothing", {"size of the checkpoint"}),
         ("answers_again", {"timed predictions of one sample"}),
     ],
 )
@@ -83,8 +91,22 @@ def test_each_mistake_fails_its_checks(tmp_path: Path, mode: str, failures: set[
     assert all(failed.values())
     if mode == "honest":
         assert not failed
-        assert len(evaluation.checks) >= 13
+        assert len(evaluation.checks) >= 16
     assert (tmp_path / "job" / "checks.npz").exists() == bool(failed)
+
+
+@pytest.mark.frameworks  # starts a worker
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("answers_lazily", "predict: a NumPy array is required, not deviating.LazyArray"),
+        ("slows_clock", "the backend replaced crossframe.harness.worker.timing.read_clock"),
+    ],
+)
+def test_a_job_that_is_measured_wrongly_fails(tmp_path: Path, mode: str, reason: str) -> None:
+    _, outcome = launch_job(tmp_path, mode)
+    assert outcome.state == "failed"
+    assert reason in (outcome.reason or "")
 
 
 def test_every_put_has_another_order_and_a_batch_that_is_not_trained() -> None:
