@@ -36,10 +36,10 @@ def write_atomically(path: Path, content: str | bytes | Mapping[str, np.ndarray]
 
     The content is written to a new file beside `path`, which then replaces `path`. Missing parent folders are made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
+        with part.open("xb") as file, name_in_errors(path):
             if isinstance(content, str):
                 file.write(content.encode())
             elif isinstance(content, bytes):
@@ -49,9 +49,21 @@ def write_atomically(path: Path, content: str | bytes | Mapping[str, np.ndarray]
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to report
+            part.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def name_in_errors(path: Path) -> Iterator[None]:
+    """Have the errors of an open file name its path, as those of its opening do."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def append_line(path: Path, line: str) -> None:
@@ -61,7 +73,7 @@ def append_line(path: Path, line: str) -> None:
     """
     existed = path.exists()
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open_checked(path, flags, "a+b") as file:
+    with open_checked(path, flags, "a+b") as file, name_in_errors(path):
         size = os.fstat(file.fileno()).st_size
         torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
         file.write(b"\n" * torn + line.encode() + b"\n")
@@ -71,15 +83,48 @@ def append_line(path: Path, line: str) -> None:
         sync_folder(path.parent)
 
 
+def create_file(path: Path) -> int:
+    """Return the descriptor of a new file, to which every write is appended. FileExistsError if there is one."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if there is one, for good: it is not there again after a crash."""
+    path.unlink(missing_ok=True)
+    if path.parent.exists():
+        sync_folder(path.parent)
+
+
+def make_folder(path: Path, exist_ok: bool = True) -> None:
+    """Make a folder and its missing parents, so that what is written there is not lost with their names in a crash."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=exist_ok)
+    for folder in missing:
+        sync_folder(folder.parent)
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Wait until no other process holds a file, which is made if it does not exist, and hold it."""
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; UsageError if another process holds it. The lock ends with the process."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{folder} is in use: another crossframe works in it; wait until it has ended") from None
         yield
-    except BlockingIOError:
-        raise UsageError(f"{folder} is in use: another crossframe works in it; wait until it has ended") from None
     finally:
         os.close(descriptor)
 
@@ -113,10 +158,15 @@ def make_link(path: Path, target: Path) -> None:
     """Make a link to a folder, in place of any other link of this name."""
     if path.is_symlink() and path.readlink() == target:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    part.symlink_to(target, target_is_directory=True)
-    part.replace(path)
+    try:
+        part.symlink_to(target, target_is_directory=True)
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to report
+            part.unlink()
+        raise
 
 
 def make_empty_folder(path: Path) -> None:
@@ -125,7 +175,7 @@ def make_empty_folder(path: Path) -> None:
         path.unlink()
     elif path.exists():
         remove_folder(path)
-    path.mkdir(parents=True)
+    make_folder(path, exist_ok=False)
 
 
 def remove_folder(path: Path) -> None:
@@ -211,7 +261,7 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
 
 def copy_file(path: Path, target: Path, most_bytes: int = COPY_BYTES) -> None:
     """Copy a regular file, which the user may have named by a link. DamagedFileError if it is too large."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with open_file(path, most_bytes, follow=True) as source, target.open("xb") as copy:
         shutil.copyfileobj(source, copy, MEGABYTE)
 

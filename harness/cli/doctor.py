@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from crossframe.backends import Plugin, discover
 from crossframe.harness import runtimes
+from crossframe.harness.files import make_folder
 from crossframe.harness.launch.env_vars import list_not_inherited
 from crossframe.harness.machine import cache, environments, gpus, host
 from crossframe.harness.machine.environments import EnvironmentRow, EnvironmentState
@@ -59,7 +60,7 @@ class Diagnosis:
 def inspect_machine() -> Diagnosis:
     """Inspect this machine."""
     folder = cache.cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     plugins: dict[str, Plugin] = {**discover(), **runtimes.discover()}
     diagnosis = Diagnosis(
         host=host.fingerprint(),

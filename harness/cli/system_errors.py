@@ -19,6 +19,7 @@ REMEDIES = {
     errno.EIO: "the disk may be faulty",
     errno.EMFILE: "raise the limit of open files: `ulimit -n 4096`",
     errno.EAGAIN: "too many processes: close some programs",
+    errno.EINTR: "run the command again",
     errno.ENOMEM: "memory ran out; close other programs",
 }
 

@@ -203,8 +203,5 @@ def is_alive(pid: int) -> bool:
 
 def read_token(pid: int) -> str | None:
     """Return the token of the job that a process inherited; None if it has none, or if it may not be read."""
-    variables = read_file(f"/proc/{pid}/environ").split(b"\0")
-    prefix = f"{TOKEN}=".encode()
-    return next(
-        (entry.removeprefix(prefix).decode(errors="replace") for entry in variables if entry.startswith(prefix)), None
-    )
+    variables = read_file(f"/proc/{pid}/environ").decode(errors="replace").split("\0")
+    return next((entry.removeprefix(f"{TOKEN}=") for entry in variables if entry.startswith(f"{TOKEN}=")), None)

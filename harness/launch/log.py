@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from crossframe.harness.files import MEGABYTE
+from crossframe.harness.files import MEGABYTE, create_file
 from crossframe.harness.launch.background import BackgroundThread
 
 LOG_BYTES = 10 * MEGABYTE  # most of a log; of a longer one the start and the end are kept
@@ -17,8 +17,7 @@ class Log(BackgroundThread):
     """A context in which a new log is open for a worker; `file` is its descriptor."""
 
     def __init__(self, path: Path, command: str) -> None:
-        # At the end of the file, wherever that is: the worker goes on behind a cut.
-        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self.file = create_file(path)  # its writes are appended, so the worker goes on behind a cut
         super().__init__()
         os.write(self.file, f"$ {command}\n".encode())
 

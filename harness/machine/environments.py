@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import fcntl
 import hashlib
 import json
 import platform
@@ -11,9 +10,9 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 from crossframe.backends import Plugin
 from crossframe.harness.console import say
 from crossframe.harness.errors import MissingError
-from crossframe.harness.files import remove_folder, write_atomically
+from crossframe.harness.files import lock_file, remove_file, remove_folder, write_atomically
 from crossframe.harness.machine.cache import cache_folder, read_cached
 
 # Setting of pip -> option of uv. A setting may hold several values.
@@ -165,18 +164,14 @@ def normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
 
 
-@contextmanager
-def lock_environment(folder: Path) -> Iterator[None]:
+def lock_environment(folder: Path) -> AbstractContextManager[None]:
     """Wait until no other process makes or removes an environment, and keep it from doing so."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return lock_file(folder.parent / f"{folder.name}.lock")
 
 
 def delete_environment(folder: Path) -> None:
     """Delete an environment. Its receipt goes first: what is left after a crash is not taken for complete."""
-    (folder / RECEIPT).unlink(missing_ok=True)
+    remove_file(folder / RECEIPT)
     if folder.exists():
         remove_folder(folder)
 

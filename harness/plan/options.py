@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from crossframe.harness.errors import UsageError
+from crossframe.harness.files import make_folder
 
 RESULTS = Path("results")
 MOST_FOLDERS = 1000  # of one name
@@ -50,7 +51,7 @@ def unused_folder(name: str) -> Path:
     for number in range(1, MOST_FOLDERS):
         folder = RESULTS / (name if number == 1 else f"{name}-{number}")
         with suppress(FileExistsError):
-            folder.mkdir(parents=True)
+            make_folder(folder, exist_ok=False)
             return folder
     raise UsageError(f"there are {MOST_FOLDERS} folders {RESULTS / name}; use --out")
 
@@ -60,5 +61,5 @@ def create_run_folder(path: Path | None, preset: str) -> Path:
     folder = path or unused_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{preset}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not empty; to continue that run: crossframe run --resume {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder

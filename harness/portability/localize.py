@@ -57,9 +57,8 @@ class FaultSearch:
 
     def run(self, model: ModelProto, feeds: Feeds, tensors: Sequence[str], runtime: str) -> Arrays:
         """Return tensor -> value, {} if the runtime fails."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "searched.onnx"
-        onnx.save(surgery.cut_at(model, tensors), path)
+        write_atomically(path, surgery.cut_at(model, tensors).SerializeToString())
         archive = ReferenceVectors({self.set_name: feeds}, {}, {}).save(self.folder / "feeds.npz")
         file = replace(self.file, path=path, feeds=archive, variant="searched")
         outputs = self.matrix.run_file(file, runtime).read_outputs()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from crossframe.harness.files import MEGABYTE
+from crossframe.harness.files import MEGABYTE, remove_file
 from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.leavings import read_arrays, require_shape
 from crossframe.harness.parity.dialects import dialect_in
@@ -66,7 +67,8 @@ def evaluate_arrays(job: TrainJob, folder: Path, measurements: TrainMeasurements
     outputs, trained = require_arrays(job.task, stored, checks, len(x))
     results = check_job(measurements, JobArrays(outputs, trained, checks), reference, job.device)
     if all(check.passed for check in results):
-        (folder / "checks.npz").unlink()  # many megabytes for each job
+        with suppress(OSError):  # nothing depends on it
+            remove_file(folder / "checks.npz")  # many megabytes for each job
     evaluation = Evaluation(
         quality=quality.compute_quality(job.task.loss, outputs, y) if job.complete else {},
         first_epoch_gap=first_epoch_gap(checks, reference),

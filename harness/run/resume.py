@@ -23,8 +23,11 @@ from crossframe.harness.run.pins import Pins, pin_inputs, read_pins
 from crossframe.harness.worker.states import State
 
 # Reasons of failures that can go: the job is run again when the run is resumed.
-CURABLE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
-CURABLE_TEXTS = (*map(os.strerror, CURABLE_ERRORS), "the inputs ", "can't be run here")
+CURABLE_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
+    *(errno.EACCES, errno.EPERM, errno.EINTR, errno.ENOMEM),
+)
+CURABLE_TEXTS = (*map(os.strerror, CURABLE_ERRORS), "MemoryError", "the inputs ", "can't be run here")
 
 
 def resume_command(folder: Path, options: RunOptions) -> str:

@@ -16,7 +16,7 @@ import crossframe.tasks
 from crossframe.backends import Backend
 from crossframe.backends.contract import Precision
 from crossframe.harness.console import Progress
-from crossframe.harness.files import digest, write_atomically
+from crossframe.harness.files import digest, make_folder, write_atomically
 from crossframe.harness.machine.cache import cache_folder, read_cached
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.machine.host import fingerprint
@@ -86,7 +86,7 @@ def check_variant(plan: Plan, variant: Variant, backend: Backend, environment: E
     kept = read_cached(cached, ClockCheck)
     if kept is not None:
         return kept
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     timer = StepTimer(
         folder.resolve(),
         plan.options.cpus,

@@ -1,6 +1,7 @@
 """The campaign of faults: `python -m tests.faults` tries all of them and writes a table.
 
-It takes about 20 minutes on two idle processors, or `--kills 200` for an hour more.
+It takes about 50 minutes on two idle processors, 30 of them for the states after crashes and the calls that fail;
+`--kills 200` takes an hour more.
 """
 
 from __future__ import annotations
@@ -12,10 +13,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults import hostile_files, mutations, signals, workers
+from tests.faults import crash_states, failing_calls, hostile_files, mutations, signals, workers
 from tests.faults.model import Fault, format_table
 
-GROUPS = (workers.GROUP, hostile_files.GROUP, mutations.GROUP, signals.GROUP)
+GROUPS = (
+    workers.GROUP,
+    hostile_files.GROUP,
+    mutations.GROUP,
+    crash_states.GROUP,
+    failing_calls.GROUP,
+    signals.GROUP,
+)
 
 
 def try_group(group: str, folder: Path, arguments: argparse.Namespace) -> Iterator[Fault]:
@@ -27,6 +35,10 @@ def try_group(group: str, folder: Path, arguments: argparse.Namespace) -> Iterat
         yield from hostile_files.try_fields(folder / "runs", arguments.fields)
     elif group == mutations.GROUP:
         yield from mutations.try_mutations(folder, arguments.mutations)
+    elif group == crash_states.GROUP:
+        yield from crash_states.try_crashes(folder, arguments.states)
+    elif group == failing_calls.GROUP:
+        yield from failing_calls.try_calls(folder, most=arguments.calls)
     else:
         yield from signals.try_signals(folder, arguments.kills)
 
@@ -56,6 +68,8 @@ def main() -> int:
     parser.add_argument("--mode", action="append", help="a mode of the misbehaving backend (default: all)")
     parser.add_argument("--fields", type=int, default=120, help="changed fields of stored files (default: 120)")
     parser.add_argument("--mutations", type=int, default=2000, help="files changed at random (default: 2000)")
+    parser.add_argument("--states", type=int, default=600, help="states of the disk after crashes (default: 600)")
+    parser.add_argument("--calls", type=int, help="calls of each kind and command that fail (default: all)")
     parser.add_argument("--kills", type=int, default=20, help="signals at random moments (default: 20)")
     parser.add_argument("--out", type=Path, help="file of the table")
     return int(any(fault.problem for fault in run_campaign(parser.parse_args())))

@@ -1,12 +1,24 @@
 """Files that are written whole, and digests of folders."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from crossframe.harness import files
 from crossframe.harness.errors import DamagedFileError
-from crossframe.harness.files import digest, read_archive, write_atomically
+from crossframe.harness.files import (
+    append_line,
+    digest,
+    lock_folder,
+    make_folder,
+    make_link,
+    read_archive,
+    remove_file,
+    write_atomically,
+)
 
 
 def test_text_bytes_and_arrays_are_written(tmp_path: Path) -> None:
@@ -34,6 +46,54 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         write_atomically(path, {"first": np.zeros(3), "second": np.array([Unwritable()], dtype=object)})
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return the folders whose names are made sure to be on the disk."""
+    folders: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", folders.append)
+    return folders
+
+
+def test_the_names_of_new_folders_are_on_the_disk(tmp_path: Path, synced: list[Path]) -> None:
+    make_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path / "a", tmp_path]
+    make_folder(tmp_path / "a" / "b")
+    assert len(synced) == 2  # nothing is new
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "a", exist_ok=False)
+
+
+def test_a_removed_file_is_gone_from_the_disk(tmp_path: Path, synced: list[Path]) -> None:
+    (tmp_path / "file").touch()
+    remove_file(tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+    assert synced == [tmp_path]
+    remove_file(tmp_path / "missing" / "file")
+
+
+def test_the_errors_of_an_open_file_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for write in (write_atomically, append_line):
+        with pytest.raises(OSError, match="No space") as error:
+            write(tmp_path / "file", "text")
+        assert error.value.filename == str(tmp_path / "file")
+
+
+def test_a_link_that_can_not_be_made_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        make_link(tmp_path / "folder", Path("/target"))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_an_error_of_what_holds_a_folder_is_not_taken_for_another_holder(tmp_path: Path) -> None:
+    with pytest.raises(BlockingIOError), lock_folder(tmp_path):
+        raise BlockingIOError
 
 
 def test_a_digest_changes_with_every_file_and_name(tmp_path: Path) -> None:

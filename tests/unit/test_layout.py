@@ -36,6 +36,13 @@ HOMES = {
     "openvino": {"runtimes/openvino/__init__.py"},
     "tract": {"runtimes/tract/__init__.py"},
 }
+# Methods that write, remove or rename. What runs in a process of its own may call them, and `files.py`, for the rest.
+WRITERS = {
+    *("mkdir", "makedirs", "write_text", "write_bytes", "touch", "symlink_to", "hardlink_to", "unlink"),
+    *("rename", "rmdir", "rmtree", "removedirs", "copyfile", "copytree", "copy2", "move", "savez", "truncate"),
+}
+FILE_MODES = re.compile("[rwxabt+]*[wxa+][rwxabt+]*")
+MAY_WRITE = ("files.py", "worker/", "runtimes/", "portability/quantize.py")
 LONGEST_FUNCTION = 50  # lines
 MOST_ANY_DICTS = 40  # `dict[str, Any]`, in the whole repository without its tests
 # Pronouns, bare participles and empty verbs, which name nothing.
@@ -165,6 +172,25 @@ def test_workers_need_numpy_only(file: Path) -> None:
 def test_heavy_packages_have_few_homes(package: str) -> None:
     users = {str(file.relative_to(ROOT / "harness")) for file in python_files("harness") if package in packages(file)}
     assert users == HOMES[package]
+
+
+def find_writes(file: Path) -> Iterator[str]:
+    for node in ast.walk(tree(file)):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        opens = name == "open" and any(map(FILE_MODES.fullmatch, texts))
+        moves = name == "replace" and isinstance(function, ast.Attribute) and len(node.args) == 1 and not node.keywords
+        if opens or moves or name in WRITERS or "O_CREAT" in ast.unparse(node):
+            yield f"{file.name}, line {node.lineno}: {name}"
+
+
+@pytest.mark.parametrize("file", python_files("harness"), ids=module_name)
+def test_every_write_of_the_harness_goes_through_one_module(file: Path) -> None:
+    if not str(file.relative_to(ROOT / "harness")).startswith(MAY_WRITE):
+        assert not list(find_writes(file))
 
 
 def test_no_runnable_file_lies_in_backends() -> None:

@@ -17,7 +17,7 @@ from tests.support.synthetic import make_record, save_run
 
 pytestmark = pytest.mark.frameworks  # starts processes for seconds
 
-NUMBERS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EMFILE, errno.ENAMETOOLONG]
+NUMBERS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EMFILE, errno.ENAMETOOLONG, errno.EINTR]
 
 
 def fail_with(number: int) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from crossframe.backends import discover, read_backend
-from crossframe.harness.launch.job_processes import TOKEN, JobProcesses, exists, is_alive
+from crossframe.harness.launch.job_processes import TOKEN, JobProcesses, exists, is_alive, read_token
 from crossframe.harness.machine.environments import Environment
 from crossframe.harness.selftest.known_costs import add_known_cost, select_smallest_task
 from crossframe.harness.selftest.step_timer import StepTimer
@@ -135,3 +135,11 @@ def test_the_worker_of_a_concurrent_job_is_not_included_before_its_program_start
     os.waitpid(pid, 0)
     os.close(reading)
     os.close(writing)
+
+
+def test_a_token_that_is_no_text_is_that_of_no_job() -> None:
+    with subprocess.Popen(["sleep", "60"], env={TOKEN.encode(): b"\xff"}) as process:
+        try:
+            assert read_token(process.pid) == "\ufffd"
+        finally:
+            process.kill()

@@ -173,6 +173,8 @@ def test_inputs_that_are_changed_during_a_run_fail_the_job(run: Path, plan: Plan
         (State.OK, None, False),
         (State.FAILED, "RuntimeError: the planted error", False),
         (State.FAILED, "OSError: [Errno 28] No space left on device", True),
+        (State.FAILED, "its outputs can't be evaluated: PermissionError: [Errno 13] Permission denied", True),
+        (State.FAILED, "its outputs can't be evaluated: MemoryError", True),
         (State.FAILED, "the inputs circle-64.npz can't be read: gone", True),
         (State.NOT_INSTALLED, "its environment could not be made", True),
         (State.TIMEOUT, "not done after 6 s", False),
