@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -100,7 +101,15 @@ def test_a_reader_that_fails_is_in_the_table(
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    assert not list(signals.try_signal(tmp_path / "run", signal.SIGKILL, 3.0))
+    assert not list(signals.try_signal(tmp_path, signals.TARGETS[0], signal.SIGKILL, 3.0))
+
+
+def test_a_process_that_lives_on_is_found(tmp_path: Path) -> None:
+    variable = f"{signals.MARK}={tmp_path}\0"
+    assert not list(signals.find_processes(variable))
+    with subprocess.Popen(["sleep", "60"], env={signals.MARK: str(tmp_path)}) as process:
+        assert str(process.pid) in next(signals.find_processes(variable))
+        process.kill()
 
 
 def test_a_fault_that_is_lost_is_in_the_table() -> None:
