@@ -241,8 +241,9 @@ def read_archive(
                     raise ValueError(f"{len(members)} arrays of {total} bytes are too many")
                 return {member.filename.removesuffix(".npy"): _read_array(archive, member) for member in members}
         except Exception as error:  # zipfile and NumPy raise many types, also of others
-            text = " ".join(str(error).split())[:200]
-            raise DamagedFileError(f"{path} is no valid archive of arrays: {type(error).__name__}: {text}") from None
+            cause = error.__context__ if isinstance(error.__context__, OSError) else error  # zipfile hides its errors
+            text = " ".join(str(cause).split())[:200]
+            raise DamagedFileError(f"{path} is no valid archive of arrays: {type(cause).__name__}: {text}") from None
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

@@ -50,14 +50,14 @@ class Pins:
     checked: dict[Path, tuple[int, ...]] = field(default_factory=dict)  # file -> its signature when it was right
 
     def require(self, path: Path) -> None:
-        """Raise ChangedInputsError unless a file is the one with which the run was started."""
+        """Raise ChangedInputsError unless a file is the one with which the run was started; OSError of the system."""
         try:
             status = path.lstat()
             signature = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if self.checked.get(path) == signature:
                 return
             actual = digest_file(path)
-        except (OSError, DamagedFileError) as error:
+        except (FileNotFoundError, NotADirectoryError, DamagedFileError) as error:
             raise ChangedInputsError(f"the inputs {path.name} can't be read: {error}") from None
         if self.digests.get(path.name, actual) != actual:
             raise ChangedInputsError(

@@ -146,7 +146,7 @@ def check_message(ended: Ended, fault: FailingCall) -> Iterator[str]:
     errors = re.findall("^crossframe: .*", ended.messages, re.MULTILINE)
     if ended.code in (2, 3) and (len(errors) != 1 or not ended.messages.endswith(f"{errors[-1]}\n")):
         yield f"code {ended.code} with the messages {ended.messages[-300:]}"
-    elif ended.code == 3 and ";" not in errors[0]:
+    elif ended.code in (2, 3) and ";" not in errors[0]:
         yield f"no remedy: {errors[0]}"
 
 

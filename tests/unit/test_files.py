@@ -1,6 +1,7 @@
 """Files that are written whole, and digests of folders."""
 
 import errno
+import io
 import os
 from pathlib import Path
 
@@ -82,6 +83,20 @@ def test_the_errors_of_an_open_file_name_it(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(OSError, match="No space") as error:
             write(tmp_path / "file", "text")
         assert error.value.filename == str(tmp_path / "file")
+
+
+def test_an_archive_that_can_not_be_read_names_the_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_atomically(tmp_path / "arrays.npz", {"a": np.arange(3)})
+
+    class FailingFile(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files, "open", lambda descriptor, _: FailingFile(descriptor), raising=False)
+    with pytest.raises(DamagedFileError, match="Input/output error"):
+        read_archive(tmp_path / "arrays.npz")
 
 
 def test_a_link_that_can_not_be_made_leaves_nothing(tmp_path: Path) -> None:

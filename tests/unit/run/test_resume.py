@@ -1,6 +1,8 @@
 """A run folder is data: no program, no path and no replaced inputs come from it, and one process works in it."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -157,6 +159,20 @@ def test_inputs_that_were_replaced_are_refused(run: Path, plan: Plan, plant: Cal
     path.unlink()
     restore_inputs(plan, run)
     assert path.read_bytes() == original
+
+
+def test_an_error_of_the_system_is_no_change_of_the_inputs(
+    run: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(path: Path) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr("crossframe.harness.run.pins.digest_file", fail)
+    assert main(["run", "--resume", str(run)]) == 3
+    assert capsys.readouterr().err.endswith("circle-64.npz: Input/output error; the disk may be faulty\n")
+    execution = Execution(plan, run, {}, {}, {}, [], None, Pins(read_pins(run) or {}))  # type: ignore[arg-type]
+    outcome = execution.launch_job(plan.jobs[0], object())  # type: ignore[arg-type]
+    assert (outcome.state, "Input/output error" in str(outcome.reason)) == (State.FAILED, True)
 
 
 def test_inputs_that_are_changed_during_a_run_fail_the_job(run: Path, plan: Plan) -> None:
