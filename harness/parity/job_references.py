@@ -23,7 +23,7 @@ from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.parity.low_precision import ROUNDING
 from crossframe.harness.parity.reference_cache import store_training, training_path
 from crossframe.harness.parity.reference_traces import EXACT, Arithmetic, build_model
-from crossframe.harness.worker.trainings import list_trainings, list_updates, select_inputs
+from crossframe.harness.worker.trainings import NEW_SAMPLES, draw_factors, list_trainings, list_updates, scale_samples
 from crossframe.tasks.spec import Arrays, Task
 
 ROUNDING_CODE = (Path(low_precision.__file__), Path(near_ties.__file__))  # that the cost of rounding depends on
@@ -63,6 +63,14 @@ class JobReference:
         traces = self._train(training, settings, EXACT)
         return store_training(path, traces, self.start, list_updates(training, self.data["order"]))
 
+    def expect_new_samples(self, rows: np.ndarray, factors: np.ndarray) -> Arrays:
+        """Return the weights after batches of `rows` (updates, samples) with drawn `factors`, as `expect_weights`.
+
+        They were never seen before, so they are computed. The effect of rounding is that of fixed factors.
+        """
+        settings = dialect_for(self.task, self.dialect)
+        return self._train_on(rows, factors, {len(rows)}, settings, EXACT)
+
     def expect_rounding(self, training: str, updates: int) -> float | None:
         """Return the error of the weights after so many updates that rounding causes in the reference model.
 
@@ -98,11 +106,19 @@ class JobReference:
         return max(errors) if np.isfinite(errors).all() else None
 
     def _train(self, training: str, dialect: Dialect, arithmetic: Arithmetic) -> Arrays:
-        """Return the weights after powers of two of updates, and after those that are compared."""
+        """Return the weights of a training with the stored data."""
         rows = list_trainings(self.data["order"])[training]
-        recorded = {2**power for power in range(len(rows).bit_length())} | {*list_updates(training, self.data["order"])}
-        x = select_inputs(training, self.data["x_train"])
-        traces: Arrays = {}
+        samples = len(self.data["x_train"])
+        factors = draw_factors(samples) if training == NEW_SAMPLES else np.ones(samples)
+        compared = {*list_updates(training, self.data["order"])}
+        return self._train_on(rows, factors, compared, dialect, arithmetic)
+
+    def _train_on(
+        self, rows: np.ndarray, factors: np.ndarray, compared: set[int], dialect: Dialect, arithmetic: Arithmetic
+    ) -> Arrays:
+        """Return the weights after powers of two of updates, and after those that are compared."""
+        recorded = {2**power for power in range(len(rows).bit_length())} | compared
+        x, traces = scale_samples(self.data["x_train"], factors), dict[str, np.ndarray]()
         with threadpool_limits(1):
             model = build_model(self.task, self.start, dialect, arithmetic)
             for updates, batch in enumerate(rows, start=1):

@@ -26,7 +26,7 @@ from crossframe.harness.parity.job_references import JobReference
 from crossframe.harness.records.model import JobCheck
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.probes import EPOCH, Probe
-from crossframe.harness.worker.replays import RESTORED, SLOWDOWN, find_slowdown
+from crossframe.harness.worker.replays import FACTORS, RESTORED, ROWS, SLOWDOWN, find_slowdown
 from crossframe.harness.worker.trainings import FIRST_EPOCH, LATER_EPOCH, NEW_SAMPLES, ONE_BATCH, list_updates
 from crossframe.tasks.spec import Arrays
 
@@ -77,12 +77,21 @@ def check_trainings(arrays: Mapping[str, np.ndarray], reference: JobReference) -
     )
     for name, training, updates, prefix in compared:
         weights = {parameter: arrays[f"{prefix}/{parameter}"] for parameter in reference.start}
-        yield check_weights(name, training, updates, weights, reference)
+        if training == NEW_SAMPLES:
+            expected = reference.expect_new_samples(arrays[ROWS], arrays[FACTORS])
+        else:
+            expected = reference.expect_weights(training)
+        yield check_weights(name, (training, updates), weights, expected, reference)
 
 
-def check_weights(name: str, training: str, updates: int, weights: Arrays, reference: JobReference) -> JobCheck:
-    """Return the check of weights after so many updates of a training, by the error and tolerance of parity."""
-    expected = reference.expect_weights(training)
+def check_weights(
+    name: str, compared: tuple[str, int], weights: Arrays, expected: Arrays, reference: JobReference
+) -> JobCheck:
+    """Return the check of the weights of `compared`, a training and a number of its updates.
+
+    The error and its tolerance are those of parity; `expected` is of `JobReference.expect_weights`.
+    """
+    training, updates = compared
     traces = {f"weights/{updates}/{parameter}": value for parameter, value in weights.items()}
     errors = weight_errors(traces, expected, reference.start, updates)
     worst = max(errors, key=lambda parameter: errors[parameter])
@@ -197,7 +206,11 @@ def check_first_put(measurements: TrainMeasurements) -> JobCheck:
 
 def check_times(measurements: TrainMeasurements, device: str) -> Iterator[JobCheck]:
     """Yield the checks that verified steps take as long as measured ones, and that `sync` leaves no work over."""
-    replays = {"time of a step": measurements.replayed_step, "time of an epoch": measurements.replayed_epoch}
+    replays = {
+        "time of a step": measurements.replayed_step,
+        "time of new samples": measurements.replayed_samples,
+        "time of an epoch": measurements.replayed_epoch,
+    }
     for name, times in replays.items():
         if times is None:
             raise KeyError(name)

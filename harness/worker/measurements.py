@@ -145,6 +145,7 @@ class TrainMeasurements(ResourceMeasurements):
     unfinished_shares: list[float] = field(default_factory=list)  # of an epoch's time, left after `sync`
     step_processor_s: float | None = None  # the mean over `step_samples_s`
     replayed_step: ReplayTimes | None = None
+    replayed_samples: ReplayTimes | None = None  # of a step on new samples
     replayed_epoch: ReplayTimes | None = None  # of a step in a whole epoch
     infer_samples_s: list[float] | None = None  # one sample a call
     infer_batch_samples_s: list[float] | None = None  # `infer_batch_size` samples a call

@@ -26,8 +26,9 @@ from crossframe.harness.worker.trainings import (
     LATER_EPOCH,
     NEW_SAMPLES,
     ONE_BATCH,
+    draw_factors,
     list_trainings,
-    select_inputs,
+    scale_samples,
 )
 from crossframe.tasks.spec import Arrays
 
@@ -39,6 +40,7 @@ SLOWDOWN = 1.5
 FEWEST_TRIES, MOST_S = 3, 8.0
 
 
+ROWS, FACTORS = f"{NEW_SAMPLES}/rows", f"{NEW_SAMPLES}/factors"  # (updates, samples), and one for each sample of all
 RESTORED = "restored/outputs"  # of the first held-out sample, before any training
 
 
@@ -60,7 +62,7 @@ def replay(job: TrainJob, model: Model, data: Arrays, folder: Path, measurements
     model.load(initial)
     arrays = {RESTORED: model.predict(data["x_test"][:1])}
     arrays |= replay_batch(model, data, initial, job.device, measurements)
-    arrays |= replay_samples(model, data, initial)
+    arrays |= replay_samples(model, data, initial, job.device, measurements)
     arrays |= replay_epoch(model, data, initial, job.device, measurements)
     shutil.rmtree(initial)
     return arrays
@@ -80,10 +82,7 @@ def replay_batch(model: Model, data: Arrays, initial: Path, device: str, measure
         fastest = Seconds(min(step.wall_s for step in steps), min(step.processor_s for step in steps))
         return fastest, arrays | prefix_names(f"{ONE_BATCH}/{len(rows)}", model.weights())
 
-    assert measurements.step_samples_s is not None
-    assert measurements.step_processor_s is not None
-    measured = Seconds(float(np.median(measurements.step_samples_s)), measurements.step_processor_s)
-    measurements.replayed_step, arrays = train_until_fast(train, measured, device)
+    measurements.replayed_step, arrays = train_until_fast(train, single_step(measurements), device)
     return arrays
 
 
@@ -102,13 +101,42 @@ def step_seconds(epoch: Epoch) -> Seconds:
     return Seconds(epoch.train_s / epoch.steps, (epoch.processor_s or 0.0) / epoch.steps)
 
 
-def replay_samples(model: Model, data: Arrays, initial: Path) -> Arrays:
-    """Train on batches with new samples among those that the model has seen."""
-    rows = list_trainings(data["order"])[NEW_SAMPLES]
-    model.load(initial)
-    model.train(put_batches(model, {**data, "x_train": select_inputs(NEW_SAMPLES, data["x_train"])}, rows))
-    model.sync()
-    return prefix_names(f"{NEW_SAMPLES}/{len(rows)}", model.weights())
+def replay_samples(model: Model, data: Arrays, initial: Path, device: str, measurements: TrainMeasurements) -> Arrays:
+    """Train on batches with new samples among those that the model has seen, in an order that was not known before.
+
+    Values and order are drawn in each try, the order after the batches are on the device, so that nothing can be
+    computed ahead. A call of a few steps takes as long as these take in an epoch, and what a call of its own adds.
+    """
+    known = list_trainings(data["order"])[NEW_SAMPLES]
+    generator = np.random.default_rng()
+
+    def train() -> tuple[Seconds, Arrays]:
+        model.load(initial)
+        factors = draw_factors(len(data["x_train"]), generator)
+        rows = generator.permutation(known)
+        changed = {**data, "x_train": scale_samples(data["x_train"], factors)}
+        batches, order = put_batches(model, changed, rows), generator.permutation(len(rows))
+        epoch = time_epoch(model, [batches[number] for number in order], None)
+        arrays = prefix_names(f"{NEW_SAMPLES}/{len(rows)}", model.weights())
+        return step_seconds(epoch), {**arrays, ROWS: rows[order], FACTORS: factors}
+
+    steps = zip(single_step(measurements), epoch_step(measurements))
+    measured = Seconds(*(in_epoch + max(0.0, single - in_epoch) / len(known) for single, in_epoch in steps))
+    measurements.replayed_samples, arrays = train_until_fast(train, measured, device)
+    return arrays
+
+
+def single_step(measurements: TrainMeasurements) -> Seconds:
+    """Return the duration of a single step, as it was measured."""
+    assert measurements.step_samples_s is not None
+    assert measurements.step_processor_s is not None
+    return Seconds(float(np.median(measurements.step_samples_s)), measurements.step_processor_s)
+
+
+def epoch_step(measurements: TrainMeasurements) -> Seconds:
+    """Return the duration of a step of an epoch, as it was measured."""
+    steps = [step_seconds(epoch) for epoch in measurements.epochs if epoch.epoch != 1]
+    return Seconds(*(float(np.median(seconds)) for seconds in zip(*steps)))
 
 
 def replay_epoch(model: Model, data: Arrays, initial: Path, device: str, measurements: TrainMeasurements) -> Arrays:
@@ -120,9 +148,7 @@ def replay_epoch(model: Model, data: Arrays, initial: Path, device: str, measure
         epoch = time_epoch(model, put_batches(model, data, rows), None)
         return step_seconds(epoch), prefix_names(f"{LATER_EPOCH}/{len(rows)}", model.weights())
 
-    steps = [step_seconds(epoch) for epoch in measurements.epochs if epoch.epoch != 1]
-    measured = Seconds(*(float(np.median(seconds)) for seconds in zip(*steps)))
-    measurements.replayed_epoch, arrays = train_until_fast(train, measured, device)
+    measurements.replayed_epoch, arrays = train_until_fast(train, epoch_step(measurements), device)
     return arrays
 
 

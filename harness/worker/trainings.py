@@ -10,7 +10,7 @@ import numpy as np
 FIRST_EPOCH = "first epoch"
 LATER_EPOCH = "later epoch"  # of the model that was measured, restored to its initial state
 ONE_BATCH = "one batch"  # again and again: first as one object on the device, then as new objects of the same content
-NEW_SAMPLES = "new samples"  # the first batches, with new values in every second sample of the data
+NEW_SAMPLES = "new samples"  # the first batches, with new values in every second sample of the data, in random order
 FEW_BATCHES = 4  # of these
 CALLS = (1, 1, 2)  # the number of batches in each call of `train` on one batch
 
@@ -29,16 +29,19 @@ def list_trainings(order: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def select_inputs(training: str, x: np.ndarray) -> np.ndarray:
-    """Return the inputs of a training, (samples, ...), from those of the data.
+def draw_factors(samples: int, generator: np.random.Generator | None = None) -> np.ndarray:
+    """Return the factors (samples,) that make every second sample a new one; without a generator they are 0.5.
 
     Among new samples, those that the model was trained on before must count as much as ever.
     """
-    if training != NEW_SAMPLES:
-        return x
-    factors = np.where(np.arange(len(x)) % 2, 1.0, 0.5).astype(x.dtype)
-    changed: np.ndarray = x * factors.reshape(-1, *(1 for _ in x.shape[1:]))
-    return changed
+    new = np.full(samples, 0.5) if generator is None else generator.uniform(0.4, 0.6, samples)
+    return np.where(np.arange(samples) % 2, 1.0, new)
+
+
+def scale_samples(x: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Return x (samples, ...) with each sample times its factor."""
+    scaled: np.ndarray = x * factors.astype(x.dtype).reshape(-1, *(1 for _ in x.shape[1:]))
+    return scaled
 
 
 def list_updates(training: str, order: np.ndarray) -> tuple[int, ...]:

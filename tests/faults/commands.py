@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from crossframe.harness.cli.program import main
 from crossframe.harness.launch import launch
+from crossframe.harness.launch.child import ChildProcess
 from crossframe.harness.launch.job_sampler import JobSampler
 from crossframe.harness.launch.log import Log
 from tests.faults.workers import CONTROLS
@@ -55,10 +57,21 @@ def call(arguments: Sequence[str]) -> Ended:
 
 @contextmanager
 def work_in(folder: Path) -> Iterator[None]:
-    """Have commands run in a folder, with the cache `cache` in it, and without waiting for the disk."""
+    """Have commands run in a folder, with the cache `cache` in it, and without waiting for the disk.
+
+    What a child process does of the harness's work is done in this process, whose calls are watched.
+    """
     variables = {"CROSSFRAME_CACHE": str(folder / "cache")}
     with chdir(folder), patch.dict(os.environ, variables), patch.object(os, "fsync", lambda _: None):
-        yield
+        with patch.object(ChildProcess, "call_within", call_here):
+            yield
+
+
+def call_here(
+    child: ChildProcess, timeout_s: float, function: Callable[..., Any], *arguments: Any, **named: Any
+) -> Any:
+    """Do as `ChildProcess.call_within`, in this process."""
+    return function(*arguments, **named)
 
 
 @dataclass

@@ -15,9 +15,10 @@ from crossframe.harness.worker.trainings import (
     LATER_EPOCH,
     NEW_SAMPLES,
     ONE_BATCH,
+    draw_factors,
     list_trainings,
     list_updates,
-    select_inputs,
+    scale_samples,
 )
 from crossframe.tasks import discover
 from crossframe.tasks.spec import Arrays
@@ -33,10 +34,10 @@ def job_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobReferen
     return JobReference(CIRCLE, tmp_path / "inputs.npz", {}, "float32")
 
 
-def train(job_reference: JobReference, rows: np.ndarray, training: str = FIRST_EPOCH) -> Arrays:
+def train(job_reference: JobReference, rows: np.ndarray, factors: np.ndarray | None = None) -> Arrays:
     """Return the weights of the reference model after one call of `train`."""
     data = job_reference.data
-    x = select_inputs(training, data["x_train"])
+    x = data["x_train"] if factors is None else scale_samples(data["x_train"], factors)
     model = reference.prepare(CIRCLE, job_reference.start, "cpu")
     model.train([model.put(x[batch], data["y_train"][batch]) for batch in rows])
     return model.weights()
@@ -46,9 +47,20 @@ def train(job_reference: JobReference, rows: np.ndarray, training: str = FIRST_E
 def test_a_training_starts_from_the_initial_weights(job_reference: JobReference, training: str) -> None:
     order = job_reference.data["order"]
     expected, rows = job_reference.expect_weights(training), list_trainings(order)[training]
+    factors = draw_factors(len(job_reference.data["x_train"])) if training == NEW_SAMPLES else None
     for updates in list_updates(training, order):
-        for name, value in train(job_reference, rows[:updates], training).items():
+        for name, value in train(job_reference, rows[:updates], factors).items():
             assert_allclose(expected[f"weights/{updates}/{name}"], value, rtol=1e-12, err_msg=name)
+
+
+def test_new_samples_are_computed_as_they_were_drawn(job_reference: JobReference) -> None:
+    generator = np.random.default_rng(1)
+    factors = draw_factors(len(job_reference.data["x_train"]), generator)
+    rows = generator.permutation(list_trainings(job_reference.data["order"])[NEW_SAMPLES])
+    expected, usual = job_reference.expect_new_samples(rows, factors), job_reference.expect_weights(NEW_SAMPLES)
+    for name, value in train(job_reference, rows, factors).items():
+        assert_allclose(expected[f"weights/{len(rows)}/{name}"], value, rtol=1e-12, err_msg=name)
+        assert not np.allclose(usual[f"weights/{len(rows)}/{name}"], value, rtol=1e-6)
 
 
 def test_a_task_of_one_epoch_repeats_it() -> None:

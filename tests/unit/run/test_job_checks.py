@@ -80,6 +80,7 @@ def run_job(folder: Path, mode: str) -> Evaluation:
         ("answers_one_wrong", {"timed predictions of one sample"}),
         ("answers_before_load", {"predictions after loading"}),
         ("learns_in_evaluation", {"weights after evaluation"}),
+        ("foresees", {"time of new samples"}),
         ("stores_nothing", {"size of the checkpoint"}),
         ("answers_again", {"timed predictions of one sample"}),
     ],
@@ -91,7 +92,7 @@ def test_each_mistake_fails_its_checks(tmp_path: Path, mode: str, failures: set[
     assert all(failed.values())
     if mode == "honest":
         assert not failed
-        assert len(evaluation.checks) >= 16
+        assert len(evaluation.checks) >= 17
     assert (tmp_path / "job" / "checks.npz").exists() == bool(failed)
 
 
