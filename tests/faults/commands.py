@@ -62,9 +62,9 @@ def work_in(folder: Path) -> Iterator[None]:
     What a child process does of the harness's work is done in this process, whose calls are watched.
     """
     variables = {"CROSSFRAME_CACHE": str(folder / "cache")}
-    with chdir(folder), patch.dict(os.environ, variables), patch.object(os, "fsync", lambda _: None):
-        with patch.object(ChildProcess, "call_within", call_here):
-            yield
+    here = patch.object(ChildProcess, "call_within", call_here)
+    with chdir(folder), patch.dict(os.environ, variables), patch.object(os, "fsync", lambda _: None), here:
+        yield
 
 
 def call_here(
