@@ -46,6 +46,13 @@ DIALECTS: dict[str, tuple[str | float, ...]] = {
     "rmsprop_settings": ("exact", "float32"),
     # Adam's corrections 1 - beta ** k in full, or in float32 beside float32 weights, which costs the first steps 6e-5.
     "adam_correction": ("exact", "float32"),
+    # Batch normalization's running variance: the mean of the squared deviations in a batch, or their sum divided by
+    # one less than their number.
+    "running_variance": ("biased", "unbiased"),
+    # The momentum of running statistics as given, or rounded to float32 beside statistics of any precision.
+    "running_momentum": ("exact", "float32"),
+    # The slope of a leaky ReLU as given, or rounded to float32 beside inputs of any precision.
+    "leaky_relu_slope": ("exact", "float32"),
     # A small number that is added to the norm before clip_norm is divided by it.
     "clip_epsilon": (0.0, 1e-6, 1e-8),
 }
@@ -107,7 +114,7 @@ class Model(Protocol):
         """Return a copy of every trained parameter on the host, with the names of `task.parameters()`."""
 
     def buffers(self) -> Arrays:
-        """Return a copy of everything else that a checkpoint holds of the network, such as running statistics.
+        """Return a copy of every buffer on the host, such as running statistics, with the names of `task.buffers()`.
 
         Optimizer state is not included. `{}` for a network without buffers.
         """
@@ -151,7 +158,10 @@ class BackendModule(Protocol):
     DIALECT: Dialect  # differences of the framework's own idiom from the spec; `{}` if there are none
 
     def prepare(self, task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
-        """Return a model with `weights` on `device` (`cpu` or `cuda:N`), ready to train."""
+        """Return a model with `weights` on `device` (`cpu` or `cuda:N`), ready to train.
+
+        `weights` are the parameters and buffers, with the names of `task.arrays()`.
+        """
 
     def profile(self, model: Any, batches: Sequence[Batch]) -> Sequence[OperatorCost]:
         """Return the time of each operator in one `model.train(batches)`, by the framework's own profiler.

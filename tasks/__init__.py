@@ -6,6 +6,7 @@ from pkgutil import iter_modules
 from crossframe.tasks.spec import Task
 
 NOT_TASKS = {"spec", "widen", "describe", "data"}
+CORE = ("autoencoder", "circle", "cnn", "lstm")  # those of a run that names none
 
 
 def discover() -> dict[str, dict[str, Task]]:

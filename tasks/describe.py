@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from crossframe.tasks.spec import Layer, Task, to_json
+from crossframe.tasks.spec import Layer, Residual, Task, to_json
 
 
 def describe_layer(layer: Layer) -> str:
-    """Return the kind of a layer and its first setting, which is its size: `conv 32`."""
+    """Return the kind of a layer and its first setting, which is its size: `conv 32`; of a block, its layers."""
+    if isinstance(layer, Residual):
+        parts = [", ".join(map(describe_layer, layers)) for layers in (layer.body, layer.shortcut) if layers]
+        return f"{layer.kind} ({' + '.join(parts)})"
     _, *settings = to_json(layer).values()
-    return " ".join([layer.kind, *map(str, settings[:1])])
+    return " ".join([layer.kind, *(str(size) for size in settings[:1] if type(size) is int)])
 
 
 def describe_task(task: Task) -> str:

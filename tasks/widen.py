@@ -7,12 +7,13 @@ was bound by starting operations. Wider tasks measure speed only: learning rate 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from crossframe.tasks.spec import LSTM, Conv2D, Dense, Layer, Task
+from crossframe.tasks.spec import LSTM, Conv2D, Dense, Layer, Task, map_leaves
 
 
 def widen_layer(layer: Layer, factor: int) -> Layer:
-    """Return the layer with `factor` times as many units or filters; a layer without parameters unchanged."""
+    """Return the layer with `factor` times as many units or filters; a layer without either unchanged."""
     if isinstance(layer, Conv2D):
         return replace(layer, filters=layer.filters * factor)
     if isinstance(layer, Dense | LSTM):
@@ -28,7 +29,8 @@ def widen(task: Task, factor: int) -> Task:
     if factor == 1:
         return task
     last = max(index for index, (_, layer, shape) in enumerate(task.walk()) if layer.parameters(shape))
-    layers = tuple(layer if index == last else widen_layer(layer, factor) for index, layer in enumerate(task.layers))
+    wide = map_leaves(task.layers, partial(widen_layer, factor=factor))
+    layers = (*wide[:last], task.layers[last], *wide[last + 1 :])
     return replace(task, name=f"{task.name}-x{factor}", layers=layers, batch_size=task.batch_size * factor)
 
 

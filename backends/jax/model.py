@@ -20,7 +20,7 @@ from jax import numpy as jnp
 
 from crossframe.backends import contract
 from crossframe.backends.contract import Batch, FrameworkSettings, Unsupported, check_device, joint_device
-from crossframe.backends.jax.network import LOSSES, Parameters, build
+from crossframe.backends.jax.network import LOSSES, Parameters, build, build_training
 from crossframe.backends.jax.onnx_export import export_onnx
 from crossframe.backends.jax.optimizers import make_optimizer
 from crossframe.backends.jax.precision import Arithmetic, add_loss_scaler, configure, mix_precision
@@ -28,12 +28,12 @@ from crossframe.tasks.spec import Arrays, Conv2D, Task
 
 MODES: tuple[str, ...] = ("jit", "scan", "eager")
 
-TrainingState = tuple[Parameters, optax.OptState]
+TrainingState = tuple[Parameters, Parameters, optax.OptState]  # parameters, buffers, state of the optimizer
 
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
     """Return the model on `device`, ready to train."""
-    if mode == "scan" and device == "cpu" and any(isinstance(layer, Conv2D) for layer in task.layers):
+    if mode == "scan" and device == "cpu" and task.has(Conv2D):
         # Only outside of loops does XLA transform convolutions into the form of its fast CPU kernels.
         raise Unsupported("XLA's CPU compiler makes a convolution within a scan 100 times slower: use mode jit")
     # Without this flag JAX converts every float64 to float32. Beside float32 weights too, that would round
@@ -69,24 +69,29 @@ class Programs:
     init: Callable[[Parameters], optax.OptState]
     step: Callable[[TrainingState, Batch], TrainingState]
     steps: Callable[[TrainingState, tuple[Batch, ...]], TrainingState]
-    infer: Callable[[Parameters, jax.Array], jax.Array]
+    infer: Callable[[Parameters, Parameters, jax.Array], jax.Array]
 
 
 @cache  # so that a second model of the same task reuses the compiled programs
 def make_programs(task: Task, arithmetic: Arithmetic) -> Programs:
     """Return the functions of a task, which XLA compiles on their first call."""
     optimizer = add_loss_scaler(make_optimizer(task), arithmetic)
-    forward = mix_precision(build(task), arithmetic)
+    forward = mix_precision(build_training(task), arithmetic)
 
-    def evaluate(parameters: Parameters, scale: jax.Array | None, x: jax.Array, y: jax.Array) -> jax.Array:
-        loss = LOSSES[task.loss](forward(parameters, x), y)
-        return loss if scale is None else scale * loss
+    def evaluate(
+        parameters: Parameters, buffers: Parameters, scale: jax.Array | None, batch: Batch
+    ) -> tuple[jax.Array, Parameters]:
+        x, y = batch
+        outputs, buffers = forward(parameters, buffers, x)
+        loss = LOSSES[task.loss](outputs, y)
+        return loss if scale is None else scale * loss, buffers
 
     def update(training_state: TrainingState, batch: Batch) -> TrainingState:
-        parameters, state = training_state
-        gradients = jax.grad(evaluate)(parameters, state.scale if arithmetic.needs_loss_scaler else None, *batch)
+        parameters, buffers, state = training_state
+        scale = state.scale if arithmetic.needs_loss_scaler else None
+        gradients, buffers = jax.grad(evaluate, has_aux=True)(parameters, buffers, scale, batch)
         changes, state = optimizer.update(gradients, state, parameters)
-        return optax.apply_updates(parameters, changes), state
+        return optax.apply_updates(parameters, changes), buffers, state
 
     def updates(training_state: TrainingState, batches: tuple[Batch, ...]) -> TrainingState:
         """Do one update for each of `batches`, which have the same shape."""
@@ -98,7 +103,7 @@ def make_programs(task: Task, arithmetic: Arithmetic) -> Programs:
         init=jax.jit(optimizer.init),
         step=jax.jit(update, donate_argnums=0),
         steps=jax.jit(updates, donate_argnums=0),
-        infer=jax.jit(forward),
+        infer=jax.jit(mix_precision(build(task), arithmetic)),
     )
 
 
@@ -114,6 +119,7 @@ class Model:
         self.dtype = dtype = np.dtype(arithmetic.storage_dtype)
         self.compute_dtype = arithmetic.compute_dtype or arithmetic.storage_dtype
         self.parameters = {name: self.to_device(weights[name], dtype) for name in task.parameters()}
+        self.statistics = {name: self.to_device(weights[name], dtype) for name in task.buffers()}
         self.programs = make_programs(task, arithmetic)
         self.state = self.programs.init(self.parameters)
 
@@ -124,7 +130,7 @@ class Model:
         return self.to_device(x, self.dtype), self.to_device(y, np.int32 if y.ndim == 1 else self.dtype)
 
     def train(self, batches: Sequence[Batch]) -> None:
-        training_state = self.parameters, self.state
+        training_state = self.parameters, self.statistics, self.state
         if self.mode == "scan":
             for _, group in groupby(batches, lambda batch: batch[0].shape):
                 training_state = self.programs.steps(training_state, tuple(group))
@@ -132,11 +138,11 @@ class Model:
             with jax.disable_jit(self.mode == "eager"):
                 for batch in batches:
                     training_state = self.programs.step(training_state, batch)
-        self.parameters, self.state = training_state
+        self.parameters, self.statistics, self.state = training_state
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with jax.disable_jit(self.mode == "eager"):
-            outputs = self.programs.infer(self.parameters, self.to_device(x, self.dtype))
+            outputs = self.programs.infer(self.parameters, self.statistics, self.to_device(x, self.dtype))
         self.outputs = outputs
         return np.array(outputs)
 
@@ -146,29 +152,31 @@ class Model:
         return {name: np.array(value.copy()) for name, value in self.parameters.items()}
 
     def buffers(self) -> Arrays:
-        return {}
+        return {name: np.array(value.copy()) for name, value in self.statistics.items()}
 
     def sync(self) -> None:
-        jax.block_until_ready((self.parameters, self.state))
+        jax.block_until_ready((self.parameters, self.statistics, self.state))
 
     def save(self, path: Path) -> None:
         # JAX has no format of its own; its documentation names Orbax. Imported late: training does not need it.
         from orbax.checkpoint import StandardCheckpointer
 
         with StandardCheckpointer() as writer:  # writes in the background; the end of `with` waits for it
-            writer.save(path.absolute(), (self.parameters, self.state), force=True)
+            writer.save(path.absolute(), (self.parameters, self.statistics, self.state), force=True)
 
     def load(self, path: Path) -> None:
         from orbax.checkpoint import StandardCheckpointer
 
         with StandardCheckpointer() as reader:
-            self.parameters, self.state = reader.restore(path.absolute(), (self.parameters, self.state))
+            training_state = reader.restore(path.absolute(), (self.parameters, self.statistics, self.state))
+        self.parameters, self.statistics, self.state = training_state
 
     def export_onnx(self, path: Path, opset: int) -> None:
-        export_onnx(self.task, self.parameters, self.arithmetic, path, opset)
+        export_onnx(self.task, self.parameters, self.statistics, self.arithmetic, path, opset)
 
     def placement(self) -> str:
-        arrays = [*self.parameters.values(), *([] if self.outputs is None else [self.outputs])]
+        arrays = [*self.parameters.values(), *self.statistics.values()]
+        arrays += [] if self.outputs is None else [self.outputs]
         devices = {device for array in arrays for device in array.devices()}
         return joint_device("cpu" if device.platform == "cpu" else f"cuda:{device.id}" for device in devices)
 

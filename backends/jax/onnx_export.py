@@ -11,11 +11,13 @@ from crossframe.backends.jax.precision import Arithmetic
 from crossframe.tasks.spec import Task
 
 
-def export_onnx(task: Task, parameters: Parameters, arithmetic: Arithmetic, path: Path, opset: int) -> None:
+def export_onnx(  # noqa: PLR0913  # the parameters of all backends, and the buffers
+    task: Task, parameters: Parameters, buffers: Parameters, arithmetic: Arithmetic, path: Path, opset: int
+) -> None:
     """Write the network as one ONNX file with a free batch axis."""
     network = build(task, EXPORT_LAYERS)
     load_exporter()(
-        lambda x: network(parameters, x),
+        lambda x: network(parameters, buffers, x),
         [("batch", *task.input_shape)],
         model_name=task.name,
         opset=opset,

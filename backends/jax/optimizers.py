@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import optax
+from jax import numpy as jnp
 
 from crossframe.backends.contract import Dialect
 from crossframe.tasks import spec
@@ -19,7 +21,7 @@ Rate = float | Callable[[Any], Any]
 
 # Settings of the spec and the common argument `learning_rate` -> optax' optimizer.
 OPTIMIZERS: dict[type, Callable[..., optax.GradientTransformation]] = {
-    spec.SGD: lambda s, **common: optax.sgd(**common, momentum=s.momentum or None),
+    spec.SGD: lambda s, **common: optax.sgd(**common, momentum=s.momentum or None, nesterov=s.nesterov),
     spec.Adam: lambda s, **common: optax.adam(**common, b1=s.beta1, b2=s.beta2, eps=s.epsilon),
     spec.AdaGrad: lambda s, **common: optax.adagrad(**common, initial_accumulator_value=0.0, eps=s.epsilon),
     spec.RMSProp: lambda s, **common: optax.rmsprop(**common, decay=s.decay, eps=s.epsilon, eps_in_sqrt=False),
@@ -43,5 +45,9 @@ def make_rate(task: spec.Task) -> Rate:
     initial, schedule = task.optimizer.rate, task.schedule
     if schedule is None:
         return initial
-    # Not optax.exponential_decay(staircase=True), which computes in float32 even beside float64 weights.
-    return lambda updates: initial * schedule.gamma ** (updates // schedule.every)
+    if isinstance(schedule, spec.StepSchedule):
+        # Not optax.exponential_decay(staircase=True), which computes in float32 even beside float64 weights.
+        return lambda updates: initial * schedule.gamma ** (updates // schedule.every)
+    # Not optax.warmup_cosine_decay_schedule, whose rate rises from zero: 7 % off at the peak.
+    rates = np.array([initial * schedule.factor(update) for update in range(schedule.updates + 1)])
+    return lambda updates: jnp.asarray(rates)[jnp.minimum(updates, schedule.updates)]

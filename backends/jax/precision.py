@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -47,14 +47,18 @@ def configure(task: Task, device: str, precision: str) -> Arithmetic:
     return arithmetic
 
 
-def mix_precision(network: Callable[..., Array], arithmetic: Arithmetic) -> Callable[..., Array]:
-    """Return the network computing in its arithmetic, with outputs in the type of the loss."""
+def mix_precision(network: Callable[..., Any], arithmetic: Arithmetic) -> Callable[..., Any]:
+    """Return the network computing in its arithmetic, with outputs in the type of the loss.
+
+    The buffers keep their type.
+    """
     if arithmetic.compute_dtype is None:
         return network
 
-    def forward(parameters: dict[str, Array], x: Array) -> Array:
+    def forward(parameters: dict[str, Array], buffers: dict[str, Array], x: Array) -> Any:
         parameters, x = jax.tree.map(lambda array: array.astype(arithmetic.compute_dtype), (parameters, x))
-        return network(parameters, x).astype(arithmetic.storage_dtype)
+        results = network(parameters, buffers, x)
+        return jax.tree.map(lambda array: array.astype(arithmetic.storage_dtype), results)
 
     return forward
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from crossframe.backends import contract
 from crossframe.backends.contract import Batch, FrameworkSettings, Unsupported, check_device, joint_device
-from crossframe.backends.mxnet.network import LOSSES, MeanLoss, build, parameter_map
+from crossframe.backends.mxnet.network import LOSSES, MeanLoss, array_map, build
 from crossframe.backends.mxnet.onnx_export import export_onnx
-from crossframe.backends.mxnet.optimizers import clip, list_arrays, make_optimizer, make_state
+from crossframe.backends.mxnet.optimizers import clip, find_separate_decay, list_arrays, make_optimizer, make_state
 from crossframe.backends.mxnet.precision import Arithmetic, configure, make_loss_scaler, mix_precision, unscale
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays, Task
@@ -24,7 +24,7 @@ MODES: tuple[str, ...] = ("hybrid", "imperative")
 
 def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str) -> Model:
     """Return the model on `device`, ready to train."""
-    if task.schedule is not None and task.schedule.gamma > 1:
+    if isinstance(task.schedule, spec.StepSchedule) and task.schedule.gamma > 1:
         raise Unsupported("MXNet's FactorScheduler cannot increase the rate")
     check_device(device, f"MXNet {mx.__version__}", mx.context.num_gpus)
     kind, _, number = device.partition(":")
@@ -70,9 +70,9 @@ class Model:
         self.network = build(task)
         self.network.cast(dtype)
         self.network.initialize(mx.init.Zero(), device)
-        for name, (number, path, convert) in parameter_map(task).items():
+        for name, (path, convert) in array_map(task).items():
             values = np.array(convert(weights[name]), dtype, order="C")
-            attrgetter(path)(self.network[number]).set_data(share_memory(values))
+            attrgetter(path)(self.network).set_data(share_memory(values))
         self.infer = mix_precision(self.network, arithmetic)
         self.forward = MeanLoss(self.infer, LOSSES[task.loss]())
         if mode == "hybrid":
@@ -83,8 +83,7 @@ class Model:
         self.gradients = [parameter.grad() for parameter in self.trainable_parameters]
         self.optimizer = make_optimizer(task, updates=0)
         self.states = [make_state(self.optimizer, *indexed) for indexed in enumerate(self.weight_arrays)]
-        # The weight decay of MXNet's AdaGrad is a different one, so `train` adds the decay to the gradients.
-        self.decay = task.optimizer.weight_decay if isinstance(task.optimizer, spec.AdaGrad) else 0.0
+        self.decay = find_separate_decay(task.optimizer)
 
     def put(self, x: np.ndarray, y: np.ndarray) -> Batch:
         # Labels become floats too, as Gluon's losses need them.
@@ -115,13 +114,18 @@ class Model:
         return to_host(outputs)
 
     def weights(self) -> Arrays:
-        return {
-            name: convert(to_host(attrgetter(path)(self.network[number]).data())).copy()
-            for name, (number, path, convert) in parameter_map(self.task).items()
-        }
+        return self.copy_arrays(self.task.parameters())
 
     def buffers(self) -> Arrays:
-        return {}
+        return self.copy_arrays(self.task.buffers())
+
+    def copy_arrays(self, names: Collection[str]) -> Arrays:
+        """Return a copy of parameters or buffers on the host, by name."""
+        return {
+            name: convert(to_host(attrgetter(path)(self.network).data())).copy()
+            for name, (path, convert) in array_map(self.task).items()
+            if name in names
+        }
 
     def sync(self) -> None:
         mx.nd.waitall()

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mxnet.gluon import HybridBlock, loss, nn, rnn
 
 from crossframe.tasks import spec
-from crossframe.tasks.spec import Shape
+from crossframe.tasks.spec import SHORTCUT, Layer, Shape, walk_chain
+
+
+class Chain(nn.HybridSequential):
+    """Blocks in sequence, each an attribute with a name."""
+
+    def __init__(self, blocks: Mapping[str, HybridBlock]) -> None:
+        super().__init__()
+        for name, block in blocks.items():
+            setattr(self, name, block)
+
+
+class Residual(Chain):
+    """x -> body(x) + shortcut(x): the blocks of the body, and last the shortcut."""
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803  # the name in Gluon
+        *body, shortcut = self._children.values()
+        y = x
+        for block in body:
+            y = block(y)
+        return y + shortcut(x)
+
+
+class PaddedConv(nn.Conv2D):
+    """A convolution with any number of zeros on each side of its input, (above, below) and (left, right)."""
+
+    def __init__(self, around: spec.Around, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.zeros = (0, 0, 0, 0, *around[0], *around[1])
+
+    def hybrid_forward(self, F: Any, x: Any, **parameters: Any) -> Any:  # noqa: N803  # the name in Gluon
+        return super().hybrid_forward(F, F.pad(x, mode="constant", pad_width=self.zeros), **parameters)
+
+
+class GlobalAverage(HybridBlock):
+    """(batch, channels, height, width) -> (batch, channels): the mean over all positions."""
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803  # the name in Gluon
+        return F.mean(x, axis=(2, 3))
+
+
+class TanhGELU(HybridBlock):
+    """GELU with a tanh, which Gluon lacks."""
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803  # the name in Gluon
+        return 0.5 * x * (1 + F.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 class Recurrent(HybridBlock):
@@ -63,12 +109,31 @@ class MeanLoss(HybridBlock):
         return F.mean(self.loss(self.network(x), y))
 
 
+def make_conv(layer: spec.Conv2D, shape: Shape) -> HybridBlock:
+    """Return Gluon's convolution, which has the same number of zeros on opposite sides, or one with zeros before it."""
+    (above, below), (left, right) = layer.around
+    settings = {"strides": layer.stride, "dilation": layer.dilation, "groups": layer.groups, "use_bias": layer.bias}
+    if above == below and left == right:
+        return nn.Conv2D(layer.filters, layer.size, padding=(above, left), in_channels=shape[0], **settings)
+    return PaddedConv(layer.around, layer.filters, layer.size, in_channels=shape[0], **settings)
+
+
 # Layer -> its block, for an input of the given shape.
 LAYERS: dict[type, Callable[[Any, Shape], HybridBlock]] = {
     spec.Dense: lambda layer, shape: nn.Dense(layer.units, in_units=shape[0]),
-    spec.Conv2D: lambda layer, shape: nn.Conv2D(layer.filters, layer.size, padding=layer.padding, in_channels=shape[0]),
+    spec.Conv2D: make_conv,
     spec.MaxPool2D: lambda layer, shape: nn.MaxPool2D(layer.size),
+    spec.AveragePool2D: lambda layer, shape: nn.AvgPool2D(layer.size),
+    spec.GlobalAveragePool: lambda layer, shape: GlobalAverage(),
+    spec.BatchNorm: lambda layer, shape: nn.BatchNorm(1, layer.momentum, layer.epsilon, in_channels=shape[0]),
     spec.ReLU: lambda layer, shape: nn.Activation("relu"),
+    spec.LeakyReLU: lambda layer, shape: nn.LeakyReLU(layer.slope),
+    spec.ELU: lambda layer, shape: nn.ELU(),
+    spec.Sigmoid: lambda layer, shape: nn.Activation("sigmoid"),
+    spec.Tanh: lambda layer, shape: nn.Activation("tanh"),
+    spec.SiLU: lambda layer, shape: nn.Swish(),
+    spec.GELU: lambda layer, shape: TanhGELU() if layer.approximate else nn.GELU(),
+    spec.Softplus: lambda layer, shape: nn.Activation("softrelu"),
     spec.Flatten: lambda layer, shape: nn.Flatten(),
     spec.LSTM: lambda layer, shape: Recurrent(shape[1], layer.units),
     spec.LastStep: lambda layer, shape: LastStep(),
@@ -81,29 +146,45 @@ LOSSES: dict[str, Callable[[], loss.Loss]] = {
     "mean_squared_error": lambda: loss.L2Loss(weight=2.0),  # Gluon halves the squared error
 }
 
-# (kind, parameter) -> (Gluon's name, conversion from the spec to Gluon; each conversion is its own inverse).
+# (kind, parameter or buffer) -> (Gluon's name, conversion from the spec to Gluon; each conversion is its own inverse).
 PARAMETERS: dict[tuple[str, str], tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     ("dense", "w"): ("weight", np.transpose),
     ("dense", "b"): ("bias", np.asarray),
     ("conv", "w"): ("weight", np.asarray),
     ("conv", "b"): ("bias", np.asarray),
+    ("norm", "scale"): ("gamma", np.asarray),
+    ("norm", "shift"): ("beta", np.asarray),
+    ("norm", "mean"): ("running_mean", np.asarray),
+    ("norm", "variance"): ("running_var", np.asarray),
     ("lstm", "w_x"): ("lstm.l0_i2h_weight", np.transpose),
     ("lstm", "w_h"): ("lstm.l0_h2h_weight", np.transpose),
     ("lstm", "b"): ("lstm.l0_i2h_bias", np.asarray),
 }
 
 
-def build(task: spec.Task) -> nn.HybridSequential:
-    """Return the network with one block for each layer of the spec; its parameters are not set yet."""
-    network = nn.HybridSequential()
-    network.add(*(LAYERS[type(layer)](layer, shape) for _, layer, shape in task.walk()))
-    return network
+def build(task: spec.Task) -> Chain:
+    """Return the network with blocks named like the layers of the spec; its parameters are not set yet."""
+    return build_chain(task.layers, task.input_shape)
 
 
-def parameter_map(task: spec.Task) -> dict[str, tuple[int, str, Callable[[np.ndarray], np.ndarray]]]:
-    """Return the spec's parameter name -> (number of its block, name in the block, conversion)."""
+def build_chain(layers: Sequence[Layer], shape: Shape) -> Chain:
+    """Return a sequence of layers for inputs of `shape`."""
+    return Chain({name: build_layer(layer, size) for name, layer, size in walk_chain(layers, shape)})
+
+
+def build_layer(layer: Layer, shape: Shape) -> HybridBlock:
+    """Return the block of a layer for inputs of `shape`."""
+    if not isinstance(layer, spec.Residual):
+        return LAYERS[type(layer)](layer, shape)
+    body = {name: build_layer(each, size) for name, each, size in walk_chain(layer.body, shape)}
+    return Residual({**body, SHORTCUT: build_chain(layer.shortcut, shape)})
+
+
+def array_map(task: spec.Task) -> dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+    """Return the spec's name of each parameter and buffer -> (path in the network, conversion)."""
     entries = {}
-    for number, (layer_name, layer, shape) in enumerate(task.walk()):
-        for short in layer.parameters(shape):
-            entries[f"{layer_name}.{short}"] = (number, *PARAMETERS[layer.kind, short])
+    for layer_name, layer, shape in task.walk_leaves():
+        for short in (*layer.parameters(shape), *layer.buffers(shape)):
+            gluon_name, convert = PARAMETERS[layer.kind, short]
+            entries[f"{layer_name}.{short}"] = (f"{layer_name}.{gluon_name}", convert)
     return entries

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from mxnet import nd, optimizer
-from mxnet.lr_scheduler import FactorScheduler
+from mxnet.lr_scheduler import FactorScheduler, LRScheduler
 from mxnet.ndarray import NDArray
 
 from crossframe.backends.contract import Dialect
@@ -22,6 +23,7 @@ DIALECT: Dialect = {
     "sgd_settings": "float32",
     "adam_settings": "float32",
     "rmsprop_settings": "float32",
+    "running_momentum": "float32",
 }
 
 
@@ -39,25 +41,52 @@ class Rate(float):
         return f"{float(self):.19f}"  # the parser reads at most 19 digits
 
 
+class Cosine(LRScheduler):
+    """The rates of the spec's cosine; MXNet's own begins its warm-up at a rate of zero, one update later."""
+
+    def __init__(self, schedule: spec.CosineSchedule, rate: Rate) -> None:
+        super().__init__(base_lr=rate)
+        self.schedule = schedule
+
+    def __call__(self, num_update: int) -> Rate:
+        return self.base_lr * self.schedule.factor(num_update - 1)
+
+
 # Settings of the spec and the common arguments of `make_optimizer` -> MXNet's optimizer.
 OPTIMIZERS: dict[type, Callable[..., optimizer.Optimizer]] = {
-    spec.SGD: lambda s, **common: optimizer.SGD(**common, momentum=s.momentum, wd=s.weight_decay),
+    spec.SGD: lambda s, **common: (
+        optimizer.NAG(**common, momentum=s.momentum)
+        if s.nesterov
+        else optimizer.SGD(**common, momentum=s.momentum, wd=s.weight_decay)
+    ),
     spec.Adam: lambda s, **common: optimizer.Adam(
         **common, beta1=s.beta1, beta2=s.beta2, epsilon=s.epsilon, wd=s.weight_decay
     ),
-    # Without `wd`, which AdaGrad does not add to the gradient but, after the division by the root, to the weight.
     spec.AdaGrad: lambda s, **common: optimizer.AdaGrad(**common, eps=s.epsilon),
     spec.RMSProp: lambda s, **common: optimizer.RMSProp(**common, gamma1=s.decay, epsilon=s.epsilon, wd=s.weight_decay),
 }
 
 
+def find_separate_decay(settings: spec.Optimizer) -> float:
+    """Return the weight decay that is to be added to the gradients, since the optimizer itself does another; or 0.
+
+    AdaGrad adds `wd` after the division by the root. NAG's velocity gets the decay of the weights after the update
+    (tests/findings/mxnet_nesterov_decay.py); its settings are float32, as those of SGD.
+    """
+    if isinstance(settings, spec.SGD):
+        return float(np.float32(settings.weight_decay)) if settings.nesterov else 0.0
+    return settings.weight_decay if isinstance(settings, spec.AdaGrad) else 0.0
+
+
 def make_optimizer(task: spec.Task, updates: int) -> optimizer.Optimizer:
     """Return the optimizer of a task after a number of updates, without its state arrays."""
     rate, schedule = Rate(task.optimizer.rate), None
-    if task.schedule is not None:
+    if isinstance(task.schedule, spec.StepSchedule):
         every, gamma = task.schedule.every, task.schedule.gamma
         # The default schedule stops at a rate of 1e-8, and warns that its rate is not that of the optimizer.
         schedule = FactorScheduler(every, gamma, stop_factor_lr=0.0, base_lr=rate)
+    elif task.schedule is not None:
+        schedule = Cosine(task.schedule, rate)
     rule = OPTIMIZERS[type(task.optimizer)]
     return rule(task.optimizer, learning_rate=rate, lr_scheduler=schedule, begin_num_update=updates)
 

@@ -11,7 +11,7 @@ from mxnet.contrib.amp.loss_scaler import LossScaler
 from mxnet.gluon import HybridBlock
 
 from crossframe.backends.contract import LOSS_SCALE, SCALE_GROWS_AFTER, Unsupported, check_precision
-from crossframe.tasks.spec import Task
+from crossframe.tasks.spec import GELU, Layer, LeakyReLU, Task
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ amp_types: list[str] = []  # the type that amp was initialized with, once for th
 def configure(task: Task, device: str, precision: str) -> Arithmetic:
     """Initialize `amp` if a precision needs it and return its arithmetic; Unsupported if it is not available."""
     check_precision(precision, PRECISIONS, device, UNSUPPORTED)
+    if precision == "float64" and any(computes_in_float32(layer) for _, layer, _ in task.walk_leaves()):
+        raise Unsupported("MXNet computes leaky ReLU, and GELU by the error function, in float32 beside float64 too")
     arithmetic = PRECISIONS[precision]
     compute_dtype = arithmetic.compute_dtype
     if amp_types and amp_types != [compute_dtype]:
@@ -53,6 +55,11 @@ def configure(task: Task, device: str, precision: str) -> Arithmetic:
         float32_operators = [operator for operator in amp.list_fp32_ops(dtype) if operator not in WITHOUT_INPUT]
         amp.init(compute_dtype, fp32_ops=float32_operators)
     return arithmetic
+
+
+def computes_in_float32(layer: Layer) -> bool:
+    """Return whether the operator of a layer computes in float32 beside inputs of any precision (errors of 1e-8)."""
+    return isinstance(layer, LeakyReLU) or (isinstance(layer, GELU) and not layer.approximate)
 
 
 def require_bfloat16() -> None:

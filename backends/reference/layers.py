@@ -5,17 +5,12 @@ The first axis of x and y is the batch. Parameters and their gradients have shor
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
+from crossframe.backends.reference.activations import ACTIVATIONS, Backward, Cache, Forward, sigmoid
+from crossframe.backends.reference.normalization import norm, norm_backward
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays
-
-Cache = Any
-Forward = Callable[[Any, Arrays, np.ndarray], tuple[np.ndarray, Cache]]
-Backward = Callable[[Any, Arrays, Cache, np.ndarray], tuple[np.ndarray, Arrays]]
 
 
 def dense(layer: spec.Dense, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Cache]:
@@ -28,16 +23,23 @@ def dense_backward(layer: spec.Dense, p: Arrays, x: np.ndarray, dy: np.ndarray) 
 
 def extract_patches(layer: spec.Conv2D, x: np.ndarray) -> np.ndarray:
     """Return the input patch of each output position: (batch, in, h, w) -> (batch, h', w', in * size * size)."""
-    padding = (layer.padding, layer.padding)
-    x = np.pad(x, ((0, 0), (0, 0), padding, padding))
-    patches = np.lib.stride_tricks.sliding_window_view(x, (layer.size, layer.size), axis=(2, 3))
-    patches = patches.transpose(0, 2, 3, 1, 4, 5)
+    x = np.pad(x, ((0, 0), (0, 0), *layer.around))
+    patches = np.lib.stride_tricks.sliding_window_view(x, (layer.reach, layer.reach), axis=(2, 3))
+    step, gap = layer.stride, layer.dilation
+    patches = patches[:, :, ::step, ::step, ::gap, ::gap].transpose(0, 2, 3, 1, 4, 5)
     return patches.reshape(*patches.shape[:3], -1)
+
+
+def split_groups(layer: spec.Conv2D, p: Arrays, *arrays: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """Return (kernel, the part of each of `arrays`) for each group, kernels (filters, in * size * size)."""
+    kernel = p["w"].reshape(layer.filters, -1)
+    return list(zip(np.split(kernel, layer.groups), *(np.split(array, layer.groups, axis=-1) for array in arrays)))
 
 
 def conv(layer: spec.Conv2D, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Cache]:
     patches = extract_patches(layer, x)
-    y = patches @ p["w"].reshape(layer.filters, -1).T + p["b"]
+    y = np.concatenate([part @ kernel.T for kernel, part in split_groups(layer, p, patches)], axis=-1)
+    y = y + p["b"] if layer.bias else y
     return y.transpose(0, 3, 1, 2), (x.shape, patches)
 
 
@@ -45,16 +47,29 @@ def conv_backward(layer: spec.Conv2D, p: Arrays, cache: Cache, dy: np.ndarray) -
     shape, patches = cache
     dy = dy.transpose(0, 2, 3, 1)  # (batch, h', w', filters)
     flat = dy.reshape(-1, layer.filters)
-    dw = (flat.T @ patches.reshape(len(flat), -1)).reshape(p["w"].shape)
-    dpatches = (dy @ p["w"].reshape(layer.filters, -1)).reshape(*dy.shape[:3], *p["w"].shape[1:])
+    groups = split_groups(layer, p, patches.reshape(len(flat), -1), flat)
+    gradients = {"w": np.concatenate([part.T @ patch for _, patch, part in groups]).reshape(p["w"].shape)}
+    if layer.bias:
+        gradients["b"] = flat.sum(axis=0)
+    return sum_patches(layer, dy, [(kernel, part) for kernel, _, part in groups], shape), gradients
+
+
+def sum_patches(
+    layer: spec.Conv2D, dy: np.ndarray, groups: list[tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]
+) -> np.ndarray:
+    """Return the gradient of the input, `shape`: each of (kernel, part of dy) gives patches that overlap."""
     batch, channels, height, width = shape
-    padding = layer.padding
-    dx = np.zeros((batch, channels, height + 2 * padding, width + 2 * padding), dy.dtype)
-    for row in range(layer.size):
-        for column in range(layer.size):
-            patch = dpatches[..., row, column].transpose(0, 3, 1, 2)
-            dx[:, :, row : row + patch.shape[2], column : column + patch.shape[3]] += patch
-    return dx[:, :, padding : padding + height, padding : padding + width], {"w": dw, "b": flat.sum(axis=0)}
+    (above, below), (left, right) = layer.around
+    dx = np.zeros((batch, above + height + below, left + width + right, channels), dy.dtype)
+    rows, columns = (layer.stride * (count - 1) + 1 for count in dy.shape[1:3])
+    kernels = [kernel.reshape(len(kernel), -1, layer.size, layer.size) for kernel, _ in groups]
+    for i in range(layer.size):
+        for j in range(layer.size):
+            top, first = i * layer.dilation, j * layer.dilation
+            patches = [part @ kernel[:, :, i, j] for kernel, (_, part) in zip(kernels, groups)]
+            places = dx[:, top : top + rows : layer.stride, first : first + columns : layer.stride]
+            places += np.concatenate(patches, axis=-1).reshape(places.shape)
+    return dx[:, above : above + height, left : left + width].transpose(0, 3, 1, 2)
 
 
 def split_tiles(x: np.ndarray, size: int) -> np.ndarray:
@@ -80,12 +95,22 @@ def pool_backward(layer: spec.MaxPool2D, p: Arrays, cache: Cache, dy: np.ndarray
     return tiles.reshape(shape), {}
 
 
-def relu(layer: spec.ReLU, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Cache]:
-    return np.maximum(x, 0), x > 0
+def average(layer: spec.AveragePool2D, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Cache]:
+    return split_tiles(x, layer.size).mean(axis=-1), x.shape
 
 
-def relu_backward(layer: spec.ReLU, p: Arrays, positive: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
-    return dy * positive, {}
+def average_backward(layer: spec.AveragePool2D, p: Arrays, shape: Cache, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
+    return dy.repeat(layer.size, axis=2).repeat(layer.size, axis=3) / layer.size**2, {}
+
+
+def global_average(layer: spec.GlobalAveragePool, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Cache]:
+    return x.mean(axis=(2, 3)), x.shape
+
+
+def global_average_backward(
+    layer: spec.GlobalAveragePool, p: Arrays, shape: Cache, dy: np.ndarray
+) -> tuple[np.ndarray, Arrays]:
+    return np.broadcast_to(dy[..., None, None] / (shape[2] * shape[3]), shape), {}
 
 
 def flatten(layer: spec.Flatten, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Cache]:
@@ -94,11 +119,6 @@ def flatten(layer: spec.Flatten, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, 
 
 def flatten_backward(layer: spec.Flatten, p: Arrays, shape: Cache, dy: np.ndarray) -> tuple[np.ndarray, Arrays]:
     return dy.reshape(shape), {}
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    # By tanh, since exp(-x) overflows for very negative x.
-    return (1 + np.tanh(x / 2)) / 2
 
 
 def lstm(layer: spec.LSTM, p: Arrays, x: np.ndarray) -> tuple[np.ndarray, Cache]:
@@ -157,8 +177,11 @@ LAYERS: dict[type, tuple[Forward, Backward]] = {
     spec.Dense: (dense, dense_backward),
     spec.Conv2D: (conv, conv_backward),
     spec.MaxPool2D: (pool, pool_backward),
-    spec.ReLU: (relu, relu_backward),
+    spec.AveragePool2D: (average, average_backward),
+    spec.GlobalAveragePool: (global_average, global_average_backward),
+    spec.BatchNorm: (norm, norm_backward),
     spec.Flatten: (flatten, flatten_backward),
     spec.LSTM: (lstm, lstm_backward),
     spec.LastStep: (last_step, last_step_backward),
+    **ACTIVATIONS,
 }

@@ -40,9 +40,9 @@ def sgd(s: spec.SGD, update: Update, g: np.ndarray, state: Arrays) -> np.ndarray
     rate, momentum = map(make_rounding(s, update.dialect), (update.rate, s.momentum))
     if update.dialect.get("momentum_rate") == "inside_velocity":
         state["velocity"] = momentum * state.get("velocity", np.zeros_like(g)) + rate * g
-        return state["velocity"]
+        return rate * g + momentum * state["velocity"] if s.nesterov else state["velocity"]
     state["velocity"] = momentum * state.get("velocity", np.zeros_like(g)) + g
-    return rate * state["velocity"]
+    return rate * (g + momentum * state["velocity"] if s.nesterov else state["velocity"])
 
 
 def adam(s: spec.Adam, update: Update, g: np.ndarray, state: Arrays) -> np.ndarray:
@@ -81,8 +81,7 @@ OPTIMIZERS: dict[type, Rule] = {spec.SGD: sgd, spec.Adam: adam, spec.AdaGrad: ad
 
 def scheduled_rate(task: spec.Task, index: int) -> float:
     """Return the learning rate of an update, counted from 0."""
-    schedule = task.schedule
-    return task.optimizer.rate * (schedule.gamma ** (index // schedule.every) if schedule else 1.0)
+    return task.optimizer.rate * (task.schedule.factor(index) if task.schedule else 1.0)
 
 
 def clip(gradients: Arrays, max_norm: float, epsilon: float) -> Arrays:

@@ -5,7 +5,7 @@ The step is looped over the batches in a graph (`graph`), compiled by XLA (`xla`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from crossframe.backends import contract
 from crossframe.backends.contract import Batch, FrameworkSettings, check_device, joint_device
-from crossframe.backends.tensorflow.network import LOSSES, build, channels_first, channels_last, parameter_map
+from crossframe.backends.tensorflow.network import LOSSES, array_map, build, channels_first, channels_last
 from crossframe.backends.tensorflow.onnx_export import export_onnx
 from crossframe.backends.tensorflow.optimizers import make_optimizer
 from crossframe.backends.tensorflow.precision import Arithmetic, add_loss_scaler, configure
@@ -57,7 +57,7 @@ class Model:
         self.needs_loss_scaler = arithmetic.needs_loss_scaler
         with tf.device(device):
             self.network = build(task, arithmetic.policy, cudnn=mode != "xla")  # XLA cannot compile cuDNN's LSTM
-            for name, (layer, path, convert, _) in parameter_map(task).items():
+            for name, (layer, path, convert, _) in array_map(task).items():
                 attrgetter(path)(self.network.get_layer(layer)).assign(convert(weights[name]))
             self.trainable_parameters = self.network.trainable_variables
             self.optimizer = add_loss_scaler(make_optimizer(task, dtype), arithmetic)
@@ -65,7 +65,7 @@ class Model:
         self.checkpoint = tf.train.Checkpoint(network=self.network, optimizer=self.optimizer)
         self.loss = LOSSES[task.loss]
         self.step, self.loop, self.infer = self.update, self.epoch, self.network
-        self.jit_step = mode == "xla" and any(isinstance(layer, LONG_STEPS) for layer in task.layers)
+        self.jit_step = mode == "xla" and task.has(*LONG_STEPS)
         self.jit_loop = mode == "xla" and not self.jit_step
         if mode != "eager":
             self.compile()
@@ -128,13 +128,18 @@ class Model:
         return channels_first(outputs.numpy())
 
     def weights(self) -> Arrays:
-        return {
-            name: np.array(convert(attrgetter(path)(self.network.get_layer(layer)).numpy()))
-            for name, (layer, path, _, convert) in parameter_map(self.task).items()
-        }
+        return self.copy_arrays(self.task.parameters())
 
     def buffers(self) -> Arrays:
-        return {}
+        return self.copy_arrays(self.task.buffers())
+
+    def copy_arrays(self, names: Collection[str]) -> Arrays:
+        """Return a copy of parameters or buffers on the host, by name."""
+        return {
+            name: np.array(convert(attrgetter(path)(self.network.get_layer(layer)).numpy()))
+            for name, (layer, path, _, convert) in array_map(self.task).items()
+            if name in names
+        }
 
     def sync(self) -> None:
         tf.test.experimental.sync_devices()

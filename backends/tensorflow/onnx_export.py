@@ -12,7 +12,7 @@ from crossframe.backends.tensorflow.precision import Arithmetic
 from crossframe.tasks.spec import Task
 
 
-def export_onnx(task: Task, network: keras.Sequential, arithmetic: Arithmetic, path: Path, opset: int) -> None:
+def export_onnx(task: Task, network: keras.Model, arithmetic: Arithmetic, path: Path, opset: int) -> None:
     """Write the network as one ONNX file with a free batch axis."""
     dtype = arithmetic.storage_dtype
     with tf.device("cpu"):

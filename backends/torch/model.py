@@ -9,7 +9,7 @@ update consumes them before the next one starts. With `max-autotune`, kernels ar
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from crossframe.backends import contract
 from crossframe.backends.contract import Batch, FrameworkSettings, Unsupported, check_device, joint_device
-from crossframe.backends.torch.network import LOSSES, build, parameter_map
+from crossframe.backends.torch.network import LOSSES, array_map, build
 from crossframe.backends.torch.onnx_export import export_onnx
 from crossframe.backends.torch.optimizers import make_optimizer, make_schedule
 from crossframe.backends.torch.precision import Arithmetic, configure, make_loss_scaler, mix_precision
-from crossframe.tasks.spec import Arrays, Task
+from crossframe.tasks.spec import Arrays, BatchNorm, Task
 
 MODES: tuple[str, ...] = ("eager", "compile", "reduce-overhead", "max-autotune")
 
@@ -67,8 +67,10 @@ class Model:
         self.compute_dtype = arithmetic.compute_dtype or dtype
         # Convolutions run fastest in the layout channels last; other parameters are not affected.
         self.network = build(task).to(device, dtype, memory_format=torch.channels_last)
-        for name, (key, convert) in parameter_map(task).items():
-            self.network.get_parameter(key).data.copy_(torch.as_tensor(convert(weights[name]), dtype=dtype))
+        state = self.network.state_dict()
+        for name, (key, convert) in array_map(task).items():
+            state[key].copy_(torch.as_tensor(convert(weights[name]), dtype=dtype))
+        self.changes_in_use = task.has(BatchNorm)  # whether a layer computes otherwise in training
         self.trainable_parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(task, self.trainable_parameters)
         self.schedule = make_schedule(task, self.optimizer)
@@ -93,6 +95,8 @@ class Model:
         return torch.as_tensor(x, dtype=self.dtype).to(self.device), targets.to(self.device)
 
     def train(self, batches: Sequence[Batch]) -> None:
+        if self.changes_in_use:
+            self.network.train()
         for x, y in batches:
             if self.loss_scaler is not None:
                 self.update_scaled(self.loss_scaler, x, y)
@@ -120,18 +124,22 @@ class Model:
 
     @torch.inference_mode()
     def predict(self, x: np.ndarray) -> np.ndarray:
+        if self.changes_in_use:
+            self.network.eval()
         outputs = self.infer(torch.as_tensor(x, dtype=self.dtype).to(self.device))
         self.outputs = outputs
         return outputs.cpu().numpy()
 
     def weights(self) -> Arrays:
-        state = self.network.state_dict()
-        return {
-            name: convert(state[key].cpu().numpy()).copy() for name, (key, convert) in parameter_map(self.task).items()
-        }
+        return self.copy_arrays(self.task.parameters())
 
     def buffers(self) -> Arrays:
-        return {}
+        return self.copy_arrays(self.task.buffers())
+
+    def copy_arrays(self, names: Iterable[str]) -> Arrays:
+        """Return a copy of parameters or buffers on the host, by name."""
+        state, arrays = self.network.state_dict(), array_map(self.task)
+        return {name: arrays[name][1](state[arrays[name][0]].cpu().numpy()).copy() for name in names}
 
     def sync(self) -> None:
         if self.device.type == "cuda":

@@ -34,7 +34,7 @@ PRECISIONS = {
 def configure(task: Task, device: str, precision: str) -> Arithmetic:
     """Set PyTorch's switches for a precision and return its arithmetic; Unsupported if it is not available."""
     check_precision(precision, PRECISIONS, device)
-    recurrent = any(isinstance(layer, LSTM) for layer in task.layers)
+    recurrent = task.has(LSTM)
     # oneDNN reports whether it supports float16. In bfloat16 torch has its own kernels for other processors.
     if device == "cpu" and recurrent and precision == "float16" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
         raise Unsupported("oneDNN cannot train an LSTM in float16 on this processor, and autocast uses it")

@@ -23,14 +23,18 @@ def train_flops(task: Task) -> int:
     and once for that of its input (Goodfellow, Bengio and Courville 2016, section 6.5). The first weights are used once
     less, since the gradient of the network's input is not needed.
     """
-    layer, shape = next((layer, shape) for _, layer, shape in task.walk() if layer.parameters(shape))
+    layer, shape = next((layer, shape) for _, layer, shape in task.walk_leaves() if layer.parameters(shape))
     (entry, *_) = layer.fans(shape)
-    return 3 * task.flops() - 2 * layer.uses(shape) * math.prod(layer.parameters(shape)[entry])
+    return 3 * task.flops() - 2 * layer.uses(shape)[entry] * math.prod(layer.parameters(shape)[entry])
 
 
 def train_bytes(task: Task, precision: str) -> int:
-    """Return the least bytes that one step moves: each weight is read forward, and read and written by the update."""
-    return PASSES_PER_STEP * weight_bytes(precision) * sum(map(math.prod, task.parameters().values()))
+    """Return the least bytes that one step moves: each weight is read forward, and read and written by the update.
+
+    A buffer is read and written once, by its update.
+    """
+    parameters, buffers = (sum(map(math.prod, shapes.values())) for shapes in (task.parameters(), task.buffers()))
+    return weight_bytes(precision) * (PASSES_PER_STEP * parameters + 2 * buffers)
 
 
 def roofline_for(task: Task, cell: Cell, ceilings: Sequence[CeilingResult]) -> Roofline:

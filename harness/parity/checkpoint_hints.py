@@ -10,8 +10,9 @@ import crossframe.backends.reference.model as reference
 from crossframe.backends.contract import Dialect
 from crossframe.harness.parity.checks import Check
 from crossframe.harness.parity.reference_traces import ReferenceTraces
+from crossframe.harness.worker.backend_model import copy_arrays
 from crossframe.harness.worker.probes import Probe, Recorder
-from crossframe.tasks.spec import Arrays
+from crossframe.tasks.spec import Arrays, initial_weights
 
 
 def describe_bad_checkpoint(
@@ -31,7 +32,7 @@ def describe_bad_checkpoint(
             continue
         recorder.train(probe.batches[probe.saved_after : check.updates])
         distance = difference = 0.0
-        for name, value in model.weights().items():
+        for name, value in copy_arrays(model).items():
             distance += float(np.linalg.norm(left[name] - value)) if name in left else np.inf
             difference += float(np.linalg.norm(left.get(name, value) - expected[f"weights/{check.updates}/{name}"]))
         if distance < 0.05 * difference:
@@ -52,9 +53,17 @@ def lose_counter(model: reference.Model) -> bool:
     return True
 
 
+def lose_statistics(model: reference.Model) -> bool:
+    """Put the running statistics back to their start; return whether there are any."""
+    start = initial_weights(model.task, 0)
+    model.statistics = {name: start[name].astype(model.dtype) for name in model.statistics}
+    return bool(model.statistics)
+
+
 # Part of a checkpoint -> a function that loses it; it returns False where there is no such part.
 LOST_IN_CHECKPOINTS: dict[str, Callable[[reference.Model], bool]] = {
     "the state of the optimizer": lose_slots,
+    "the running statistics": lose_statistics,
     "the number of updates, on which the schedule and corrections depend": lose_counter,
     "the state of the optimizer and the number of updates": lambda model: lose_slots(model) and lose_counter(model),
 }

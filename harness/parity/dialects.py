@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossframe.backends.contract import Dialect
-from crossframe.tasks.spec import Task
+from crossframe.tasks.spec import BatchNorm, LeakyReLU, Task
 
 # Settings that differ from the spec below float64 only: what a framework computes in float32 beside float32 weights.
 NOT_IN_FLOAT64 = frozenset({"adam_correction"})
@@ -26,4 +26,12 @@ def dialect_for(task: Task, dialect: Dialect) -> dict[str, str | float]:
         names.add("momentum_rate")
     if task.clip_norm is not None:
         names.add("clip_epsilon")
-    return {name: dialect[name] for name in sorted(names & dialect.keys())}
+    if task.has(BatchNorm):
+        names |= {"running_variance", "running_momentum"}
+    return {name: dialect[name] for name in sorted(names & dialect.keys())} | dialect_for_outputs(task, dialect)
+
+
+def dialect_for_outputs(task: Task, dialect: Dialect) -> dict[str, str | float]:
+    """Return the settings of a dialect that can change the outputs of a task that is not trained."""
+    name = "leaky_relu_slope"
+    return {name: dialect[name]} if task.has(LeakyReLU) and name in dialect else {}

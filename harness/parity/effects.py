@@ -33,7 +33,7 @@ def compute_trained_quality(task: Task, inputs: Path, dialect: Dialect) -> float
     if kept is None:
         with np.load(inputs, allow_pickle=False) as stored:
             data = {name: stored[name] for name in stored.files}
-        weights = {name: data[f"weights/{name}"] for name in task.parameters()}
+        weights = {name: data[f"weights/{name}"] for name in task.arrays()}
         model = reference.prepare(task, weights, "cpu", dialect=dialect)
         for order in data["order"]:
             model.train([model.put(data["x_train"][rows], data["y_train"][rows]) for rows in order])

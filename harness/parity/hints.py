@@ -17,12 +17,12 @@ import numpy as np
 
 import crossframe.backends.reference.model as reference
 from crossframe.backends.contract import DIALECTS, Dialect
-from crossframe.backends.reference.optimizers import clip, scheduled_rate
 from crossframe.harness.parity.checkpoint_hints import describe_bad_checkpoint
 from crossframe.harness.parity.checks import Check, output_error
+from crossframe.harness.parity.layer_mistakes import LAYER_MISTAKES
 from crossframe.harness.parity.reference_traces import ReferenceTraces, compute_trace
 from crossframe.harness.worker.probes import ChangeCall, Probe, name_resumed, trace
-from crossframe.tasks.spec import Arrays
+from crossframe.tasks.spec import Arrays, map_leaves
 
 AGREEMENT = 1e-3  # relative error below which a hypothesis is taken for the cause
 UNEXPLAINED, CLEARLY = 0.05, 1e-3  # shares of a difference: the largest of a cause, and one that needs no better cause
@@ -125,24 +125,6 @@ class ForgetfulModel(reference.Model):
                 slots.pop(self.lost_slot)
 
 
-class NesterovModel(reference.Model):
-    """The reference model with Nesterov's momentum in place of Polyak's."""
-
-    def update(self, gradients: Arrays) -> None:
-        """Do one update of SGD with the step along gradient + momentum * velocity."""
-        settings: Any = self.task.optimizer
-        before = self.weights()
-        super().update(gradients)
-        number, rate = self.updates, scheduled_rate(self.task, self.updates - 1)
-        inside = self.dialect.get("momentum_rate") == "inside_velocity"
-        for name, value in before.items():
-            velocity = self.state[name]["velocity"] / (rate if inside and number else 1.0)
-            if self.task.clip_norm is not None:
-                gradients = clip(gradients, self.task.clip_norm, 0.0)
-            gradient = gradients[name] + settings.weight_decay * value
-            self.parameters[name] = value - rate * (gradient + settings.momentum * velocity)
-
-
 def find_hint(reference_traces: ReferenceTraces, check: Check, traces: Arrays, dialect: Dialect) -> str | None:
     """Return the known mistake that has the shape of a failed check; None if there is none.
 
@@ -163,11 +145,6 @@ def find_hint(reference_traces: ReferenceTraces, check: Check, traces: Arrays, d
         return meaning
     if check.kind == "outputs" or check.kind == "loss":
         return None
-    settings: Any = probe.task.optimizer
-    if getattr(settings, "momentum", 0.0):
-        nesterov = NesterovModel(probe.task, weights, np.dtype("float64"), dialect)
-        if failure.agrees_with(trace(probe, nesterov, batches)):
-            return "its momentum is Nesterov's, not Polyak's"
     return describe_common_factor(failure, weights, batches) or describe_lost_state(failure, reference_traces)
 
 
@@ -223,7 +200,7 @@ def describe_common_factor(failure: FailedCheck, start: Arrays, batches: Arrays)
             return None
         factors[name] = factor
     deviating = {name for name, factor in factors.items() if abs(factor - 1) > AGREEMENT}
-    biases = {name for name in factors if name.startswith("lstm") and name.endswith(".b")}
+    biases = {name for name in factors if ".lstm" in f".{name}" and name.endswith(".b")}
     if deviating and deviating == biases and all(abs(factors[name] - 2) < 0.01 for name in deviating):
         return "the recurrent biases move twice as far: a second bias is trained"
     values = list(factors.values())
@@ -239,7 +216,7 @@ def describe_common_factor(failure: FailedCheck, start: Arrays, batches: Arrays)
 
 def list_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator[Hypothesis]:
     """Yield every known mistake that is possible in a probe."""
-    weights = {name: weights[name] for name in probe.task.parameters()}
+    weights = {name: weights[name] for name in probe.task.arrays()}
     for name, values in DIALECTS.items():
         for value in values:
             if dialect.get(name, values[0]) != value:
@@ -251,6 +228,10 @@ def list_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator
             if any(list(change_call(names)) != list(names) for _, names in probe.calls()):
                 yield Hypothesis(f"in a call of `train` {meaning}", probe, weights, dialect, change_call)
     yield from list_layout_hypotheses(probe, weights, dialect)
+    for meaning, change in LAYER_MISTAKES.items():
+        layers = map_leaves(probe.task.layers, change)
+        if layers != probe.task.layers:
+            yield Hypothesis(meaning, replace(probe, task=replace(probe.task, layers=layers)), weights, dialect)
 
 
 def list_training_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator[Hypothesis]:
@@ -264,6 +245,11 @@ def list_training_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) ->
                 changed = replace(task, optimizer=replace(settings, **{name: value * factor}))
                 meaning = f"its {name} is {factor:g} times that of the spec"
                 yield Hypothesis(meaning, replace(probe, task=changed), weights, dialect)
+    if getattr(settings, "momentum", 0.0):
+        names = ("Polyak", "Nesterov")
+        meaning = f"its momentum is {names[not settings.nesterov]}'s, not {names[settings.nesterov]}'s"
+        changed = replace(task, optimizer=replace(settings, nesterov=not settings.nesterov))
+        yield Hypothesis(meaning, replace(probe, task=changed), weights, dialect)
     if settings.weight_decay:
         changed = replace(task, optimizer=replace(settings, weight_decay=0.0))
         yield Hypothesis("weight decay is left out", replace(probe, task=changed), weights, dialect)
@@ -278,11 +264,11 @@ def list_training_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) ->
 def list_layout_hypotheses(probe: Probe, weights: Arrays, dialect: Dialect) -> Iterator[Hypothesis]:
     """Yield mistakes in the layout of weights: kernels of convolutions, and gates of LSTMs."""
     for name, kernel in weights.items():
-        if name.startswith("conv") and name.endswith(".w"):
+        if ".conv" in f".{name}" and name.endswith(".w"):
             transposed, flipped = kernel.swapaxes(2, 3), kernel[:, :, ::-1, ::-1]
             yield Hypothesis(f"the kernel of {name} is transposed", probe, {**weights, name: transposed}, dialect)
             yield Hypothesis(f"the kernel of {name} is flipped", probe, {**weights, name: flipped}, dialect)
-    for layer in dict.fromkeys(name.partition(".")[0] for name in weights if name.startswith("lstm")):
+    for layer in dict.fromkeys(name.rpartition(".")[0] for name in weights if ".lstm" in f".{name}"):
         for order in permutations(range(4)):
             if order == (0, 1, 2, 3):
                 continue

@@ -23,6 +23,7 @@ from crossframe.harness.parity.dialects import dialect_for
 from crossframe.harness.parity.low_precision import ROUNDING
 from crossframe.harness.parity.reference_cache import store_training, training_path
 from crossframe.harness.parity.reference_traces import EXACT, Arithmetic, build_model
+from crossframe.harness.worker.backend_model import copy_arrays
 from crossframe.harness.worker.trainings import NEW_SAMPLES, draw_factors, list_trainings, list_updates, scale_samples
 from crossframe.tasks.spec import Arrays, Task
 
@@ -47,11 +48,11 @@ class JobReference:
 
     @cached_property
     def start(self) -> Arrays:
-        """The initial weights."""
-        return {name: self.data[f"weights/{name}"] for name in self.task.parameters()}
+        """The initial weights and buffers."""
+        return {name: self.data[f"weights/{name}"] for name in self.task.arrays()}
 
     def expect_weights(self, training: str) -> Arrays:
-        """Return `weights/<updates>/<parameter>` of a training, as `crossframe.harness.parity.checks` compares them.
+        """Return `weights/<updates>/<name>` of a training, as `crossframe.harness.parity.checks` compares them.
 
         Beside the weights that are compared, each parameter is there when it was furthest from its start.
         """
@@ -124,7 +125,7 @@ class JobReference:
             for updates, batch in enumerate(rows, start=1):
                 model.train([model.put(x[batch], self.data["y_train"][batch])])
                 if updates in recorded:
-                    traces |= {f"weights/{updates}/{name}": value for name, value in model.weights().items()}
+                    traces |= {f"weights/{updates}/{name}": value for name, value in copy_arrays(model).items()}
         return traces
 
     def expect_outputs(self, weights: Arrays, x: np.ndarray) -> np.ndarray:

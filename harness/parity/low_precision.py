@@ -16,7 +16,8 @@ import numpy as np
 
 import crossframe.backends.reference.model as reference
 from crossframe.backends.contract import LOSS_SCALE, Dialect
-from crossframe.backends.reference.layers import LAYERS, Backward, Forward, lstm_backward, sigmoid
+from crossframe.backends.reference.activations import Backward, Forward, sigmoid
+from crossframe.backends.reference.layers import LAYERS, lstm_backward
 from crossframe.harness.parity.near_ties import near_tie_layers
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays, Task

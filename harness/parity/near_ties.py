@@ -13,15 +13,8 @@ from typing import Any
 import numpy as np
 
 import crossframe.backends.reference.model as reference
-from crossframe.backends.reference.layers import (
-    LAYERS,
-    Backward,
-    Forward,
-    pool,
-    pool_backward,
-    relu_backward,
-    split_tiles,
-)
+from crossframe.backends.reference.activations import Backward, Forward, leaky_relu, multiply_derivative
+from crossframe.backends.reference.layers import LAYERS, pool, pool_backward, split_tiles
 from crossframe.tasks import spec
 from crossframe.tasks.spec import Arrays
 
@@ -35,6 +28,13 @@ def flip_relu(layer: spec.ReLU, p: Arrays, x: np.ndarray, within: float = NEAR) 
     # An exact zero is zero in every framework.
     near = (np.abs(x) < within * np.abs(x).max()) & (x != 0)
     return np.maximum(x, 0), (x > 0) ^ near
+
+
+def flip_leaky_relu(layer: spec.LeakyReLU, p: Arrays, x: np.ndarray, within: float = NEAR) -> tuple[np.ndarray, Any]:
+    """Return the outputs of a leaky ReLU and its derivative, that of the other side next to zero."""
+    y, _ = leaky_relu(layer, p, x)
+    _, positive = flip_relu(spec.ReLU(), p, x, within)
+    return y, np.where(positive, 1, layer.slope).astype(x.dtype)
 
 
 def flip_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray, within: float = NEAR) -> tuple[np.ndarray, Any]:
@@ -53,7 +53,8 @@ def flip_pool(layer: spec.MaxPool2D, p: Arrays, x: np.ndarray, within: float = N
 def near_tie_layers(within: float) -> dict[type, tuple[Forward, Backward]]:
     """Return the layers that decide ties; `within` is the size of a near tie, as a share of the largest input."""
     return {
-        spec.ReLU: (partial(flip_relu, within=within), relu_backward),
+        spec.ReLU: (partial(flip_relu, within=within), multiply_derivative),
+        spec.LeakyReLU: (partial(flip_leaky_relu, within=within), multiply_derivative),
         spec.MaxPool2D: (partial(flip_pool, within=within), pool_backward),
     }
 

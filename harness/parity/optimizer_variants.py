@@ -55,5 +55,5 @@ def is_optimizer_probe(probe: Probe) -> bool:
 def name_optimizer(optimizer: Optimizer) -> str:
     """Return the name in `OPTIMIZERS` of the rule that an optimizer follows, whatever its settings."""
     if isinstance(optimizer, SGD):
-        return "momentum" if optimizer.momentum else "sgd"
+        return "nesterov" if optimizer.nesterov else "momentum" if optimizer.momentum else "sgd"
     return type(optimizer).__name__.lower()

@@ -17,6 +17,8 @@ from crossframe.backends.reference.layers import split_tiles
 from crossframe.harness.worker.probes import INITIAL, Probe, select_start
 from crossframe.tasks.spec import (
     Arrays,
+    BatchNorm,
+    LeakyReLU,
     MaxPool2D,
     ReLU,
     Task,
@@ -27,6 +29,7 @@ BIAS = 0.2  # standard deviation of the biases
 # Factors of the batches in turn. They differ, so that the order of batches shows and clipping meets all sizes.
 SCALES = (1.5, 0.25, 1.0, 0.5)
 CANDIDATES = 3  # for each sample of a network with ties
+TIES = (ReLU, LeakyReLU, MaxPool2D)  # layers in which rounding can decide where a gradient goes
 BIASED, STEEP, SMALL = "biased", "steep", "small"  # sets of weights
 
 
@@ -40,12 +43,17 @@ class Design:
     probes: list[Probe]
 
     def draw_biases(self) -> None:
-        """Add the initial weights of the run with biases that are not zero; weights of products stay as they are."""
-        for name, layer, shape in self.task.walk():
-            for short, size in layer.parameters(shape).items():
+        """Add the initial weights of the run with noise on all that start alike: biases, scales and running statistics.
+
+        Weights of products stay as they are.
+        """
+        for name, layer, shape in self.task.walk_leaves():
+            for short, size in (layer.parameters(shape) | layer.buffers(shape)).items():
                 if short not in layer.fans(shape):
                     noise = BIAS * self.generator.normal(size=size)
                     biased = self.arrays[f"{INITIAL}/{name}.{short}"] + noise
+                    # A variance is positive, and far enough from zero that its root is well conditioned.
+                    biased = np.maximum(biased, 0.5) if short == "variance" else biased
                     self.arrays[f"{BIASED}/{name}.{short}"] = np.asarray(biased, np.float32)
 
     def draw_small_weights(self, task: Task) -> None:
@@ -64,7 +72,8 @@ class Design:
 
         `name` begins the names; `scales` are factors of the inputs, which the batches take in turn.
         """
-        has_ties = any(isinstance(layer, (ReLU, MaxPool2D)) for layer in task.layers)
+        # With batch normalization, how far a sample is from a tie depends on the samples beside it.
+        has_ties = task.has(*TIES) and not task.has(BatchNorm)
         weights, names = self.select_weights(task), []
         for number, size in enumerate(sizes):
             count = size * CANDIDATES if has_ties else size
@@ -104,15 +113,13 @@ def tie_margins(task: Task, weights: Arrays, x: np.ndarray) -> np.ndarray:
     """Return for each sample how far it is from a tie, relative to the largest input of the layer: (samples,)."""
     model = reference.Model(task, weights, np.dtype("float32"), {})
     margins = np.full(len(x), np.inf)
-    values = x
-    for (_, layer, _), outputs in zip(task.walk(), model.outputs(x)):
+    for _, layer, values, _ in model.trace_layers(x):
         distance = None
-        if isinstance(layer, ReLU):
+        if isinstance(layer, ReLU | LeakyReLU):
             distance = np.abs(np.where(values == 0, np.inf, values))
         elif isinstance(layer, MaxPool2D):
             first, second = np.partition(split_tiles(values, layer.size), -2, axis=-1)[..., :-3:-1].swapaxes(0, -1)[:2]
             distance = np.where(first == second, np.inf, first - second).swapaxes(0, -1)
         if distance is not None:
             margins = np.minimum(margins, distance.reshape(len(x), -1).min(axis=1) / np.abs(values).max())
-        values = outputs
     return margins

@@ -19,12 +19,13 @@ import numpy as np
 
 import crossframe.backends.reference.model as reference
 from crossframe.harness.parity.optimizer_variants import OPTIMIZERS, OWN, SGD_VARIANTS, VARIANTS, combine_variants
-from crossframe.harness.parity.probe_batches import SCALES, SMALL, STEEP, Design
+from crossframe.harness.parity.probe_batches import SCALES, SMALL, STEEP, TIES, Design
 from crossframe.harness.worker.probes import EPOCH, INITIAL, Probe
 from crossframe.tasks.spec import (
     LSTM,
     SGD,
     Arrays,
+    BatchNorm,
     Dense,
     Layer,
     MaxPool2D,
@@ -48,18 +49,18 @@ STEEPEST = 200.0  # the largest logit of the probe of steep logits; the median i
 NOISE = 0.3  # on real data before pooling; the standard deviation of the data is about 1
 LARGE_FIRST, LARGE, SMALLER = 8, 5.0, 0.4  # batches of a long probe that are larger than later ones, and their factors
 MANY_TIES = 100
-SLOW_EPOCH, SLOW_POOLING = 0.1, 0.03  # shares of the rate
+SLOW_EPOCH, SLOW_NETWORK = 0.1, 0.03  # shares of the rate
 LEAST_EPSILON = 1e-4  # in the task's own network, where some gradients are next to zero
 
 
 def has_pooling(task: Task) -> bool:
     """Return whether the network has a pooling layer."""
-    return any(isinstance(layer, MaxPool2D) for layer in task.layers)
+    return task.has(MaxPool2D)
 
 
 def is_stable(task: Task) -> bool:
     """Return whether training on real data hardly amplifies rounding, and the reference model is fast."""
-    return not any(isinstance(layer, (MaxPool2D, LSTM)) for layer in task.layers)
+    return not task.has(MaxPool2D, LSTM, BatchNorm)
 
 
 def list_prefixes(task: Task) -> Iterator[tuple[str, Task]]:
@@ -78,9 +79,9 @@ def shrink(task: Task) -> Task:
 
 
 def count_ties(task: Task) -> int:
-    """Return the number of ReLU inputs and pooling windows of a sample, each of which rounding may decide."""
+    """Return the number of rectifier inputs and pooling windows of a sample, each of which rounding may decide."""
     return sum(
-        math.prod(layer.output_shape(shape)) for _, layer, shape in task.walk() if isinstance(layer, (ReLU, MaxPool2D))
+        math.prod(layer.output_shape(shape)) for _, layer, shape in task.walk_leaves() if isinstance(layer, TIES)
     )
 
 
@@ -196,8 +197,8 @@ def add_network_probe(design: Design, epoch_steps: int) -> None:
     A checkpoint is saved after the first.
     """
     optimizer = condition(design.task.optimizer)
-    if has_pooling(design.task):
-        optimizer = replace(optimizer, rate=optimizer.rate * SLOW_POOLING)
+    if design.task.has(MaxPool2D, BatchNorm):
+        optimizer = replace(optimizer, rate=optimizer.rate * SLOW_NETWORK)
     steps = min(max(OWN_STEPS[0], epoch_steps), OWN_STEPS[1])
     names = design.draw_batches("own", [FEW_SAMPLES] * 2 * steps, design.task)
     names[-2] = names[steps]  # the same batch twice in a call
@@ -228,5 +229,5 @@ def add_epoch_probe(design: Design, data: Arrays) -> None:
             inputs = inputs + noise * design.generator.normal(size=inputs.shape).astype(np.float32)
         design.arrays[f"{name}/x"] = inputs
         design.arrays[f"{name}/y"] = y[chosen]
-    slow = slow_down(task, SLOW_POOLING if has_pooling(task) else SLOW_EPOCH)
+    slow = slow_down(task, SLOW_NETWORK if has_pooling(task) else SLOW_EPOCH)
     design.add(EPOCH, slow, names, start=INITIAL, weights_after=tuple(weights_after), outputs=True)

@@ -17,8 +17,8 @@ from crossframe.tasks.spec import Arrays, Task
 
 
 def count_parameters(task: Task) -> int:
-    """Return the number of parameters of a task."""
-    return sum(math.prod(shape) for shape in task.parameters().values())
+    """Return the number of parameters of a task, with those of its buffers."""
+    return sum(math.prod(shape) for shape in task.arrays().values())
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def write_probe_set(task: Task, inputs: Path, folder: Path, every_optimizer: boo
     """Draw the batches of the probes of a task from the inputs of a run, write them into `folder`, return the set."""
     with np.load(inputs, allow_pickle=False) as stored:
         data = {name: stored[name] for name in ("x_train", "y_train", "order")}
-        weights = {name: stored[f"weights/{name}"] for name in task.parameters()}
+        weights = {name: stored[f"weights/{name}"] for name in task.arrays()}
     probes, arrays = design_probes(task, data, weights, every_optimizer, seed)
     path = folder / f"{task.name}-{task.batch_size}.npz"
     write_atomically(path, arrays)

@@ -13,7 +13,7 @@ import numpy as np
 import crossframe.backends.reference.model as reference
 from crossframe.backends.contract import Dialect
 from crossframe.harness.parity.checks import ExpectedTraces
-from crossframe.harness.parity.dialects import dialect_for
+from crossframe.harness.parity.dialects import dialect_for, dialect_for_outputs
 from crossframe.harness.parity.low_precision import ROUNDING, LowPrecisionModel
 from crossframe.harness.parity.near_ties import CloseTieModel, NearTieModel
 from crossframe.harness.parity.probe_set import ProbeSet
@@ -84,7 +84,7 @@ class ReferenceTraces:
 
     def trace(self, probe: Probe, dialect: Dialect, arithmetic: Arithmetic = EXACT) -> Arrays:
         """Return the trace of a probe."""
-        dialect = dialect_for(probe.task, dialect) if probe.weights_after else {}
+        dialect = (dialect_for if probe.weights_after else dialect_for_outputs)(probe.task, dialect)
         key = (probe.name, json.dumps(dialect), arithmetic)
         with self._lock:
             trace_lock = self._trace_locks[key]

@@ -62,8 +62,7 @@ def repeat_tolerance(precision: str, rounding: float | None) -> float:
 
 def tolerances_for(probe: Probe, precision: str, updates: int) -> dict[str, float]:
     """Return the tolerance of each kind of check of a probe, after so many updates."""
-    recurrent = any(isinstance(layer, LSTM) for layer in probe.task.layers)
-    tolerances = TOLERANCES[precision] | (RECURRENT.get(precision, {}) if recurrent else {})
+    tolerances = TOLERANCES[precision] | (RECURRENT.get(precision, {}) if probe.task.has(LSTM) else {})
     if updates:
         tolerances = tolerances | {"outputs": tolerances["weights"]}  # outputs inherit the error of the weights
     if probe.name == EPOCH and updates:

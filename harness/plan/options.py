@@ -9,13 +9,14 @@ from pathlib import Path
 
 from crossframe.harness.errors import UsageError
 from crossframe.harness.files import make_folder
+from crossframe.tasks import CORE
 
 RESULTS = Path("results")
 MOST_FOLDERS = 1000  # of one name
 
 # Field of RunOptions -> help text. The command line shows the default of the field beside it, unless the text has one.
 OPTION_HELP = {
-    "task": "tasks to run (default: all)",
+    "task": "tasks to run, or all (default: " + ", ".join(CORE) + ")",
     "scale": "factors by which the widths and the batch of each task are multiplied, for example 1,4,16 (default: 1)",
     "backend": "backends to run (default: all except reference)",
     "mode": "execution modes, all, or best: the fastest of each backend and task in a short trial of `run` (default: "

@@ -13,6 +13,7 @@ from crossframe.harness.console import suggest_name
 from crossframe.harness.errors import UsageError
 from crossframe.harness.machine.gpus import resolve_device
 from crossframe.harness.records.model import Cell, PlannedJob, RunOptions
+from crossframe.tasks import CORE
 from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.data import SOURCES
 from crossframe.tasks.spec import Task
@@ -25,6 +26,7 @@ PRECISION_ALIASES = {  # what others call them
 }
 PRESETS = ("quick", "standard", "original")
 ALL_MODES = "all"
+ALL_TASKS = "all"
 BEST_MODE = "best"  # in `run`, the fastest of all in a trial; see `crossframe.harness.run.mode_trials`
 ENOUGH_REPEATS = 5  # the fewest after which one of the six pairs of four candidates can be separated
 
@@ -87,7 +89,7 @@ def select_modes(backend: Backend, names: Sequence[str]) -> list[str]:
 
 def find_refusal(backend: Backend, mode: str, device_kind: str, task: Task) -> str | None:
     """Return why a mode of a backend can't run a task on a kind of device, as its manifest has it; None if it can."""
-    layers = {type(layer).__name__ for layer in task.layers}
+    layers = {type(layer).__name__ for _, layer, _ in task.walk_leaves()}
     for entry in backend.manifest.unsupported:
         if (entry.mode, entry.device) == (mode, device_kind) and (entry.layer is None or entry.layer in layers):
             return entry.reason
@@ -110,7 +112,11 @@ def select_tasks(options: RunOptions) -> dict[str, Task]:
         raise UsageError(
             "--scale does not apply to the preset original, whose sizes are fixed; use it with quick or standard"
         )
-    names = select_names("task", options.task or list(presets), list(presets))
+    selected = [name for task in options.task or CORE for name in (presets if task == ALL_TASKS else [task])]
+    names = select_names("task", selected, [*presets, ALL_TASKS])
+    without = [name for name in names if options.preset not in presets[name]]
+    if without:
+        raise UsageError(f"the task {without[0]} has no preset {options.preset}, only {', '.join(presets[without[0]])}")
     tasks = [widen(presets[name][options.preset], factor) for name in names for factor in options.scale or [1]]
     return {task.name: task for task in tasks}
 

@@ -79,7 +79,7 @@ def list_costs(file: ModelFile) -> list[str]:
 
 def list_layer_costs(task: Task, operators: dict[str, int]) -> list[str]:
     """Return the layers of the task that the file replaces by many operators (operator -> nodes)."""
-    recurrent = sum(isinstance(layer, LSTM) for layer in task.layers)
+    recurrent = sum(isinstance(layer, LSTM) for _, layer, _ in task.walk_leaves())
     costs = []
     # DynamicQuantizeLSTM is the quantized LSTM.
     if sum(operators.get(name, 0) for name in ("LSTM", "DynamicQuantizeLSTM")) < recurrent:
@@ -87,6 +87,6 @@ def list_layer_costs(task: Task, operators: dict[str, int]) -> list[str]:
         costs.append(f"its LSTM is {loops[0] if loops else f'unrolled into {sum(operators.values())} nodes'}")
     # The LSTM of ONNX has time as its first axis, which costs two transposes; no other layer needs any.
     spare = operators.get("Transpose", 0) - 2 * recurrent
-    if spare > 0 and any(isinstance(layer, Conv2D) for layer in task.layers):
+    if spare > 0 and task.has(Conv2D):
         costs.append(f"{spare} Transposes around its convolutions")
     return costs

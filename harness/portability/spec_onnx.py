@@ -5,7 +5,8 @@ These files are the reference for the exporters, and a substitute where an expor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from crossframe.tasks import spec
-from crossframe.tasks.spec import Arrays, Task
+from crossframe.tasks.spec import SHORTCUT, Arrays, Layer, Shape, Task, walk_chain
 
 NAME = "spec"
 OPSET = 17
@@ -22,11 +23,14 @@ OPSET = 17
 IR_VERSIONS = ((21, 10), (19, 9), (15, 8), (12, 7), (11, 6), (10, 5), (0, 4))
 
 
+AddLayer = Callable[["GraphBuilder", str, Any, Arrays, str], str]
+
+
 class GraphBuilder:
     """The nodes and weights of a graph; each method returns the name of the tensor that it adds."""
 
-    def __init__(self, opset: int) -> None:
-        self.opset = opset
+    def __init__(self, opset: int, dtype: np.dtype) -> None:
+        self.opset, self.dtype = opset, dtype
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
@@ -39,7 +43,11 @@ class GraphBuilder:
         """Add the weights of a layer."""
         return [self.add_constant(f"{layer}.{name}", value) for name, value in values.items()]
 
-    def add_node(self, operator: str, name: str, inputs: list[str], **attributes: int | list[int]) -> str:
+    def add_number(self, name: str, value: float) -> str:
+        """Add a constant of the type of the weights."""
+        return self.add_constant(name, np.array(value, self.dtype))
+
+    def add_node(self, operator: str, name: str, inputs: list[str], **attributes: float | list[int]) -> str:
         """Add a node with one output."""
         self.nodes.append(helper.make_node(operator, inputs, [f"{name}.out"], name, **attributes))
         return f"{name}.out"
@@ -58,8 +66,17 @@ def add_dense(graph: GraphBuilder, name: str, layer: spec.Dense, weights: Arrays
 
 def add_conv(graph: GraphBuilder, name: str, layer: spec.Conv2D, weights: Arrays, x: str) -> str:
     """Add a convolution: (batch, channels, height, width) -> (batch, filters, height, width)."""
-    inputs = [x, *graph.add_constants(name, weights)]
-    return graph.add_node("Conv", name, inputs, kernel_shape=[layer.size] * 2, pads=[layer.padding] * 4)
+    (above, below), (left, right) = layer.around
+    return graph.add_node(
+        "Conv",
+        name,
+        [x, *graph.add_constants(name, weights)],
+        kernel_shape=[layer.size] * 2,
+        pads=[above, left, below, right],
+        strides=[layer.stride] * 2,
+        dilations=[layer.dilation] * 2,
+        group=layer.groups,
+    )
 
 
 def add_pool(graph: GraphBuilder, name: str, layer: spec.MaxPool2D, weights: Arrays, x: str) -> str:
@@ -67,9 +84,51 @@ def add_pool(graph: GraphBuilder, name: str, layer: spec.MaxPool2D, weights: Arr
     return graph.add_node("MaxPool", name, [x], kernel_shape=[layer.size] * 2, strides=[layer.size] * 2)
 
 
-def add_relu(graph: GraphBuilder, name: str, layer: spec.ReLU, weights: Arrays, x: str) -> str:
-    """Add a rectifier."""
-    return graph.add_node("Relu", name, [x])
+def add_average(graph: GraphBuilder, name: str, layer: spec.AveragePool2D, weights: Arrays, x: str) -> str:
+    """Add a mean over windows that do not overlap."""
+    return graph.add_node("AveragePool", name, [x], kernel_shape=[layer.size] * 2, strides=[layer.size] * 2)
+
+
+def add_global_average(graph: GraphBuilder, name: str, layer: spec.GlobalAveragePool, weights: Arrays, x: str) -> str:
+    """Add a mean over all positions: (batch, channels, height, width) -> (batch, channels)."""
+    return graph.add_node("Flatten", name, [graph.add_node("GlobalAveragePool", f"{name}.mean", [x])])
+
+
+def add_norm(graph: GraphBuilder, name: str, layer: spec.BatchNorm, weights: Arrays, x: str) -> str:
+    """Add a batch normalization by the running statistics."""
+    inputs = [x, *graph.add_constants(name, weights)]
+    return graph.add_node("BatchNormalization", name, inputs, epsilon=layer.epsilon)
+
+
+def add_activation(operator: str, attributes: Callable[[Any], dict[str, float]] = lambda layer: {}) -> AddLayer:
+    """Return a function that adds an activation of one operator, whose `attributes` are those of a layer."""
+
+    def add(graph: GraphBuilder, name: str, layer: Layer, weights: Arrays, x: str) -> str:
+        return graph.add_node(operator, name, [x], **attributes(layer))
+
+    return add
+
+
+def add_silu(graph: GraphBuilder, name: str, layer: spec.SiLU, weights: Arrays, x: str) -> str:
+    """Add x sigmoid(x)."""
+    return graph.add_node("Mul", name, [x, graph.add_node("Sigmoid", f"{name}.sigmoid", [x])])
+
+
+def add_gelu(graph: GraphBuilder, name: str, layer: spec.GELU, weights: Arrays, x: str) -> str:
+    """Add x / 2 (1 + erf(x / sqrt(2))), or the approximation by tanh; ONNX has an operator since opset 20 only."""
+    if layer.approximate:
+        square = graph.add_node("Mul", f"{name}.square", [x, x])
+        cubic = graph.add_node("Mul", f"{name}.cubic", [square, graph.add_number(f"{name}.c", 0.044715)])
+        bend = graph.add_node("Add", f"{name}.bend", [cubic, graph.add_number(f"{name}.d", 1.0)])
+        inner = graph.add_node("Mul", f"{name}.inner", [x, bend])
+        operator, factor = "Tanh", math.sqrt(2 / math.pi)
+    else:
+        operator, inner, factor = "Erf", x, math.sqrt(0.5)
+    scaled = graph.add_node("Mul", f"{name}.scaled", [inner, graph.add_number(f"{name}.factor", factor)])
+    share = graph.add_node(operator, f"{name}.{operator.lower()}", [scaled])
+    positive = graph.add_node("Add", f"{name}.positive", [share, graph.add_number(f"{name}.one", 1.0)])
+    half = graph.add_node("Mul", f"{name}.half", [x, graph.add_number(f"{name}.half_number", 0.5)])
+    return graph.add_node("Mul", name, [half, positive])
 
 
 def add_flatten(graph: GraphBuilder, name: str, layer: spec.Flatten, weights: Arrays, x: str) -> str:
@@ -105,15 +164,40 @@ def add_last_step(graph: GraphBuilder, name: str, layer: spec.LastStep, weights:
 
 
 # Layer -> (graph, name, layer, weights by their short names, input tensor) -> output tensor.
-LAYERS: dict[type, Callable[[GraphBuilder, str, Any, Arrays, str], str]] = {
+LAYERS: dict[type, AddLayer] = {
     spec.Dense: add_dense,
     spec.Conv2D: add_conv,
     spec.MaxPool2D: add_pool,
-    spec.ReLU: add_relu,
+    spec.AveragePool2D: add_average,
+    spec.GlobalAveragePool: add_global_average,
+    spec.BatchNorm: add_norm,
+    spec.ReLU: add_activation("Relu"),
+    spec.LeakyReLU: add_activation("LeakyRelu", lambda layer: {"alpha": layer.slope}),
+    spec.ELU: add_activation("Elu"),
+    spec.Sigmoid: add_activation("Sigmoid"),
+    spec.Tanh: add_activation("Tanh"),
+    spec.Softplus: add_activation("Softplus"),
+    spec.SiLU: add_silu,
+    spec.GELU: add_gelu,
     spec.Flatten: add_flatten,
     spec.LSTM: add_lstm,
     spec.LastStep: add_last_step,
 }
+
+
+def add_chain(  # noqa: PLR0913  # a sequence of layers, and its input
+    graph: GraphBuilder, layers: Sequence[Layer], shape: Shape, prefix: str, weights: Arrays, x: str
+) -> str:
+    """Add a sequence of layers for inputs of `shape`; `prefix` begins their names."""
+    for name, layer, size in walk_chain(layers, shape, prefix):
+        if isinstance(layer, spec.Residual):
+            body = add_chain(graph, layer.body, size, f"{name}.", weights, x)
+            shortcut = add_chain(graph, layer.shortcut, size, f"{name}.{SHORTCUT}.", weights, x)
+            x = graph.add_node("Add", name, [body, shortcut])
+        else:
+            arrays = (*layer.parameters(size), *layer.buffers(size))
+            x = LAYERS[type(layer)](graph, name, layer, {short: weights[f"{name}.{short}"] for short in arrays}, x)
+    return x
 
 
 def select_ir_version(opset: int) -> int:
@@ -124,14 +208,13 @@ def select_ir_version(opset: int) -> int:
 def write_model(task: Task, weights: Arrays, opset: int = OPSET) -> onnx.ModelProto:
     """Return the network of a task, `x` (batch, *input_shape) -> `y` (batch, *output_shape), in the type of `weights`.
 
-    `opset` is 7 or later: before, Gemm did not broadcast.
+    `weights` are the parameters and the buffers. `opset` is 7 or later: before, Gemm did not broadcast.
     """
-    graph, tensor = GraphBuilder(opset), "x"
-    for name, layer, shape in task.walk():
-        parameters = {short: weights[f"{name}.{short}"] for short in layer.parameters(shape)}
-        tensor = LAYERS[type(layer)](graph, name, layer, parameters, tensor)
+    dtype = next(iter(weights.values())).dtype
+    graph = GraphBuilder(opset, dtype)
+    add_chain(graph, task.layers, task.input_shape, "", weights, "x")
     graph.nodes[-1].output[0] = "y"
-    element_type = helper.np_dtype_to_tensor_dtype(next(iter(weights.values())).dtype)
+    element_type = helper.np_dtype_to_tensor_dtype(dtype)
     x, y = (
         helper.make_tensor_value_info(name, element_type, ["batch", *shape])
         for name, shape in (("x", task.input_shape), ("y", task.output_shape()))

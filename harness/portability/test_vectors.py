@@ -89,6 +89,6 @@ def vectors_from_task(task: Task, weights: Arrays, x: np.ndarray) -> ReferenceVe
     model = reference_model.prepare(task, weights, "cpu")
     vectors = vectors_from_samples({"x": x.astype(np.float32)}, [model.predict(x)])
     unusual = {name: [model.predict(vectors.feeds[name]["x"])] for name in ("zeros", "large")}
-    outputs = model.outputs(vectors.feeds["batch_2"]["x"].astype(np.float64))
-    layers = {name: output for (name, _, _), output in zip(task.walk(), outputs)}
+    traced = model.trace_layers(vectors.feeds["batch_2"]["x"].astype(np.float64))
+    layers = {layer.name: layer.outputs for layer in traced}
     return replace(vectors, expected=vectors.expected | unusual, layers=layers)

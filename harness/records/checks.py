@@ -81,8 +81,11 @@ def check_values(value: object, name: str = "") -> None:
     elif isinstance(value, str):
         if len(value) > LONGEST_TEXT:
             raise ValueError(f"{name} has {len(value)} characters")
-    elif isinstance(value, (list, dict)):
-        _check_items(list(value.values()) if isinstance(value, dict) else value, name)
+    elif isinstance(value, dict):
+        for item in value.values():  # of several types, in a dialect
+            check_values(item, name)
+    elif isinstance(value, list):
+        _check_items(value, name)
     elif is_dataclass(value) and not isinstance(value, type):
         for part in _field_names(type(value)):
             check_values(getattr(value, part), part)

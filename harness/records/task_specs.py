@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -38,5 +39,8 @@ def _check_types(part: Any) -> None:
         nested = [item for item in (value if isinstance(value, tuple) else (value,)) if is_dataclass(item)]
         for item in nested:
             _check_types(item)
-        if not nested:
-            msgspec.convert(value, hints[field.name])
+        hint = hints[field.name]
+        # msgspec knows neither unions of several dataclasses, such as schedules, nor the protocol of layers.
+        is_allowed = (value is None and NoneType in get_args(hint)) or (value == () and get_origin(hint) is tuple)
+        if not nested and not is_allowed:
+            msgspec.convert(value, hint)

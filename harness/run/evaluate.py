@@ -81,7 +81,7 @@ def evaluate_arrays(job: TrainJob, folder: Path, measurements: TrainMeasurements
 
 def most_bytes(task: Task, samples: int) -> int:
     """Return the most bytes that an archive of a job may have: eight sets of weights and two of outputs, in float64."""
-    weights = sum(math.prod(shape) for shape in task.parameters().values())
+    weights = sum(math.prod(shape) for shape in task.arrays().values())
     outputs = samples * (math.prod(task.output_shape()) + math.prod(task.input_shape))
     return EXTRA_BYTES + 8 * (8 * weights + 2 * outputs)
 
@@ -98,8 +98,8 @@ def check_export(
 
 
 def require_arrays(task: Task, stored: Arrays, checks: Arrays, samples: int) -> tuple[np.ndarray, Arrays]:
-    """Return the outputs and the trained weights. ValueError if an array lacks, or has another shape than it must."""
-    shapes = task.parameters()
+    """Return the outputs, and the trained weights and buffers. ValueError if an array lacks or has the wrong shape."""
+    shapes = task.arrays()
     outputs = require_shape(stored, "outputs", (samples, *task.output_shape()))
     trained = {name: require_shape(stored, f"weights/{name}", shape) for name, shape in shapes.items()}
     for key in checks:

@@ -51,7 +51,7 @@ def compute_baseline(task: Task, inputs: Path) -> dict[str, float] | None:
     """Return the quality that a task's baseline reaches without training, by name; None if it has no baseline."""
     if task.baseline is None:
         return None
-    narrowest = min(layer.units for layer in task.layers if isinstance(layer, Dense))
+    narrowest = min(layer.units for _, layer, _ in task.walk_leaves() if isinstance(layer, Dense))
     data = read_archive(inputs, COPY_BYTES, names=("x_train", "x_test"))
     return {f"pca_{narrowest}_mse": pca_mse(data["x_train"], data["x_test"], narrowest)}
 

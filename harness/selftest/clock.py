@@ -16,6 +16,7 @@ from crossframe.harness.selftest.step_timer import MeasurementError, StepTimer
 from crossframe.harness.worker.barrier import BARRIER, MOST
 from crossframe.harness.worker.measurements import StepMeasurements
 from crossframe.harness.worker.states import State
+from crossframe.tasks import CORE
 from crossframe.tasks import discover as discover_tasks
 from crossframe.tasks.spec import Task
 from crossframe.tasks.widen import widen
@@ -26,11 +27,11 @@ GPU_SCALE = 4  # of the task, so that its operations take a GPU longer than the 
 
 
 def list_clock_tasks(device: str = "cpu") -> list[Task]:
-    """Return all tasks, those with the most operations per parameter first.
+    """Return the tasks of a default run, those with the most operations per parameter first.
 
     The parameters are read to detect work that remains after `sync`; reading should take a small part of a step.
     """
-    tasks = [presets["quick"] for presets in discover_tasks().values()]
+    tasks = [discover_tasks()[name]["quick"] for name in CORE]
     tasks.sort(key=lambda task: task.flops() / sum(map(math.prod, task.parameters().values())), reverse=True)
     return [widen(task, 1 if device == "cpu" else GPU_SCALE) for task in tasks]
 

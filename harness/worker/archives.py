@@ -14,8 +14,8 @@ def read_arrays(path: str) -> Arrays:
 
 
 def select_weights(arrays: Arrays, task: Task) -> Arrays:
-    """Return the parameters of a task from an archive, whose keys are `weights/<parameter>`."""
-    return {name: arrays[f"weights/{name}"] for name in task.parameters()}
+    """Return the parameters and buffers of a task from an archive, whose keys are `weights/<name>`."""
+    return {name: arrays[f"weights/{name}"] for name in task.arrays()}
 
 
 def read_feeds(path: str) -> dict[str, Arrays]:

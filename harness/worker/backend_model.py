@@ -59,6 +59,11 @@ def require_array(value: np.ndarray, name: str) -> np.ndarray:
     return value
 
 
+def copy_arrays(model: Model) -> Arrays:
+    """Return a copy of the parameters and buffers of a model."""
+    return model.weights() | model.buffers()
+
+
 def verify_placement(model: Model, task: Task, device: str) -> str:
     """Return the device of the parameters and of the last results. RuntimeError if it is not `device`.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from crossframe.backends.contract import Batch, Model
 from crossframe.harness.worker import quality
+from crossframe.harness.worker.backend_model import copy_arrays
 from crossframe.harness.worker.barrier import read_clocks
 from crossframe.harness.worker.failures import DivergedError
 from crossframe.harness.worker.measurements import Epoch, EvaluationPoint, TrainMeasurements
@@ -61,12 +62,12 @@ def time_put(
 
     With `watch`, also store the names of the parameters that it changed.
     """
-    before = model.weights() if watch else {}
+    before = copy_arrays(model) if watch else {}
     begin = read_processor_s()
     batches = put_batches(model, data, order)
     measurements.put_processor_s.append(round(read_processor_s() - begin, 9))
     if watch:
-        measurements.changed_by_put = list_changes(before, model.weights())
+        measurements.changed_by_put = list_changes(before, copy_arrays(model))
     return batches
 
 
@@ -115,12 +116,12 @@ def train_epochs(
         epoch_s, weights = train_epoch(model, batches, epoch, epoch in drawn.read, measurements)
         train_s += epoch_s
         if epoch == 1:
-            checks |= prefix_names("after_first_epoch", weights or model.weights())
+            checks |= prefix_names("after_first_epoch", weights or copy_arrays(model))
         if epoch % task.evaluate_every == 0 or epoch == len(data["order"]):
-            before = model.weights() if epoch == drawn.evaluated else {}
+            before = copy_arrays(model) if epoch == drawn.evaluated else {}
             point, outputs = evaluate(model, task, data, epoch, train_s)
             if before:
-                measurements.changed_by_evaluation = list_changes(before, model.weights())
+                measurements.changed_by_evaluation = list_changes(before, copy_arrays(model))
                 checks |= prefix_names("evaluated", before | {"outputs": outputs})
             add_point(task, point, measurements)
         if is_over(task, measurements, train_s, complete):
@@ -162,7 +163,7 @@ def measure_unfinished(model: Model, train_s: float) -> tuple[float, Arrays]:
     """
     clocks, reads = [read_clocks()], []
     for _ in range(2):
-        reads.append(model.weights())
+        reads.append(copy_arrays(model))
         clocks.append(read_clocks())
     first_s, second_s = (
         after.wall_s - before.wall_s - (after.delay_s - before.delay_s) for before, after in pairwise(clocks)

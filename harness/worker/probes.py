@@ -61,8 +61,8 @@ def name_resumed(probe: Probe, single: bool = False) -> str:
 
 
 def select_start(arrays: Arrays, probe: Probe) -> Arrays:
-    """Return the initial weights of a probe; a parameter that its set does not hold is that of the run."""
-    start = {name: f"{probe.start}/{name}" for name in probe.task.parameters()}
+    """Return the initial weights and buffers of a probe; an array that its set does not hold is that of the run."""
+    start = {name: f"{probe.start}/{name}" for name in probe.task.arrays()}
     return {name: arrays[key if key in arrays else f"{INITIAL}/{name}"] for name, key in start.items()}
 
 
@@ -73,9 +73,9 @@ def read_inputs(arrays: Arrays, name: str) -> np.ndarray:
 
 
 class Recorder:
-    """The traces of a model in training: weights, outputs for a batch, and for one sample.
+    """The traces of a model in training: weights and buffers, outputs for a batch, and for one sample.
 
-    Keys: `weights/<updates>/<parameter>`, `outputs/<updates>`, `outputs/<inputs>` and `same/<updates>`.
+    Keys: `weights/<updates>/<parameter or buffer>`, `outputs/<updates>`, `outputs/<inputs>` and `same/<updates>`.
     """
 
     def __init__(self, probe: Probe, model: Model, batches: Arrays) -> None:
@@ -92,7 +92,8 @@ class Recorder:
             self.traces[f"same/{updates}"] = self.model.predict(self.same)
         if updates in self.probe.weights_after:
             self.model.sync()
-            traced = {f"weights/{updates}/{name}": value for name, value in self.model.weights().items()}
+            arrays = self.model.weights() | self.model.buffers()
+            traced = {f"weights/{updates}/{name}": value for name, value in arrays.items()}
             self.traces.update(traced)
 
     def train(self, names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from crossframe.backends.contract import Batch, Model
 from crossframe.harness.worker.archives import select_weights
-from crossframe.harness.worker.backend_model import prepare_model
+from crossframe.harness.worker.backend_model import copy_arrays, prepare_model
 from crossframe.harness.worker.epochs import prefix_names, put_batches, time_epoch
 from crossframe.harness.worker.jobs import TrainJob
 from crossframe.harness.worker.measurements import Epoch, ReplayTimes, TrainMeasurements
@@ -77,10 +77,10 @@ def replay_batch(model: Model, data: Arrays, initial: Path, device: str, measure
         model.load(initial)
         (batch,) = put_batches(model, data, rows[:1])
         steps = train_calls(model, [batch] * half)
-        arrays = prefix_names(f"{ONE_BATCH}/{half}", model.weights())
+        arrays = prefix_names(f"{ONE_BATCH}/{half}", copy_arrays(model))
         steps += train_calls(model, put_batches(model, data, rows[half:]))
         fastest = Seconds(min(step.wall_s for step in steps), min(step.processor_s for step in steps))
-        return fastest, arrays | prefix_names(f"{ONE_BATCH}/{len(rows)}", model.weights())
+        return fastest, arrays | prefix_names(f"{ONE_BATCH}/{len(rows)}", copy_arrays(model))
 
     measurements.replayed_step, arrays = train_until_fast(train, single_step(measurements), device)
     return arrays
@@ -117,7 +117,7 @@ def replay_samples(model: Model, data: Arrays, initial: Path, device: str, measu
         changed = {**data, "x_train": scale_samples(data["x_train"], factors)}
         batches, order = put_batches(model, changed, rows), generator.permutation(len(rows))
         epoch = time_epoch(model, [batches[number] for number in order], None)
-        arrays = prefix_names(f"{NEW_SAMPLES}/{len(rows)}", model.weights())
+        arrays = prefix_names(f"{NEW_SAMPLES}/{len(rows)}", copy_arrays(model))
         return step_seconds(epoch), {**arrays, ROWS: rows[order], FACTORS: factors}
 
     steps = zip(single_step(measurements), epoch_step(measurements))
@@ -146,7 +146,7 @@ def replay_epoch(model: Model, data: Arrays, initial: Path, device: str, measure
     def train() -> tuple[Seconds, Arrays]:
         model.load(initial)
         epoch = time_epoch(model, put_batches(model, data, rows), None)
-        return step_seconds(epoch), prefix_names(f"{LATER_EPOCH}/{len(rows)}", model.weights())
+        return step_seconds(epoch), prefix_names(f"{LATER_EPOCH}/{len(rows)}", copy_arrays(model))
 
     measurements.replayed_epoch, arrays = train_until_fast(train, epoch_step(measurements), device)
     return arrays

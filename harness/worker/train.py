@@ -15,7 +15,13 @@ import numpy as np
 
 from crossframe.backends.contract import Model, get_profile_function
 from crossframe.harness.worker.archives import read_arrays, select_weights
-from crossframe.harness.worker.backend_model import import_backend, package_versions, prepare_model, verify_placement
+from crossframe.harness.worker.backend_model import (
+    copy_arrays,
+    import_backend,
+    package_versions,
+    prepare_model,
+    verify_placement,
+)
 from crossframe.harness.worker.epochs import predict, prefix_names, sample_steps, train_epochs
 from crossframe.harness.worker.export_onnx import export
 from crossframe.harness.worker.failures import state_for_error, summarize_error
@@ -45,7 +51,7 @@ def train_job(job: TrainJob, folder: Path, measurements: TrainMeasurements) -> N
     measurements.versions = package_versions(job.packages)
     model = prepare(job, data, measurements)
     checks = train_and_account(job, model, data, measurements)
-    outputs, trained = predict(model, data["x_test"]), model.weights()
+    outputs, trained = predict(model, data["x_test"]), copy_arrays(model)
     write_outputs(folder / "outputs.npz", outputs, trained)
     if job.complete:
         model.save(folder / "checkpoint")
@@ -104,7 +110,7 @@ def verify_checkpoint(model: Model, path: Path, trained: Arrays, measurements: T
     """Load the checkpoint that was saved after the training, and compare the weights with those of that time."""
     measurements.checkpoint_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     model.load(path)
-    measurements.checkpoint_exact = are_equal(trained, model.weights())
+    measurements.checkpoint_exact = are_equal(trained, copy_arrays(model))
 
 
 def are_equal(first: Arrays, second: Arrays) -> bool:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from crossframe.tasks.spec.layers import LSTM, Conv2D, Dense, Flatten, LastStep, MaxPool2D, ReLU
+from crossframe.tasks.spec.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from crossframe.tasks.spec.composition import Residual
+from crossframe.tasks.spec.images import AveragePool2D, Conv2D, GlobalAveragePool, MaxPool2D
+from crossframe.tasks.spec.layers import LSTM, Dense, Flatten, LastStep
+from crossframe.tasks.spec.normalization import BatchNorm
 from crossframe.tasks.spec.task import Task
-from crossframe.tasks.spec.training import SGD, AdaGrad, Adam, EarlyStopping, RMSProp, StepSchedule
+from crossframe.tasks.spec.training import SGD, AdaGrad, Adam, CosineSchedule, EarlyStopping, RMSProp, StepSchedule
 
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
-        Task, Dense, Conv2D, MaxPool2D, ReLU, Flatten, LSTM, LastStep,
-        SGD, Adam, AdaGrad, RMSProp, StepSchedule, EarlyStopping,
+        Task, Dense, Conv2D, MaxPool2D, AveragePool2D, GlobalAveragePool, Flatten, LSTM, LastStep, BatchNorm, Residual,
+        ReLU, LeakyReLU, ELU, Sigmoid, Tanh, SiLU, GELU, Softplus,
+        SGD, Adam, AdaGrad, RMSProp, StepSchedule, CosineSchedule, EarlyStopping,
     )
 }  # fmt: skip
 # Key in stored runs of version 1 -> current key.

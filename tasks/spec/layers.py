@@ -23,26 +23,54 @@ class Layer(Protocol):
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         """Return short parameter name -> shape, for an input of `shape`; empty if nothing is learned."""
 
+    def buffers(self, shape: Shape) -> dict[str, Shape]:
+        """Return short name -> shape of the arrays that training changes without a gradient; most layers have none."""
+
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
-        """Return (fan in, fan out) of each randomly initialized weight; other parameters start at zero."""
+        """Return (fan in, fan out) of each randomly initialized weight.
 
-    def uses(self, shape: Shape) -> int:
-        """Return the number of multiplications by each of those weights in one sample's forward pass."""
+        Other parameters, and buffers, start at zero, or at one if `ONES` names them.
+        """
+
+    def uses(self, shape: Shape) -> dict[str, int]:
+        """Return short name of a parameter -> multiplications by each of its entries in one sample's forward pass.
+
+        Parameters that are only added are left out.
+        """
 
 
-class _Parameterless:
+# Short names of the parameters and buffers that start at one, in all layers.
+ONES = frozenset({"scale", "variance"})
+
+
+class WithoutBuffers:
+    """The buffers of a layer that has none."""
+
+    def buffers(self, shape: Shape) -> dict[str, Shape]:
+        return {}
+
+
+class Parameterless(WithoutBuffers):
+    """The parameters of a layer that has none."""
+
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         return {}
 
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
         return {}
 
-    def uses(self, shape: Shape) -> int:
-        return 0
+    def uses(self, shape: Shape) -> dict[str, int]:
+        return {}
+
+
+def check_image(layer: Layer, shape: Shape) -> None:
+    """Raise ValueError unless the input of a layer has the axes (channels, height, width)."""
+    if len(shape) != 3:
+        raise ValueError(f"{type(layer).__name__} needs an input of (channels, height, width), not {shape}")
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(WithoutBuffers):
     """(in,) -> (units,): x @ w + b."""
 
     units: int
@@ -59,63 +87,12 @@ class Dense:
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
         return {"w": (shape[0], self.units)}
 
-    def uses(self, shape: Shape) -> int:
-        return 1
+    def uses(self, shape: Shape) -> dict[str, int]:
+        return {"w": 1}
 
 
 @dataclass(frozen=True)
-class Conv2D:
-    """(in, height, width) -> (filters, height', width'): stride 1, `padding` rows and columns of zeros around."""
-
-    filters: int
-    size: int
-    padding: int
-    kind: ClassVar[str] = "conv"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 3:
-            raise ValueError(f"Conv2D needs an input of (channels, height, width), not {shape}")
-        growth = 2 * self.padding - self.size + 1
-        return (self.filters, shape[1] + growth, shape[2] + growth)
-
-    def parameters(self, shape: Shape) -> dict[str, Shape]:
-        return {"w": (self.filters, shape[0], self.size, self.size), "b": (self.filters,)}
-
-    def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
-        return {"w": (shape[0] * self.size**2, self.filters * self.size**2)}
-
-    def uses(self, shape: Shape) -> int:
-        return math.prod(self.output_shape(shape)[1:])
-
-
-@dataclass(frozen=True)
-class MaxPool2D(_Parameterless):
-    """(channels, height, width) -> (channels, height // size, width // size): windows that do not overlap."""
-
-    size: int
-    kind: ClassVar[str] = "pool"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 3 or shape[1] % self.size or shape[2] % self.size:
-            raise ValueError(
-                f"MaxPool2D({self.size}) needs an input of (channels, height, width) divisible by {self.size}, "
-                f"not {shape}"
-            )
-        return (shape[0], shape[1] // self.size, shape[2] // self.size)
-
-
-@dataclass(frozen=True)
-class ReLU(_Parameterless):
-    """Any shape -> the same: max(x, 0)."""
-
-    kind: ClassVar[str] = "relu"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape
-
-
-@dataclass(frozen=True)
-class Flatten(_Parameterless):
+class Flatten(Parameterless):
     """(a, b, c) -> (a * b * c,), in canonical (channels first) order."""
 
     kind: ClassVar[str] = "flatten"
@@ -125,7 +102,7 @@ class Flatten(_Parameterless):
 
 
 @dataclass(frozen=True)
-class LSTM:
+class LSTM(WithoutBuffers):
     """(steps, in) -> (steps, units): every hidden state, starting from a zero state.
 
     i, f, o are sigmoids and g a tanh of x @ w_x + h @ w_h + b; c' = f c + i g; h' = o tanh(c').
@@ -146,12 +123,12 @@ class LSTM:
     def fans(self, shape: Shape) -> dict[str, tuple[int, int]]:
         return {"w_x": (shape[1], self.units), "w_h": (self.units, self.units)}
 
-    def uses(self, shape: Shape) -> int:
-        return shape[0]
+    def uses(self, shape: Shape) -> dict[str, int]:
+        return {"w_x": shape[0], "w_h": shape[0]}
 
 
 @dataclass(frozen=True)
-class LastStep(_Parameterless):
+class LastStep(Parameterless):
     """(steps, features) -> (features,): the last step only."""
 
     kind: ClassVar[str] = "last"

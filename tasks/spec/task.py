@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from crossframe.tasks.spec.layers import Arrays, Layer, Shape
-from crossframe.tasks.spec.training import QUALITY, EarlyStopping, Loss, Normalization, Optimizer, StepSchedule
+from crossframe.tasks.spec.composition import chain_shape, walk_chain, walk_leaves
+from crossframe.tasks.spec.layers import ONES, Arrays, Layer, Shape
+from crossframe.tasks.spec.training import QUALITY, EarlyStopping, Loss, Normalization, Optimizer, Schedule
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Task:
     target: float  # the quality (see QUALITY) that defines time_to_target_s
     batch_size: int = 64
     normalization: Normalization = "standard"
-    schedule: StepSchedule | None = None
+    schedule: Schedule | None = None
     clip_norm: float | None = None
     early_stopping: EarlyStopping | None = None
     evaluate_every: int = 1  # epochs
@@ -40,19 +41,15 @@ class Task:
 
     def walk(self) -> Iterator[tuple[str, Layer, Shape]]:
         """Yield (name, layer, input shape) of each layer in order; ValueError if a layer does not fit."""
-        counts: dict[str, int] = {}
-        shape = self.input_shape
-        for layer in self.layers:
-            counts[layer.kind] = counts.get(layer.kind, 0) + 1
-            yield f"{layer.kind}{counts[layer.kind]}", layer, shape
-            shape = layer.output_shape(shape)
+        return walk_chain(self.layers, self.input_shape)
+
+    def walk_leaves(self) -> Iterator[tuple[str, Layer, Shape]]:
+        """Yield (name, layer, input shape) of each layer that holds no other layers, at any depth, in order."""
+        return walk_leaves(self.layers, self.input_shape)
 
     def output_shape(self) -> Shape:
         """Return the shape of one sample's output."""
-        shape = self.input_shape
-        for _, layer, shape in self.walk():
-            shape = layer.output_shape(shape)
-        return shape
+        return chain_shape(self.layers, self.input_shape)
 
     def parameters(self) -> dict[str, Shape]:
         """Return full parameter name -> shape, in the order of the layers."""
@@ -62,6 +59,22 @@ class Task:
             for short, size in layer.parameters(shape).items()
         }
 
+    def buffers(self) -> dict[str, Shape]:
+        """Return full buffer name -> shape, in the order of the layers."""
+        return {
+            f"{name}.{short}": size
+            for name, layer, shape in self.walk()
+            for short, size in layer.buffers(shape).items()
+        }
+
+    def arrays(self) -> dict[str, Shape]:
+        """Return name -> shape of all arrays of the network: its parameters, then its buffers."""
+        return self.parameters() | self.buffers()
+
+    def has(self, *kinds: type) -> bool:
+        """Return whether the network has a layer of one of these classes, at any depth."""
+        return any(isinstance(layer, kinds) for _, layer, _ in self.walk_leaves())
+
     def flops(self) -> int:
         """Return the floating-point operations of one sample's forward pass: 2 for each use of a weight.
 
@@ -69,9 +82,9 @@ class Task:
         and of inputs.
         """
         return 2 * sum(
-            layer.uses(shape) * math.prod(layer.parameters(shape)[short])
+            count * math.prod(layer.parameters(shape)[short])
             for _, layer, shape in self.walk()
-            for short in layer.fans(shape)
+            for short, count in layer.uses(shape).items()
         )
 
     @property
@@ -81,12 +94,18 @@ class Task:
 
 
 def initial_weights(task: Task, seed: int) -> Arrays:
-    """Return parameter name -> float32 array: uniform by Glorot and Bengio 2010, equation 16; biases zero."""
+    """Return name -> float32 array of all parameters and buffers.
+
+    Weights are uniform by Glorot and Bengio 2010, equation 16; biases are zero; scales and variances are one.
+    """
     generator = np.random.default_rng(seed)
-    weights = {}
-    for name, layer, shape in task.walk():
+    weights: Arrays = {}
+    for name, layer, shape in task.walk_leaves():
         fans = layer.fans(shape)
-        for short, size in layer.parameters(shape).items():
+        for short, size in (layer.parameters(shape) | layer.buffers(shape)).items():
+            if short in ONES:
+                weights[f"{name}.{short}"] = np.ones(size, np.float32)
+                continue
             bound = math.sqrt(6 / sum(fans[short])) if short in fans else 0.0
             weights[f"{name}.{short}"] = generator.uniform(-bound, bound, size).astype(np.float32)
     return weights

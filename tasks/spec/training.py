@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,11 +19,16 @@ QUALITY: dict[Loss, tuple[str, bool]] = {
 
 @dataclass(frozen=True)
 class SGD:
-    """w <- w - rate v, v <- momentum v + g. Polyak 1964, as in Sutskever et al. 2013 with rate outside of v."""
+    """w <- w - rate v, v <- momentum v + g. Polyak 1964, as in Sutskever et al. 2013 with rate outside of v.
+
+    With `nesterov`, w <- w - rate (g + momentum v): Nesterov's momentum in the form of Bengio et al. 2013, equation 7,
+    whose weights are those at which the gradient is taken.
+    """
 
     rate: float
     momentum: float = 0.0
     weight_decay: float = 0.0
+    nesterov: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,34 @@ class StepSchedule:
 
     every: int
     gamma: float
+
+    def factor(self, update: int) -> float:
+        """Return the share of the rate that an update, counted from 0, is done at."""
+        return self.gamma ** (update // self.every)
+
+
+@dataclass(frozen=True)
+class CosineSchedule:
+    """The learning rate rises in a line over `warm_up` updates, then falls in half a period of a cosine to zero.
+
+    The rate of update k (from 0) is rate (k + 1) / warm_up while k < warm_up, then rate (1 + cos(pi s)) / 2 with
+    s = (k - warm_up) / (updates - warm_up), and zero from update `updates` on. Loshchilov and Hutter 2017, equation 5;
+    the warm-up of Goyal et al. 2017, section 2.2.
+    """
+
+    updates: int
+    warm_up: int = 0
+
+    def factor(self, update: int) -> float:
+        """Return the share of the rate that an update, counted from 0, is done at."""
+        if update < self.warm_up:
+            return (update + 1) / self.warm_up
+        if update >= self.updates:
+            return 0.0
+        return (1 + math.cos(math.pi * (update - self.warm_up) / (self.updates - self.warm_up))) / 2
+
+
+Schedule = StepSchedule | CosineSchedule
 
 
 @dataclass(frozen=True)

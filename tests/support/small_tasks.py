@@ -21,6 +21,18 @@ SMALL: dict[str, dict[str, Any]] = {
         ),
     },
     "lstm": {"input_shape": (5, 6), "layers": (spec.LSTM(4), spec.LSTM(3), spec.LastStep(), spec.Dense(10))},
+    "resnet": {
+        "input_shape": (2, 6, 6),
+        "layers": (
+            spec.Conv2D(3, size=3, padding=1, bias=False), spec.BatchNorm(), spec.SiLU(),
+            spec.Residual((spec.Conv2D(3, size=3, padding=1, bias=False), spec.BatchNorm())), spec.SiLU(),
+            spec.Residual(
+                (spec.Conv2D(4, size=3, padding=1, stride=2, bias=False), spec.BatchNorm()),
+                (spec.Conv2D(4, size=1, padding=0, stride=2, bias=False), spec.BatchNorm()),
+            ),
+            spec.SiLU(), spec.GlobalAveragePool(), spec.Dense(10),
+        ),
+    },
     "autoencoder": {"input_shape": (12,), "layers": (spec.Dense(7), spec.ReLU(), spec.Dense(12))},
 }  # fmt: skip
 

@@ -35,38 +35,44 @@ def find_dialect(model: Any) -> Dialect:
 def set_torch(model: Any, weights: Arrays) -> None:
     import torch
 
-    from crossframe.backends.torch.network import parameter_map
+    from crossframe.backends.torch.network import array_map
 
-    for name, (key, convert) in parameter_map(model.task).items():
-        value = torch.as_tensor(np.ascontiguousarray(convert(weights[name])), dtype=model.dtype)
-        model.network.get_parameter(key).data.copy_(value)
+    arrays, state = array_map(model.task), model.network.state_dict()
+    for name, value in weights.items():
+        key, convert = arrays[name]
+        state[key].copy_(torch.as_tensor(np.ascontiguousarray(convert(value)), dtype=model.dtype))
 
 
 def set_tensorflow(model: Any, weights: Arrays) -> None:
-    from crossframe.backends.tensorflow.network import parameter_map
+    from crossframe.backends.tensorflow.network import array_map
 
-    for name, (layer, path, convert, _) in parameter_map(model.task).items():
-        attrgetter(path)(model.network.get_layer(layer)).assign(convert(weights[name]))
+    arrays = array_map(model.task)
+    for name, value in weights.items():
+        layer, path, convert, _ = arrays[name]
+        attrgetter(path)(model.network.get_layer(layer)).assign(convert(value))
 
 
 def set_mxnet(model: Any, weights: Arrays) -> None:
     from crossframe.backends.mxnet.model import share_memory
-    from crossframe.backends.mxnet.network import parameter_map
+    from crossframe.backends.mxnet.network import array_map
 
-    for name, (number, path, convert) in parameter_map(model.task).items():
-        value = np.array(convert(weights[name]), model.dtype, order="C")
-        attrgetter(path)(model.network[number]).set_data(share_memory(value))
+    arrays = array_map(model.task)
+    for name, value in weights.items():
+        path, convert = arrays[name]
+        attrgetter(path)(model.network).set_data(share_memory(np.array(convert(value), model.dtype, order="C")))
 
 
 def set_jax(model: Any, weights: Arrays) -> None:
-    model.parameters = {name: model.to_device(weights[name], model.dtype) for name in model.task.parameters()}
+    given = {name: model.to_device(value, model.dtype) for name, value in weights.items()}
+    model.parameters = {name: given.get(name, value) for name, value in model.parameters.items()}
+    model.statistics = {name: given.get(name, value) for name, value in model.statistics.items()}
 
 
 SETTERS = {"torch": set_torch, "tensorflow": set_tensorflow, "mxnet": set_mxnet, "jax": set_jax}
 
 
 def set_weights(model: Any, weights: Arrays) -> None:
-    """Give a model other weights; its optimizer state stays."""
+    """Give a model other parameters and buffers, those of `weights`; its optimizer state stays."""
     SETTERS[framework_of(model)](model, weights)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from crossframe.backends.reference import optimizers as rules
-from crossframe.tasks.spec import Arrays
+from crossframe.tasks.spec import Arrays, StepSchedule
 
 from .optimizers import ALL
 from .wrappers import Entry, Mistake, Updater, change_settings, change_task, change_update
@@ -76,8 +76,9 @@ def scheduled(power: Any) -> Mistake:
 
     def rate(self: Updater) -> float:
         schedule = self.task.schedule
-        exponent = power(self.updates, schedule.every) if schedule else 0
-        return self.task.optimizer.rate * (schedule.gamma**exponent if schedule else 1.0)
+        if not isinstance(schedule, StepSchedule):
+            return Updater.rate(self)
+        return self.task.optimizer.rate * schedule.gamma ** power(self.updates, schedule.every)
 
     return change_update(rate=rate)
 

@@ -23,11 +23,22 @@ def test_training_takes_three_forward_passes_less_the_gradient_of_the_input(name
         "cnn": (27 * 32 * 576 + 288 * 64 * 144 + 2304 * 128 + 1280, 27 * 32 * 576),
         "lstm": (28 * (356 + 512) * 1024 + 2560, 28 * 100 * 1024),
         "autoencoder": (2 * (784 * 400 + 400 * 200 + 200 * 32), 784 * 400),
+        # Sides of 16, 8 and 4; scales of three normalizations at each.
+        "resnet": (
+            256 * (27 * 16 + 2 * 144 * 16 + 3 * 16)
+            + 64 * (144 * 32 + 288 * 32 + 16 * 32 + 3 * 32)
+            + 16 * (288 * 64 + 576 * 64 + 32 * 64 + 3 * 64)
+            + 640,
+            27 * 16 * 256,
+        ),
     }
     total, entry = uses[name]
     assert roofline.train_flops(QUICK[name]) == 2 * (3 * total - entry)
-    parameters = sum(value.size for value in initial_weights(QUICK[name], 0).values())
-    assert roofline.train_bytes(QUICK[name], "float32") == 3 * 4 * parameters
+    start = initial_weights(QUICK[name], 0)
+    parameters, buffers = (
+        sum(start[key].size for key in keys) for keys in (QUICK[name].parameters(), QUICK[name].buffers())
+    )
+    assert roofline.train_bytes(QUICK[name], "float32") == 4 * (3 * parameters + 2 * buffers)
     assert roofline.train_bytes(QUICK[name], "bfloat16") == roofline.train_bytes(QUICK[name], "float64") / 2
 
 

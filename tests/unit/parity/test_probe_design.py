@@ -263,7 +263,11 @@ def test_what_a_task_is_probed_with(name: str) -> None:
 
 def test_no_setting_of_the_optimizers_is_a_default() -> None:
     for optimizer in OPTIMIZERS.values():
-        fields = {field: value for field, value in vars(optimizer).items() if field not in ("weight_decay", "momentum")}
+        fields = {
+            field: value
+            for field, value in vars(optimizer).items()
+            if field not in ("weight_decay", "momentum", "nesterov")
+        }
         defaults = vars(type(optimizer)(0.123))
         assert all(value != defaults[field] for field, value in fields.items())
     assert {type(optimizer) for optimizer in OPTIMIZERS.values()} >= {SGD, Adam}

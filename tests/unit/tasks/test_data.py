@@ -23,7 +23,7 @@ by_name = functools.partial(pytest.mark.parametrize, ids=lambda task: task.name)
 
 
 def test_the_parametrised_tests_find_tasks() -> None:
-    assert len(ON_IMAGES) == 3
+    assert len(ON_IMAGES) == 4
     assert len(ON_POINTS) == 1
 
 

@@ -5,15 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from crossframe.tasks import discover, spec
+from crossframe.tasks import CORE, discover, spec
 from crossframe.tasks.describe import describe_task
 
 ALL = [(name, preset) for name, presets in discover().items() for preset in presets]
 
 
-def test_the_four_tasks_are_there_in_three_presets() -> None:
-    assert set(discover()) == {"circle", "cnn", "lstm", "autoencoder"}
-    assert all(set(presets) == {"quick", "standard", "original"} for presets in discover().values())
+def test_the_tasks_are_there_and_those_of_a_default_run_in_three_presets() -> None:
+    assert set(CORE) == {"circle", "cnn", "lstm", "autoencoder"}
+    assert set(discover()) == {*CORE, "resnet"}
+    for name, presets in discover().items():
+        assert set(presets) == {"quick", "standard", *(["original"] if name in CORE else [])}
 
 
 @pytest.mark.parametrize(("name", "preset"), ALL)
@@ -39,6 +41,13 @@ PARAMETERS = {
     "circle": 2 * 16 + 16 + 16 + 1,
     "cnn": 3 * 9 * 32 + 32 + 32 * 9 * 64 + 64 + 2304 * 128 + 128 + 1280 + 10,
     "lstm": (100 + 256 + 1) * 1024 + (256 + 256 + 1) * 1024 + 2570,
+    # The stem; blocks of 16, 32 and 64 channels, the last two with a projection; scale and shift of each of 9
+    # normalizations; the classifier.
+    "resnet": 9 * (3 * 16 + 2 * 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64)
+    + 16 * 32
+    + 32 * 64
+    + 2 * (3 * 16 + 3 * 32 + 3 * 64)
+    + 650,
     "autoencoder": 784 * 400
     + 400
     + 400 * 200
@@ -58,8 +67,8 @@ PARAMETERS = {
 def test_parameters_are_those_of_the_design(name: str) -> None:
     task = discover()[name]["standard"]
     weights = spec.initial_weights(task, seed=0)
-    assert {key: value.shape for key, value in weights.items()} == task.parameters()
-    assert sum(value.size for value in weights.values()) == PARAMETERS[name]
+    assert {key: value.shape for key, value in weights.items()} == task.arrays()
+    assert sum(weights[key].size for key in task.parameters()) == PARAMETERS[name]
     assert all(value.dtype == np.float32 for value in weights.values())
 
 

@@ -29,8 +29,8 @@ def dense(layer: spec.Dense, p: Arrays, x: Any) -> Any:
 
 
 def conv(layer: spec.Conv2D, p: Arrays, x: Any) -> Any:
-    around, size = layer.padding, layer.size
-    x = anp.pad(x, ((0, 0), (0, 0), (around, around), (around, around)), "constant")
+    size = layer.size
+    x = anp.pad(x, ((0, 0), (0, 0), *layer.around), "constant")
     height, width = x.shape[2] - size + 1, x.shape[3] - size + 1
     # For each position in the kernel (batch, in, h', w') by (out, in): few operations for autograd to record.
     y = sum(
@@ -120,7 +120,18 @@ def prepare(task: Task, weights: Arrays, device: str, mode: str, precision: str)
     check_device(device, "autograd", lambda: 0)
     if precision not in ("float32", "float64"):
         raise Unsupported(f"NumPy has no matrix product in {precision}")
+    for layer in task.layers:
+        if type(layer) not in LAYERS or (isinstance(layer, spec.Conv2D) and layer != plain_conv(layer)):
+            raise Unsupported(f"there is no {layer}")
+    if isinstance(task.optimizer, spec.SGD) and task.optimizer.nesterov:
+        raise Unsupported("there is no Nesterov momentum")
     return Model(task, weights, np.dtype(precision))
+
+
+def plain_conv(layer: spec.Conv2D) -> spec.Conv2D:
+    """Return the convolution of the same size that `conv` computes, without a stride, dilation or groups."""
+    around = layer.padding if isinstance(layer.padding, int) else 0
+    return spec.Conv2D(layer.filters, layer.size, around)
 
 
 class Model:
@@ -150,7 +161,7 @@ class Model:
                 norm = np.sqrt(sum(float((g**2).sum()) for g in gradients.values()))
                 factor = min(1.0, self.task.clip_norm / norm)
                 gradients = {name: (g * factor).astype(self.dtype) for name, g in gradients.items()}
-            rate = settings.rate * (schedule.gamma ** (self.updates // schedule.every) if schedule else 1)
+            rate = settings.rate * (schedule.factor(self.updates) if schedule else 1)
             self.updates += 1
             for name, value in self.parameters.items():
                 g = gradients[name] + settings.weight_decay * value
