@@ -55,6 +55,6 @@ STANDARD = Task(
 PRESETS = {
     "standard": STANDARD,
     "quick": replace(
-        STANDARD, input_shape=(3, 16, 16), epochs=3, target=0.5, schedule=CosineSchedule(3 * STEPS, warm_up=STEPS)
+        STANDARD, input_shape=(3, 16, 16), epochs=3, target=0.9, schedule=CosineSchedule(3 * STEPS, warm_up=STEPS)
     ),
 }

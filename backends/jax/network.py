@@ -97,7 +97,7 @@ def lstm(layer: spec.LSTM, p: Parameters, x: Array, scan: Callable[..., Any] = l
 
 
 def flatten(layer: spec.Flatten, p: Parameters, x: Array) -> Array:
-    return x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
+    return (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).reshape(x.shape[0], -1)
 
 
 LAYERS: dict[type, Apply] = {

@@ -44,11 +44,14 @@ class PaddedConv(nn.Conv2D):
         return super().hybrid_forward(F, F.pad(x, mode="constant", pad_width=self.zeros), **parameters)
 
 
-class GlobalAverage(HybridBlock):
-    """(batch, channels, height, width) -> (batch, channels): the mean over all positions."""
+class GlobalAverage(nn.GlobalAvgPool2D):
+    """(batch, channels, height, width) -> (batch, channels): the mean over all positions.
+
+    Not F.mean, which MXNet's exporter writes as a ReduceMean that onnx refuses.
+    """
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803  # the name in Gluon
-        return F.mean(x, axis=(2, 3))
+        return F.flatten(super().hybrid_forward(F, x))
 
 
 class TanhGELU(HybridBlock):

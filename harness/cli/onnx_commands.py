@@ -57,12 +57,14 @@ def portability(arguments: PortabilityArguments, runtime_arguments: RuntimeArgum
     from crossframe.harness.plan.plan import select_names
     from crossframe.harness.portability import formats, session, spec_onnx
     from crossframe.harness.records import store
+    from crossframe.tasks import CORE
     from crossframe.tasks import discover as discover_tasks
 
     available_tasks = list(store.read_run(arguments.run).specs if arguments.run else discover_tasks())
     backends = [name for name, backend in discover_backends().items() if backend.has_builds]
     available_exporters = [*backends, spec_onnx.NAME]
-    tasks = select_names("task", arguments.tasks or available_tasks, available_tasks)
+    default_tasks = available_tasks if arguments.run else list(CORE)
+    tasks = select_names("task", arguments.tasks or default_tasks, available_tasks)
     exporters = select_names("exporter", arguments.exporters or available_exporters, available_exporters)
     runtimes, resources = select_runtimes(runtime_arguments)
     folder = arguments.run or make_quick_run(arguments, runtime_arguments.device)

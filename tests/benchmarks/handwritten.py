@@ -29,7 +29,7 @@ import numpy as np
 from crossframe.backends.contract import Batch, Model
 from crossframe.harness.worker.epochs import train_epochs
 from crossframe.harness.worker.measurements import TrainMeasurements
-from crossframe.tasks import discover
+from crossframe.tasks import CORE, discover
 from crossframe.tasks.spec import Task, initial_weights
 from crossframe.tasks.widen import widen
 
@@ -140,7 +140,7 @@ def compare_sides(options: argparse.Namespace, task: str, mode: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("backend")
-    parser.add_argument("--task", action="append", choices=sorted(discover()))
+    parser.add_argument("--task", action="append", choices=CORE)
     parser.add_argument("--mode", action="append", help="default: every mode")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--scale", type=int, default=1)
@@ -153,7 +153,7 @@ def main() -> None:
         return
     device = f"{len(os.sched_getaffinity(0))} processors" if options.device == "cpu" else options.device
     print(f"{device}, batch {64 * options.scale}, scale {options.scale}, float32{', tuned' * options.tuned}")
-    for task in options.task or sorted(discover()):
+    for task in options.task or CORE:
         for mode in options.mode or import_module(f"crossframe.backends.{options.backend}").MODES:
             compare_sides(options, task, mode)
 

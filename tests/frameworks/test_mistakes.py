@@ -24,21 +24,25 @@ SAMPLE: dict[str, tuple[str, ...]] = {
         "predict_single_is_initial", "predict_multiples_of_64",
         "optimizer_amsgrad", "clip_also_below", "loss_labels_smoothed_little", "layer_relu6",
         "precision_weights_bfloat16", "meter_all_processors",
+        "residual_padding_at_end", "residual_per_sample", "residual_predicts_in_training",
     ),
     "tensorflow": (
         "calls_last_repeated", "calls_one_gradient",
         "clock_train_in_next_put", "examined_by_long_calls", "checkpoint_without_moments",
         "predict_kept_by_content", "optimizer_amsgrad", "loss_without_shift", "layer_gelu",
+        "residual_epsilon_1e-3", "residual_momentum_reversed",
     ),
     "mxnet": (
         "calls_first_skipped", "calls_last_lost",
         "clock_train_in_thread", "repeat_content_skipped", "examined_by_second_epoch", "checkpoint_first_loaded",
         "predict_limit_500", "optimizer_last_layer_faster", "decay_not_of_biases", "layer_leaky_relu",
+        "residual_variance_other", "residual_nesterov_polyak",
     ),
     "jax": (
         "calls_reversed", "calls_only_last", "calls_first_repeated",
         "repeat_same_call_skipped", "examined_by_batch_size", "checkpoint_without_optimizer",
         "predict_stale_weights", "schedule_late", "loss_clamped_at_1e-7", "precision_inputs_tf32",
+        "residual_statistics_not_restored", "residual_warm_up_late",
     ),
 }  # fmt: skip
 # Mistakes that still get through; the list must become empty.

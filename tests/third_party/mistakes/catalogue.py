@@ -11,6 +11,7 @@ from . import (
     layers,
     losses,
     meters,
+    normalization,
     optimizers,
     other_layers,
     precision,
@@ -36,6 +37,7 @@ CLASSES: dict[str, dict[str, Entry]] = {
     "regularization": regularization.MISTAKES,
     "losses": losses.MISTAKES,
     "layers": layers.MISTAKES | other_layers.MISTAKES,
+    "residual": normalization.MISTAKES,
     "precision": precision.MISTAKES,
     "meters": meters.MISTAKES,
 }

@@ -13,7 +13,8 @@ from crossframe.harness.plan.options import OPTION_HELP, create_run_folder, usab
 from crossframe.harness.plan.plan import make_plan, select_modes, select_names, task_for
 from crossframe.harness.plan.readiness import list_refused_modes
 from crossframe.harness.records.model import RunOptions
-from crossframe.tasks import spec
+from crossframe.tasks import CORE, spec
+from crossframe.tasks import discover as discover_tasks
 from tests.support.synthetic import plan_for
 
 
@@ -41,6 +42,17 @@ def test_unknown_names_are_refused_with_the_known_ones(options: RunOptions, mess
     with pytest.raises(UsageError) as error:
         make_plan(options)
     assert str(error.value).startswith(message)
+
+
+def test_a_plan_without_a_task_has_those_of_a_default_run() -> None:
+    assert list(make_plan(RunOptions(backend=["reference"])).tasks) == list(CORE)
+    assert list(make_plan(RunOptions(backend=["reference"], task=["all"])).tasks) == list(discover_tasks())
+    assert list(make_plan(RunOptions(backend=["reference"], task=["resnet", "cnn"])).tasks) == ["resnet", "cnn"]
+
+
+def test_a_preset_that_a_task_lacks_is_refused() -> None:
+    with pytest.raises(UsageError, match="the task resnet has no preset original, only standard, quick"):
+        make_plan(RunOptions(task=["all"], preset="original"))
 
 
 def test_names_keep_their_order_and_lose_repetitions() -> None:
