@@ -49,7 +49,7 @@ STANDARD = Task(
     optimizer=SGD(0.1, momentum=0.9, weight_decay=1e-4, nesterov=True),
     epochs=15,
     target=0.98,
-    schedule=CosineSchedule(15 * STEPS, warm_up=5 * STEPS),
+    schedule=CosineSchedule(15 * STEPS, warm_up=STEPS),
 )
 
 PRESETS = {

@@ -12,7 +12,7 @@ from crossframe.harness.parity.checks import Check
 from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.worker.backend_model import copy_arrays
 from crossframe.harness.worker.probes import Probe, Recorder
-from crossframe.tasks.spec import Arrays, initial_weights
+from crossframe.tasks.spec import Arrays
 
 
 def describe_bad_checkpoint(
@@ -20,7 +20,8 @@ def describe_bad_checkpoint(
 ) -> str | None:
     """Return which part of a checkpoint is not restored; None if no single part explains it."""
     if check.updates == probe.saved_after:
-        return "the checkpoint does not restore the weights"
+        lost_part = "the running statistics" if check.parameter in probe.task.buffers() else "the weights"
+        return f"the checkpoint does not restore {lost_part}"
     prefix = f"{check.probe}/weights/{check.updates}/"
     left = {key.removeprefix(prefix): value for key, value in traces.items() if key.startswith(prefix)}
     expected = reference_traces.trace(probe, dialect)
@@ -53,17 +54,9 @@ def lose_counter(model: reference.Model) -> bool:
     return True
 
 
-def lose_statistics(model: reference.Model) -> bool:
-    """Put the running statistics back to their start; return whether there are any."""
-    start = initial_weights(model.task, 0)
-    model.statistics = {name: start[name].astype(model.dtype) for name in model.statistics}
-    return bool(model.statistics)
-
-
 # Part of a checkpoint -> a function that loses it; it returns False where there is no such part.
 LOST_IN_CHECKPOINTS: dict[str, Callable[[reference.Model], bool]] = {
     "the state of the optimizer": lose_slots,
-    "the running statistics": lose_statistics,
     "the number of updates, on which the schedule and corrections depend": lose_counter,
     "the state of the optimizer and the number of updates": lambda model: lose_slots(model) and lose_counter(model),
 }
