@@ -108,7 +108,17 @@ class Model:
             for index, parts in enumerate(zip(self.weight_arrays, self.gradients, self.states)):
                 self.optimizer.update(index, *parts)
 
+    def wait_for_statistics(self) -> None:
+        """Wait until the running statistics are up to date.
+
+        A hybridized graph with static memory updates them without the knowledge of the engine, so a reader does not
+        wait for the update (tests/findings/mxnet_running_statistics.py).
+        """
+        if self.task.buffers():
+            mx.nd.waitall()
+
     def predict(self, x: np.ndarray) -> np.ndarray:
+        self.wait_for_statistics()
         outputs = self.infer(to_device(x, self.device, self.dtype))
         self.outputs = outputs
         return to_host(outputs)
@@ -117,6 +127,7 @@ class Model:
         return self.copy_arrays(self.task.parameters())
 
     def buffers(self) -> Arrays:
+        self.wait_for_statistics()
         return self.copy_arrays(self.task.buffers())
 
     def copy_arrays(self, names: Collection[str]) -> Arrays:
@@ -131,6 +142,7 @@ class Model:
         mx.nd.waitall()
 
     def save(self, path: Path) -> None:
+        self.wait_for_statistics()
         path.mkdir(parents=True, exist_ok=True)
         self.network.save_parameters(str(path / "network.params"))
         # Trainer.save_states is not used, because it pickles.

@@ -1,4 +1,4 @@
-"""The MXNet backend: no OpenMP team in the calling thread, and the right gradient where a logit is zero."""
+"""The MXNet backend: no OpenMP team in the calling thread, gradients at a logit of zero, and running statistics."""
 
 import json
 import os
@@ -74,6 +74,25 @@ for units in range(1, 9):
         errors.append(max(float(np.abs(after[0][name] - after[1][name]).max()) for name in start))
 print(json.dumps([zeros, max(errors)]))
 """
+STATISTICS = """
+import json
+import numpy as np
+from crossframe.backends.mxnet import prepare
+from crossframe.tasks.spec import SGD, BatchNorm, Conv2D, Dense, GlobalAveragePool, Task, initial_weights
+
+layers = (Conv2D(8, 3, 1, bias=False), BatchNorm(), GlobalAveragePool(), Dense(3))
+task = Task("t", "d", (4, 16, 16), layers, "softmax_cross_entropy", SGD(0.1), 1, 0.0)
+model = prepare(task, initial_weights(task, 0), "cpu", "{mode}", "float32")
+generator, stale = np.random.default_rng(0), 0
+for _ in range(3):
+    x = generator.normal(size=(64, *task.input_shape)).astype(np.float32)
+    for read in (lambda: model.buffers()["norm1.mean"], lambda: model.predict(x)):
+        model.train([model.put(x, np.zeros(64, np.int64))])
+        early = read()
+        model.sync()
+        stale += int(not np.array_equal(early, read()))
+print(json.dumps(stale))
+"""
 
 
 def run_script(script: str, mode: str, folder: Path) -> Any:
@@ -102,3 +121,9 @@ def test_the_gradient_is_right_where_a_logit_is_exactly_zero(mode: str, tmp_path
     zeros, error = run_script(GRADIENTS, mode, tmp_path)
     assert zeros > 20  # else nothing is tested
     assert error < 1e-12
+
+
+@pytest.mark.parametrize("mode", MXNET.manifest.modes)
+def test_running_statistics_are_up_to_date_directly_after_training(mode: str, tmp_path: Path) -> None:
+    """MXNet's own reader does not wait for them: tests/findings/mxnet_running_statistics.py."""
+    assert run_script(STATISTICS, mode, tmp_path) == 0

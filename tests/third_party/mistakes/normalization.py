@@ -166,7 +166,7 @@ TABLE: dict[str, Entry] = {
     ),
     "epsilon_1e-6": Entry(
         change_layers(spec.BatchNorm, lambda layer: replace(layer, epsilon=1e-6)),
-        "batch normalization has an epsilon of 1e-6", TASK, LOOKS,
+        "batch normalization has an epsilon of 1e-6", TASK, LOOKS, precision="float64",
     ),
     "momentum_reversed": Entry(
         change_layers(spec.BatchNorm, lambda layer: replace(layer, momentum=1 - layer.momentum)),
