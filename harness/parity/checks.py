@@ -24,7 +24,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crossframe.harness.parity.tolerances import ROUNDING_FACTOR, UNIT_ROUNDOFF, repeat_tolerance, tolerances_for
+from crossframe.harness.parity.tolerances import (
+    ROUNDING_FACTOR,
+    UNIT_ROUNDOFF,
+    hides_mistakes,
+    repeat_tolerance,
+    tolerances_for,
+)
 from crossframe.harness.worker import quality
 from crossframe.harness.worker.barrier import BARRIER
 from crossframe.harness.worker.probes import EPOCH, Probe, name_resumed
@@ -225,6 +231,7 @@ def judge_error(
     if not passed and np.isfinite(error):
         cost = rounding_cost()
         passed = cost is not None and error <= ROUNDING_FACTOR * max(cost, UNIT_ROUNDOFF[expected.precision])
+        passed = passed and not hides_mistakes(expected.probe.task, expected.precision, cost or 0.0)
     return Check(expected.probe.name, kind, updates, parameter, error, cost, tolerance, passed)
 
 
@@ -277,6 +284,8 @@ def describe_check(check: Check) -> str:
         return f"{check.probe}: two runs from the same start differ{error}"
     updates = f" after {check.updates} update{'s' * (check.updates != 1)}" if check.updates else ""
     rounding = "" if check.rounding is None else f", rounding may cost {check.rounding:.1e}"
+    if check.error <= ROUNDING_FACTOR * (check.rounding or 0.0):
+        rounding += ": too much to tell it from a mistake; verify the network in float64"
     return f"{check.name}{updates}{parameter} is off by {check.error:.1e} (tolerance {check.tolerance:.0e}{rounding})"
 
 

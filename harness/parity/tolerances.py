@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from crossframe.harness.parity.probe_design import has_pooling
 from crossframe.harness.worker.probes import EPOCH, Probe
-from crossframe.tasks.spec import LSTM
+from crossframe.tasks.spec import LSTM, BatchNorm, Task
 
 # Where the error of a correct backend exceeds a tolerance, it is at most 2.0 times the cost of rounding (the loss of
 # the cnn after 21 updates, in one of 20 seeds; the next largest is 1.1).
 ROUNDING_FACTOR = 3.0
+# With batch normalization, a larger cost of rounding in float32 excuses nothing. Before rectifiers it amplifies
+# rounding so much (ResNet-8 with ReLU: 5 % in 4 updates, 50 % in 22) that any mistake would pass. With SiLU it is 3e-3
+# in the first update, where scales of one hardly move by more than their own rounding, and 5e-5 in 22.
+MOST_ROUNDING = 0.01
 TOLERANCES: dict[str, dict[str, float]] = {
     "float32": {"outputs": 1e-5, "loss": 1e-4, "gradient": 1e-4, "weights": 1e-4},
     "float64": {"outputs": 1e-10, "loss": 1e-10, "gradient": 1e-10, "weights": 1e-10},
@@ -53,6 +57,11 @@ UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "tf32": 2.0**-11, "fl
 # No GPU was measured. On the CPU, with the samples of a batch in another order, two runs differ by at most 0.5 times
 # the cost of rounding in the reference model (cnn, float32), 1.8e-5 (lstm), 1e-15 in float64.
 REPEATS_SHARE = 0.1
+
+
+def hides_mistakes(task: Task, precision: str, rounding: float) -> bool:
+    """Return whether so large a cost of rounding would let mistakes pass; float64 can verify such a network."""
+    return precision == "float32" and task.has(BatchNorm) and rounding > MOST_ROUNDING
 
 
 def repeat_tolerance(precision: str, rounding: float | None) -> float:

@@ -51,6 +51,20 @@ def test_a_parameter_that_must_not_move_has_no_tolerance() -> None:
     assert checks.weight_errors({"weights/1/b": np.full(1, 1e-30)}, expected, start, 1) == {"b": np.inf}
 
 
+@pytest.mark.parametrize(
+    ("name", "amplified", "passes"), [("resnet", 1.005, True), ("resnet", 1.02, False), ("cnn", 1.02, True)]
+)
+def test_amplified_rounding_behind_a_batch_normalization_excuses_nothing(
+    name: str, amplified: float, passes: bool
+) -> None:
+    probe = Probe("trained", small_task(name), ("drawn0",), weights_after=(1,))
+    expected = expect_outputs(probe, {"weights/1/b": np.ones(1)}, {"weights/1/b": np.full(1, amplified)})
+    (check,) = checks.compare_traces({"weights/1/b": np.full(1, amplified)}, expected)
+    assert check.passed == passes
+    if not passes:
+        assert "too much to tell it from a mistake; verify the network in float64" in checks.describe_check(check)
+
+
 def test_the_cost_of_rounding_never_falls() -> None:
     """The float32 model departs from the exact one and meets it again by chance; its largest error counts."""
     probe = Probe("met", small_task("circle"), ("drawn0", "drawn1"), weights_after=(1,), outputs=True)
