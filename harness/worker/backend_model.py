@@ -51,6 +51,10 @@ class CheckedModel:
         """Return the weights. TypeError unless they are arrays."""
         return {name: require_array(value, f"weights, {name}") for name, value in self.model.weights().items()}
 
+    def buffers(self) -> Arrays:
+        """Return the buffers. TypeError unless they are arrays."""
+        return {name: require_array(value, f"buffers, {name}") for name, value in self.model.buffers().items()}
+
 
 def require_array(value: np.ndarray, name: str) -> np.ndarray:
     """Return a value that is exactly a NumPy array. TypeError if it is not."""

@@ -172,8 +172,10 @@ def train_until_fast(
 def find_slowdown(times: ReplayTimes, device: str) -> float:
     """Return how many times as long a verified step takes as a measured one.
 
-    On a CPU in processor time, which other programs do not lengthen; the work of a GPU is seen in elapsed time only.
+    On a CPU in elapsed time or in processor time, whichever is less: other programs lengthen the first, and the second
+    where threads wait for each other by trying again and again. The work of a GPU is seen in elapsed time only.
     """
+    elapsed = times.replayed_s / times.measured_s
     if device != "cpu" or not times.measured_processor_s:
-        return times.replayed_s / times.measured_s
-    return times.replayed_processor_s / times.measured_processor_s
+        return elapsed
+    return min(elapsed, times.replayed_processor_s / times.measured_processor_s)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossframe.backends.contract import Model, Precision
+from crossframe.backends.contract import Precision
 from crossframe.backends.reference.model import Model as ReferenceModel
 from crossframe.harness.plan.inputs import write_inputs
 from crossframe.harness.selftest.known_costs import select_smallest_task
@@ -27,8 +27,8 @@ def test_the_ceiling_of_a_gpu_is_measured_by_the_backend(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "gpu_backend", module)
     calls: list[tuple[Any, Any, str]] = []
 
-    def measure_ceiling(backend: Any, model: Model, device: str) -> tuple[float, float]:
-        calls.append((backend, model, device))
+    def measure_ceiling(backend: Any, checked: Any, device: str) -> tuple[float, float]:
+        calls.append((backend, checked.model, device))
         return 5e13, 4e12
 
     monkeypatch.setattr(time_steps, "measure_ceiling", measure_ceiling)
