@@ -177,7 +177,7 @@ def test_the_folder_of_an_environment_follows_what_is_installed() -> None:
 def test_a_missing_build_is_named() -> None:
     torch = discover()["torch"]
     cpu_only = replace(torch, manifest=replace(torch.manifest, install={"cpu": torch.manifest.install["cpu"]}))
-    with pytest.raises(MissingError, match="torch has no requirements for cuda"):
+    with pytest.raises(MissingError, match="PyTorch has no requirements for cuda"):
         environments.make_environment(cpu_only, "cuda")
 
 

@@ -46,7 +46,7 @@ def test_clocks_are_tested_where_the_backend_runs(capsys: pytest.CaptureFixture[
 @pytest.mark.usefixtures("hopper")
 def test_a_candidate_that_cannot_run_ends_the_selftest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("--candidate", "mxnet", "--backend", "reference") == 1
-    assert "mxnet: unsupported: its build supports compute capability up to 8.9" in capsys.readouterr().err
+    assert "MXNet: unsupported: its build supports compute capability up to 8.9" in capsys.readouterr().err
 
 
 def test_a_report_of_another_version_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
