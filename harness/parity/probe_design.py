@@ -30,6 +30,7 @@ from crossframe.tasks.spec import (
     Layer,
     MaxPool2D,
     ReLU,
+    StepSchedule,
     Task,
 )
 
@@ -41,6 +42,11 @@ STEPS = 20
 WEIGHTS_AFTER = (1, 2, STEPS)  # the first update shows the rule, the next the state of the optimizer; then many a call
 LONG_STEPS = 128
 LONG_WEIGHTS_AFTER = (1, 2, STEPS, LONG_STEPS)
+# The probe that lasts as long as the training of the run: the least batches in a late call, about the most late calls,
+# and the most updates, which only a run with batches of a few samples or with much data exceeds.
+FEWEST_IN_CALL, LATE_CALLS = 41, 32
+MOST_LATE_STEPS = 20_000
+LATE_DROPS = 6  # of the rate, by the schedule
 OWN_STEPS = (4, 12)  # least and most updates in each long call of the probe of the task's own network
 MOST_EPOCH_STEPS = 64  # of the first epoch; at small batch sizes an epoch has thousands
 PREDICTED_ROWS = (1, 64, 257, 1000)
@@ -120,7 +126,7 @@ def design_probes(  # the data of a run, and what to make of it
     add_gradient_probes(design)
     if every_optimizer:
         add_optimizer_probes(design)
-    add_own_optimizer_probes(design)
+    add_own_optimizer_probes(design, len(data["order"]) * len(data["order"][0]))
     add_network_probe(design, len(data["order"][0]))
     add_epoch_probe(design, data)
     return design.probes, design.arrays
@@ -178,17 +184,43 @@ def add_optimizer_probes(design: Design) -> None:
             design.add(f"{name} {variant}", task, names, weights_after=WEIGHTS_AFTER)
 
 
-def add_own_optimizer_probes(design: Design) -> None:
-    """Add the optimizer of the task over many updates, on a small network: plain, and with all variants."""
+def add_own_optimizer_probes(design: Design, updates: int) -> None:
+    """Add the optimizer of the task on a small network: plain, and with all variants.
+
+    The latter lasts at least `updates` updates, as many as the training of the run.
+    """
     task = shrink(design.task)
     design.draw_small_weights(task)
     # Large gradients first: the second moment of Adam then falls, which that of AMSGrad does not.
     scales = [LARGE] * LARGE_FIRST + [SMALLER * SCALES[number % 4] for number in range(LONG_STEPS - LARGE_FIRST)]
     names = design.draw_batches("long", [FEW_SAMPLES] * LONG_STEPS, task, scales)
-    limit = design.find_limit(task, names)
-    for variant, change in VARIANTS.items():
-        changed = change(task, limit)
-        design.add(f"{OWN} {variant}", changed, names, start=SMALL, weights_after=LONG_WEIGHTS_AFTER)
+    design.add(f"{OWN} plain", task, names, start=SMALL, weights_after=LONG_WEIGHTS_AFTER)
+    add_late_probe(design, task, names, min(updates, MOST_LATE_STEPS))
+
+
+def add_late_probe(design: Design, task: Task, names: list[str], updates: int) -> None:
+    """Add a training of at least `updates` updates, with looks to the end and a checkpoint before the last of them.
+
+    The first batches are those with `names`; later ones are drawn from them. Every call has the same odd number of
+    batches, which is drawn, so that a mistake in every 2nd or 150th update does not fall on the looks, and a compiler
+    meets one length only. Without a ReLU there are no ties, and rounding does not grow.
+    """
+    least = max(FEWEST_IN_CALL, updates // LATE_CALLS)
+    size = 2 * int(design.generator.integers(least // 2, least)) + 1
+    calls = max(2, math.ceil((updates - LONG_STEPS) / size))
+    total = LONG_STEPS + calls * size
+    later = design.generator.integers(LARGE_FIRST, LONG_STEPS, total - LONG_STEPS)
+    changed = replace(task, layers=tuple(layer for layer in task.layers if not isinstance(layer, ReLU)))
+    changed = combine_variants(changed, design.find_limit(changed, names))
+    changed = replace(changed, schedule=StepSchedule(every=total // LATE_DROPS, gamma=0.9))
+    design.add(
+        f"{OWN} all variants",
+        changed,
+        [*names, *(names[number] for number in later)],
+        start=SMALL,
+        weights_after=(*LONG_WEIGHTS_AFTER, *range(LONG_STEPS + size, total + 1, size)),
+        saved_after=total - size,
+    )
 
 
 def add_network_probe(design: Design, epoch_steps: int) -> None:

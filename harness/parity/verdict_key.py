@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import crossframe.backends
+import crossframe.harness
 import crossframe.harness.launch
 import crossframe.harness.parity
 import crossframe.harness.worker
@@ -32,6 +33,7 @@ PACKAGES = (
     crossframe.harness.worker,
     crossframe.tasks,
 )
+OWN_PACKAGES = (crossframe.backends, crossframe.harness, crossframe.tasks)  # what a worker sees of Crossframe
 NOT_CODE = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")  # written by installers
 LIST_PACKAGES = """
 import hashlib, importlib.metadata, json, sys
@@ -60,6 +62,13 @@ def make_key(backend: Backend, environment: Environment, job: ProbeJob) -> str:
 def list_code(backend: Backend) -> list[Path]:
     """Return the files and folders of everything that a backend can import from its own distribution."""
     return [backend.folder, *([] if backend.module.startswith("crossframe.") else sorted({*_list_own_files(backend)}))]
+
+
+def has_other_code(backend: Backend, files: Sequence[str]) -> bool:
+    """Return whether one of the files that a worker imported is covered neither by a key nor by Crossframe itself."""
+    covered = {Path(folder).resolve() for package in OWN_PACKAGES for folder in package.__path__}
+    covered |= {path.resolve() for path in list_code(backend)}
+    return any(covered.isdisjoint((Path(file), *Path(file).parents)) for file in files)
 
 
 def _list_own_files(backend: Backend) -> Iterator[Path]:

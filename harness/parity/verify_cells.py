@@ -27,7 +27,7 @@ from crossframe.harness.parity.probe_process import read_traces, run_probe_job
 from crossframe.harness.parity.probe_set import ProbeSet, count_parameters, write_probe_set
 from crossframe.harness.parity.reference_traces import ReferenceTraces
 from crossframe.harness.parity.result import ParityResult
-from crossframe.harness.parity.verdict_key import make_key
+from crossframe.harness.parity.verdict_key import has_other_code, make_key
 from crossframe.harness.plan.inputs import inputs_path
 from crossframe.harness.plan.plan import Plan, task_for
 from crossframe.harness.records.codec import to_json
@@ -83,7 +83,7 @@ class Verifier:
         except Exception as error:  # whatever the worker left, the next cell is verified
             reason = f"its traces can't be judged: {summarize_error(error)}".replace(f"{folder}/", "")
             result = ParityResult(State.FAILED, reason)
-        if result.state == State.OK:
+        if result.state == State.OK and not has_other_code(backend, outcome.measurements.outside_files):
             write_atomically(cached, to_json(result))
         return result
 

@@ -171,6 +171,7 @@ class ProbeMeasurements:
     versions: dict[str, str] = field(default_factory=dict)
     probes: dict[str, ProbeResult] = field(default_factory=dict)
     unfinished: float | None = None  # share of an epoch's time that is left after `sync`
+    outside_files: list[str] = field(default_factory=list)  # code from neither the interpreter nor its packages
 
 
 @dataclass

@@ -15,6 +15,7 @@ from crossframe.harness.worker.barrier import measure_unfinished
 from crossframe.harness.worker.failures import state_for_error, summarize_error
 from crossframe.harness.worker.jobs import BackendJob, ProbeJob, ResumeJob
 from crossframe.harness.worker.measurements import ProbeMeasurements, ProbeResult
+from crossframe.harness.worker.outside_code import list_outside_files
 from crossframe.harness.worker.probes import EPOCH, Probe, name_resumed, name_second_pass, resume, select_start, trace
 from crossframe.harness.worker.states import State
 from crossframe.tasks.spec import Arrays
@@ -45,6 +46,7 @@ def probe_job(job: ProbeJob, folder: Path, measurements: ProbeMeasurements) -> N
             batches = [model.put(arrays[f"{name}/x"], arrays[f"{name}/y"]) for name in probe.batches[:QUEUED]]
             measurements.unfinished = measure_unfinished(model, batches, job.device)
         traces |= prefix_keys(probe.name, first) | prefix_keys(name_second_pass(probe), second)
+    measurements.outside_files = list_outside_files()
     write_traces(folder, traces)
 
 
@@ -66,6 +68,7 @@ def resume_job(job: ResumeJob, folder: Path, measurements: ProbeMeasurements) ->
             continue
         measurements.probes[name] = ProbeResult(State.OK, None)
         traces |= prefix_keys(name, in_calls) | prefix_keys(name_resumed(probe, single=True), singly)
+    measurements.outside_files = list_outside_files()
     write_traces(folder, traces)
 
 

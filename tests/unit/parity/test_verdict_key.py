@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.metadata import Distribution
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from crossframe.harness.parity import verdict_key, verify_cells
 from crossframe.harness.parity.checks import Check
 from crossframe.harness.parity.result import ParityResult
 from crossframe.harness.records.codec import to_json
+from crossframe.harness.worker.outside_code import list_outside_files
 from crossframe.harness.worker.states import State
 
 CHECK = Check("forward", "outputs", 0, None, 1e-7, None, 1e-5, passed=True)
@@ -34,6 +36,21 @@ def test_the_code_of_a_backend_is_all_of_its_distribution(tmp_path: Path, monkey
         file for path in verdict_key.list_code(backend) for file in ([path] if path.is_file() else path.rglob("*"))
     }
     assert {tmp_path / "top/elsewhere/rules.py", tmp_path / "beside.py"} <= covered
+
+
+def test_code_from_elsewhere_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("vendor")
+    module.__file__ = str(tmp_path / "vendor.py")
+    monkeypatch.setitem(sys.modules, "vendor", module)
+    files = list_outside_files()
+    assert module.__file__ in files
+    assert not any("numpy" in file or file.endswith(("json/__init__.py", "pytest/__init__.py")) for file in files)
+    reference = discover()["reference"]
+    own = [file for file in files if "/tests/" not in file and file != module.__file__]
+    assert [file for file in own if file.endswith("harness/worker/outside_code.py")]
+    assert not verdict_key.has_other_code(reference, [file for file in own if "/harness/worker/" in file])
+    assert verdict_key.has_other_code(reference, [module.__file__])
+    assert not verdict_key.has_other_code(replace(reference, folder=tmp_path), [module.__file__])
 
 
 def test_the_packages_of_an_interpreter_are_part_of_the_key() -> None:

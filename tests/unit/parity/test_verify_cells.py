@@ -164,3 +164,30 @@ def test_a_gpu_verifies_one_cell_at_a_time(tmp_path: Path, device: str, parallel
     assert recorded["most"] == parallel
     assert all(len(cpus) == processors for cpus in recorded["processors"])
     assert {cpu for cpus in recorded["processors"] for cpu in cpus} == {4, 7}
+
+
+def test_a_verdict_on_code_from_elsewhere_is_not_kept(
+    probe_set: ProbeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = discover()["reference"]
+    plan = Plan({}, {"reference": backend}, "cpu", (), RunOptions(cpus=[0]))
+    references = {("circle", 64): ReferenceTraces(probe_set)}
+    verifier = verify_cells.Verifier(plan, {"reference": Environment(Path("python"))}, references, tmp_path)
+    passed = checks.Check("forward", "outputs", 0, None, 0.0, None, 1.0, passed=True)
+    monkeypatch.setattr(verify_cells, "judge_outcome", lambda *_: ParityResult(State.OK, None, checks=[passed]))
+
+    def launches(file: Path) -> bool:
+        """Verify the cell; return whether a worker was started. It imports `file`."""
+        launched = []
+
+        def run_probe_job(*_: Any) -> Outcome[ProbeMeasurements]:
+            launched.append(file)
+            return Outcome(State.OK, None, 1.0, ProbeMeasurements(outside_files=[str(file)]))
+
+        monkeypatch.setattr(verify_cells, "run_probe_job", run_probe_job)
+        assert verifier.verify(CELL, [0]).state == State.OK
+        return bool(launched)
+
+    assert launches(tmp_path / "vendor.py")
+    assert launches(backend.folder / "model.py")  # again: the first was not kept
+    assert not launches(backend.folder / "model.py")
