@@ -95,6 +95,14 @@ def remove_file(path: Path) -> None:
         sync_folder(path.parent)
 
 
+def move_folder(path: Path, target: Path) -> Path:
+    """Give a folder another name, which must be free; return it."""
+    with name_in_errors(path):
+        path.rename(target)
+    sync_folder(target.parent)
+    return target
+
+
 def make_folder(path: Path, exist_ok: bool = True) -> None:
     """Make a folder and its missing parents, so that what is written there is not lost with their names in a crash."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from crossframe.backends import Plugin
+from crossframe.harness.files import move_folder
 from crossframe.harness.launch.launch import Outcome, launch
 from crossframe.harness.launch.leavings import read_arrays
 from crossframe.harness.worker.backend_model import NARROWEST_BYTES
@@ -38,7 +39,7 @@ def run_probe_job(
     small = describe_small_checkpoint(job.probes, folder / CHECKPOINTS)
     if small is not None:
         return replace(outcome, state=State.FAILED, reason=small)
-    checkpoints = (folder / CHECKPOINTS).rename(folder / MOVED)
+    checkpoints = move_folder(folder / CHECKPOINTS, folder / MOVED)
     continued = ResumeJob(
         module=job.module,
         packages=job.packages,

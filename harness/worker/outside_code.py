@@ -8,6 +8,7 @@ import sysconfig
 from pathlib import Path
 from types import ModuleType
 
+GENERATED = "__autograph_generated_file"  # written to a temporary folder by a tracer, from code that is listed itself
 FOLDERS = ("stdlib", "platstdlib", "purelib", "platlib")  # of the standard library and of installed packages
 
 
@@ -21,4 +22,6 @@ def list_outside_files() -> list[str]:
     # Not by getattr, which makes lazy modules import.
     modules = (vars(module) for module in list(sys.modules.values()) if isinstance(module, ModuleType))
     files = {Path(names["__file__"]).resolve() for names in modules if isinstance(names.get("__file__"), str)}
-    return sorted(str(file) for file in files if installed.isdisjoint(file.parents))
+    return sorted(
+        str(file) for file in files if installed.isdisjoint(file.parents) and not file.name.startswith(GENERATED)
+    )

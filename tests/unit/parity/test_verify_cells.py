@@ -171,10 +171,14 @@ def test_a_verdict_on_code_from_elsewhere_is_not_kept(
 ) -> None:
     backend = discover()["reference"]
     plan = Plan({}, {"reference": backend}, "cpu", (), RunOptions(cpus=[0]))
-    references = {("circle", 64): ReferenceTraces(probe_set)}
-    verifier = verify_cells.Verifier(plan, {"reference": Environment(Path("python"))}, references, tmp_path)
     passed = checks.Check("forward", "outputs", 0, None, 0.0, None, 1.0, passed=True)
-    monkeypatch.setattr(verify_cells, "judge_outcome", lambda *_: ParityResult(State.OK, None, checks=[passed]))
+
+    class PassingChild(ChildProcess):
+        def call(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+            return ParityResult(State.OK, None, checks=[passed])
+
+    environments = {"reference": Environment(Path("python"))}
+    verifier = verify_cells.Verifier(plan, environments, {("circle", 64): probe_set}, tmp_path, PassingChild())
 
     def launches(file: Path) -> bool:
         """Verify the cell; return whether a worker was started. It imports `file`."""
