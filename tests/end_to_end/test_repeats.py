@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from crossframe.harness.records import store
-from crossframe.harness.worker.epochs import ENOUGH_EPOCHS
+from crossframe.harness.worker.epochs import ENOUGH_EPOCHS, are_long
 from tests.conftest import Command
 
 
@@ -41,10 +41,12 @@ def test_a_run_goes_on_with_more_repeats_that_train_as_long_as_timing_needs(
     assert first.evaluation is not None
     assert second.evaluation is not None
     assert second.evaluation.onnx is None
-    # It is checked like the first, and measured as often.
-    assert [check.name for check in second.evaluation.checks] == [check.name for check in first.evaluation.checks]
+    # It is checked like the first, but for the checkpoint, and measured as often.
+    names = [check.name for check in first.evaluation.checks]
+    assert [check.name for check in second.evaluation.checks] == [name for name in names if "checkpoint" not in name]
     assert all(check.passed for check in second.evaluation.checks)
-    assert len(second.measurements.epochs) >= min(ENOUGH_EPOCHS, len(first.measurements.epochs))
+    timed = second.measurements.epochs
+    assert are_long(timed) or len(timed) >= min(ENOUGH_EPOCHS, len(first.measurements.epochs))
 
 
 def test_a_time_budget_is_used_for_pairs_that_are_not_distinguishable(crossframe: Command, tmp_path: Path) -> None:
