@@ -35,7 +35,7 @@ MISPLACED = {
     "jax": (
         "away = Mock(devices=lambda: {Mock(platform='gpu', id=0)})",
         "model.parameters['dense2.b'] = away",
-        "model.programs = Mock(infer=lambda parameters, x: away)",
+        "model.programs = Mock(infer=lambda *arguments: away)",
     ),
 }
 SCRIPT = """

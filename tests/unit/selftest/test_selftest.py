@@ -39,7 +39,7 @@ def test_clocks_are_tested_where_the_backend_runs(capsys: pytest.CaptureFixture[
     assert (mxnet["state"], mxnet["device"]) == ("unsupported", "cuda:0")
     assert "up to 8.9" in mxnet["reason"]
     # The noise of the CPU says nothing about runs on the GPU.
-    assert "reference on cpu" in str(selftest.last_summary("cpu"))
+    assert "NumPy (reference) on cpu" in str(selftest.last_summary("cpu"))
     assert selftest.last_summary("cuda:0") is None
 
 
