@@ -131,6 +131,9 @@ def test_the_worker_of_a_concurrent_job_is_not_included_before_its_program_start
 def test_a_token_that_is_no_text_is_that_of_no_job() -> None:
     with subprocess.Popen(["sleep", "60"], env={TOKEN.encode(): b"\xff"}) as process:
         try:
+            deadline = time.monotonic() + 5
+            while read_token(process.pid) is None and time.monotonic() < deadline:  # its program has not started yet
+                time.sleep(0.01)
             assert read_token(process.pid) == "\ufffd"
         finally:
             process.kill()
