@@ -51,6 +51,7 @@ def test_a_valid_file_is_read(valid: dict[str, Path], name: str) -> None:
     assert value is not None
 
 
+@pytest.mark.frameworks  # takes seconds
 @pytest.mark.parametrize("name", READERS)
 @settings(
     max_examples=10, deadline=60_000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -219,6 +219,7 @@ def drop(model: reference.Model, gradients: Arrays) -> None:
 LATE_MISTAKES = (reset, halve, store_half, freeze, drop)
 
 
+@pytest.mark.frameworks  # takes seconds
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("mistake", LATE_MISTAKES)
 def test_a_mistake_that_begins_late_shows(name: str, mistake: Callable[[reference.Model, Arrays], None]) -> None:
