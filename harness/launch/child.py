@@ -100,6 +100,7 @@ class ChildProcess:
         try:
             result, error = self._request(timeout_s, (function, arguments, settings))
         except (EOFError, OSError):
+            self.close()  # it may still be ending, and would take the next call
             raise ChildError("the child process ended before it had a result; memory may have run out") from None
         if error is not None:
             raise error
