@@ -61,6 +61,12 @@ class ChildProcess:
         with self._lock:
             self._end()
 
+    def _end_if(self, control: socket.socket) -> None:
+        """End the process with this socket; another one may serve the calls by now."""
+        with self._lock:
+            if self.control is control:
+                self._end()
+
     def _end(self) -> None:
         if self.process is not None and self.control is not None:
             self.process.kill()
@@ -100,7 +106,6 @@ class ChildProcess:
         try:
             result, error = self._request(timeout_s, (function, arguments, settings))
         except (EOFError, OSError):
-            self.close()  # it may still be ending, and would take the next call
             raise ChildError("the child process ended before it had a result; memory may have run out") from None
         if error is not None:
             raise error
@@ -112,12 +117,17 @@ class ChildProcess:
         local, remote = socket.socketpair()
         with Connection(local.detach()) as connection:
             with remote, self._lock:
-                socket.send_fds(self._start(), [b"\0"], [remote.fileno()])
-            connection.send(request)
-            if connection.poll(timeout_s):
-                reply: tuple[Any, BaseException | None] = connection.recv()
-                return reply
-        self.close()
+                control = self._start()
+                socket.send_fds(control, [b"\0"], [remote.fileno()])
+            try:
+                connection.send(request)
+                if connection.poll(timeout_s):
+                    reply: tuple[Any, BaseException | None] = connection.recv()
+                    return reply
+            except (EOFError, OSError):
+                self._end_if(control)  # it may still be ending, and would take the next call
+                raise
+        self._end_if(control)
         raise ChildTimeoutError(f"the child process was not done after {timeout_s:g} s")
 
 

@@ -55,6 +55,18 @@ def test_a_process_that_ends_is_started_again(child: ChildProcess) -> None:
         assert child.call(math.sqrt, 4.0) == 2.0
 
 
+def test_a_call_that_fails_late_does_not_end_the_next_process(child: ChildProcess) -> None:
+    child.call(math.sqrt, 4.0)
+    first = child.control
+    assert first is not None
+    child.close()
+    assert child.call(math.sqrt, 4.0) == 2.0
+    process = child.process
+    child._end_if(first)
+    assert child.process is process
+    assert child.call(math.sqrt, 9.0) == 3.0
+
+
 def test_a_call_that_takes_too_long_is_given_up(child: ChildProcess) -> None:
     begin = time.monotonic()
     with pytest.raises(ChildTimeoutError, match=r"not done after 0\.2 s"):
