@@ -12,6 +12,7 @@ from crossframe.harness.files import make_folder
 from crossframe.harness.launch.env_vars import list_not_inherited
 from crossframe.harness.machine import cache, environments, gpus, host
 from crossframe.harness.machine.environments import EnvironmentRow, EnvironmentState
+from crossframe.harness.machine.pip_settings import read_pip_settings
 from crossframe.harness.records.model import Host
 
 # Free space for the environments of all backends on one kind of device and for uv's own cache of them, with a margin:
@@ -65,7 +66,7 @@ def inspect_machine() -> Diagnosis:
     diagnosis = Diagnosis(
         host=host.fingerprint(),
         tools={name: shutil.which(name) for name in TOOLS},
-        pip=environments.read_pip_settings(),
+        pip=read_pip_settings(),
         cache=str(folder),
         free_bytes=shutil.disk_usage(folder).free,
         environments=environments.list_environments(discover()),

@@ -11,7 +11,7 @@ import pytest
 from crossframe.backends import Backend, Plugin, discover
 from crossframe.backends.manifest import InstallRecipe
 from crossframe.harness.errors import MissingError
-from crossframe.harness.machine import environments
+from crossframe.harness.machine import environments, pip_settings
 from crossframe.harness.machine.environments import Environment, EnvironmentState
 
 
@@ -22,7 +22,7 @@ def test_pip_settings_reach_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     )
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     monkeypatch.setenv("PIP_FIND_LINKS", "/from/variable")
-    options = environments.build_uv_options(discover()["torch"], "cpu")
+    options = pip_settings.build_uv_options(discover()["torch"], "cpu")
     pairs = list(zip(options[::2], options[1::2]))
     assert ("--find-links", "/from/variable") in pairs
     assert ("--find-links", "/from/file") not in pairs
@@ -33,8 +33,8 @@ def test_pip_settings_reach_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 def test_without_pip_settings_the_manifest_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environments, "read_pip_settings", dict)
-    assert "--torch-backend" in environments.build_uv_options(discover()["torch"], "cpu")
+    monkeypatch.setattr(pip_settings, "read_pip_settings", dict)
+    assert "--torch-backend" in pip_settings.build_uv_options(discover()["torch"], "cpu")
 
 
 BUILDS = [(backend, kind) for backend in discover().values() for kind in backend.manifest.install]
@@ -157,7 +157,7 @@ def test_an_environment_is_not_complete_while_it_is_deleted(
 )
 def test_no_index_is_honoured_in_all_spellings(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", value)
-    assert ("--no-index" in environments.build_uv_options(discover()["torch"], "cpu")) == expected
+    assert ("--no-index" in pip_settings.build_uv_options(discover()["torch"], "cpu")) == expected
 
 
 def test_the_folder_of_an_environment_follows_what_is_installed() -> None:
