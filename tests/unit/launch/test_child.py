@@ -21,6 +21,8 @@ from crossframe.harness.files import read_archive
 from crossframe.harness.launch.child import ChildError, ChildProcess, ChildTimeoutError
 from crossframe.harness.launch.job_processes import JobProcesses, is_alive
 
+pytestmark = pytest.mark.frameworks  # starts processes for seconds
+
 
 @pytest.fixture(scope="module")
 def child() -> Iterator[ChildProcess]:

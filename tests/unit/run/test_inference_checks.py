@@ -21,6 +21,8 @@ from crossframe.harness.worker.predictions import draw_rows, sample_batch_size, 
 from crossframe.tasks import discover
 from crossframe.tasks.spec import Arrays
 
+pytestmark = pytest.mark.frameworks  # measures for seconds
+
 TASK = discover()["circle"]["quick"]
 SIZES = [1, 8, 700]  # more than there are held-out samples
 

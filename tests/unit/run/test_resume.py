@@ -28,6 +28,8 @@ from crossframe.harness.run.resume import is_curable, list_finished, restore_inp
 from crossframe.harness.worker.states import State
 from tests.support.synthetic import make_record
 
+pytestmark = pytest.mark.frameworks  # starts runs, which takes seconds
+
 OPTIONS = RunOptions(task=["circle"], backend=["reference"], device="cpu", preset="quick", cpus=[0])
 
 
