@@ -9,7 +9,7 @@ import numpy as np
 
 from crossframe.harness.launch.leavings import read_arrays, require_shape
 from crossframe.harness.parity.job_references import JobReference
-from crossframe.harness.run.job_checks import JobArrays, judge_outputs
+from crossframe.harness.run.job_checks import judge_outputs, predict
 from crossframe.harness.worker.archives import read_feeds
 from crossframe.harness.worker.infer import ANSWERS
 from crossframe.tasks.spec import Task
@@ -55,7 +55,6 @@ def check_runtime_answers(folder: Path, task: Task, inputs: Path, feeds: Path) -
 
 def compare_answers(name: str, outputs: np.ndarray, x: np.ndarray, reference: JobReference) -> str | None:
     """Return the failure of outputs for the inputs x, by the tolerances of a measured job; None if they are right."""
-    expected = reference.expect_outputs(reference.start, x)
-    arrays = JobArrays(outputs, reference.start, {})
-    check = judge_outputs(name, outputs.reshape(expected.shape), expected, x, arrays, reference)
+    prediction = predict(reference, reference.start, x)
+    check = judge_outputs(name, outputs.reshape(prediction.expected.shape), prediction)
     return None if check.passed else f"{name}: {check.detail}"

@@ -7,7 +7,7 @@ They run in every measured job, on the calls and data of the measurement, so a b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
@@ -24,6 +24,7 @@ from crossframe.harness.parity.checks import (
 )
 from crossframe.harness.parity.job_references import JobReference
 from crossframe.harness.records.model import JobCheck
+from crossframe.harness.worker.backend_model import NARROWEST_BYTES
 from crossframe.harness.worker.measurements import TrainMeasurements
 from crossframe.harness.worker.probes import EPOCH, Probe
 from crossframe.harness.worker.replays import FACTORS, RESTORED, ROWS, SLOWDOWN, find_slowdown
@@ -34,7 +35,6 @@ UNFINISHED = 0.3  # of the time of an epoch, left after `sync`; measured: at mos
 # Processor time that the first copies to the device may take beyond the usual, unless the first step takes longer.
 # Measured in 16 cells: at most 0.024 s, and at most a sixth of the first step.
 FIRST_PUT_S = 0.005
-LEAST_STORED_BYTES = 1.5  # of a weight in a checkpoint: two bytes in the narrowest precision, compressed
 MOST_SPEED = 3.0  # times the measured ceiling; the ceiling of a busy machine may be measured too low
 
 
@@ -122,33 +122,39 @@ def check_outputs(arrays: JobArrays, reference: JobReference) -> Iterator[JobChe
     """
     x, checks = reference.data["x_test"], arrays.checks
     expected = reference.expect_outputs(arrays.trained, x)
-    yield judge_outputs("outputs", arrays.outputs, expected, x, arrays, reference)
-    single = reference.expect_outputs(arrays.trained, checks["single/x"])
-    yield judge_outputs(
-        "timed predictions of one sample", checks["single/outputs"], single, checks["single/x"], arrays, reference
-    )
-    restored = reference.expect_outputs(reference.start, x[:1])
-    yield judge_outputs(
-        "predictions after loading",
-        checks[RESTORED],
-        restored,
-        x[:1],
-        replace(arrays, trained=reference.start),
-        reference,
-    )
+    final = Prediction(reference, arrays.trained, x, expected)
+    yield judge_outputs("outputs", arrays.outputs, final)
+    single = predict(reference, arrays.trained, checks["single/x"])
+    yield judge_outputs("timed predictions of one sample", checks["single/outputs"], single)
+    yield judge_outputs("predictions after loading", checks[RESTORED], predict(reference, reference.start, x[:1]))
     rows = np.concatenate(checks["batch/rows"])
     answers = checks["batch/outputs"].reshape(-1, *checks["batch/outputs"].shape[2:])
-    yield judge_outputs("timed predictions of many samples", answers, expected[rows], x[rows], arrays, reference)
+    many = Prediction(reference, arrays.trained, x[rows], expected[rows])
+    yield judge_outputs("timed predictions of many samples", answers, many)
 
 
-def judge_outputs(  # noqa: PLR0913  # what is compared, and with what
-    name: str, outputs: np.ndarray, expected: np.ndarray, x: np.ndarray, arrays: JobArrays, reference: JobReference
-) -> JobCheck:
-    """Return the check of outputs, both (samples, ...)."""
+@dataclass(frozen=True)
+class Prediction:
+    """What the reference model predicts for x with some weights."""
+
+    reference: JobReference
+    weights: Arrays
+    x: np.ndarray  # (samples, ...)
+    expected: np.ndarray  # (samples, ...)
+
+
+def predict(reference: JobReference, weights: Arrays, x: np.ndarray) -> Prediction:
+    """Return the prediction of the reference model."""
+    return Prediction(reference, weights, x, reference.expect_outputs(weights, x))
+
+
+def judge_outputs(name: str, outputs: np.ndarray, prediction: Prediction) -> JobCheck:
+    """Return the check of outputs (samples, ...) against a prediction."""
+    reference, expected = prediction.reference, prediction.expected
     error = output_error(outputs, expected)
 
     def compute_cost() -> float | None:
-        low = reference.expect_output_rounding(arrays.trained, x)
+        low = reference.expect_output_rounding(prediction.weights, prediction.x)
         return None if low is None else output_error(low, expected)
 
     traces = expect_nothing(Probe(name, reference.task, ()), reference)
@@ -173,9 +179,8 @@ def check_evaluation(measurements: TrainMeasurements, arrays: JobArrays, referen
     if "evaluated/outputs" not in arrays.checks:  # the training ended before the first evaluation
         return
     weights = {name: arrays.checks[f"evaluated/{name}"] for name in reference.start}
-    x, outputs = reference.data["x_test"], arrays.checks["evaluated/outputs"]
-    expected = reference.expect_outputs(weights, x)
-    yield judge_outputs("evaluation", outputs, expected, x, replace(arrays, trained=weights), reference)
+    prediction = predict(reference, weights, reference.data["x_test"])
+    yield judge_outputs("evaluation", arrays.checks["evaluated/outputs"], prediction)
     changed = measurements.changed_by_evaluation
     detail = f"weights changed while the model was evaluated: {', '.join(changed)}"
     yield make_check("weights after evaluation", len(changed), 0.0, not changed, detail)
@@ -185,7 +190,7 @@ def check_checkpoint(measurements: TrainMeasurements, arrays: JobArrays) -> Iter
     """Yield the check that the files of the checkpoint can hold the weights, if there is a checkpoint."""
     stored, weights = measurements.checkpoint_bytes, sum(value.size for value in arrays.trained.values())
     if stored is not None:
-        least = LEAST_STORED_BYTES * weights
+        least = NARROWEST_BYTES * weights
         detail = f"the checkpoint of {weights} weights has {stored} bytes"
         yield make_check("size of the checkpoint", max(0.0, least - stored), 0.0, stored >= least, detail)
 

@@ -38,8 +38,6 @@ SLOWDOWN = 1.5
 # To be no slower than that; an idle machine needs one or two tries. Short steps are tried for as long as long ones:
 # another program or another guest of the host may disturb them for seconds.
 FEWEST_TRIES, MOST_S = 3, 8.0
-
-
 ROWS, FACTORS = f"{NEW_SAMPLES}/rows", f"{NEW_SAMPLES}/factors"  # (updates, samples), and one for each sample of all
 RESTORED = "restored/outputs"  # of the first held-out sample, before any training
 
